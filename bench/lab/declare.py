@@ -1,0 +1,344 @@
+"""The words of the lab: experiment, arm, case, claim, guard, quality, plan."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.lab.errors import DeclarationError
+from bench.lab.metrics import MEASURED, STEP_TIME, Metric, named
+
+Value = int | float | str | bool
+CONTROL = "control"
+"""The arm that the lab adds to every trial: the baseline once more, in a process of its own."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise DeclarationError(
+            f"the name of {kind} is lower_case letters, digits and underscores",
+            repr(name),
+            "rename it; the name goes into node ids, columns and citations",
+        )
+
+
+def _check_unique(kind: str, names: list[str]) -> None:
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise DeclarationError(
+            f"each {kind} of an experiment has a name of its own",
+            f"twice: {', '.join(doubles)}",
+            "rename one of them",
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a claim was made."""
+
+    author: str
+    title: str
+    year: int
+    url: str
+
+    def __str__(self) -> str:
+        return f"{self.author} ({self.year}), {self.title}, {self.url}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an arm's `build` hands to the lab: work ready to be stepped.
+
+    Args:
+        step: do one step and return a value that is ready when the step is (most often the loss).
+        sizes: metrics that need no clock, by name (``label_bytes``).
+        observe: return named arrays for the guards; called once, in a process that is not timed.
+    """
+
+    step: Callable[[], Any]
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    observe: Callable[[], Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of doing the work.
+
+    Args:
+        name: as it appears in node ids and reports.
+        build: called in a fresh worker process with the case's parameters; returns `Prepared`.
+        says: the arm in one line, for people.
+        recipe: what distinguishes the arm, as data; shown in the report and passed to `Quality`.
+        time_limit_s: seconds that one request to this arm's process may take.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, Value]], Prepared]
+    says: str
+    recipe: Any = None
+    time_limit_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        _check_name("an arm", self.name)
+        if self.name == CONTROL:
+            raise DeclarationError(
+                f"{CONTROL!r} is the name of the lab's own A/A arm",
+                f"an arm named {self.name!r}",
+                "rename the arm",
+            )
+        if not (math.isfinite(self.time_limit_s) and self.time_limit_s > 0):
+            raise DeclarationError(
+                "an arm's time limit is a positive number of seconds",
+                self.time_limit_s,
+                "give it at least the time that its build and first step take",
+            )
+
+    @property
+    def code(self) -> str:
+        """What a reader should see of this arm: its recipe, or the source of its function."""
+        if self.recipe is not None:
+            return str(self.recipe)
+        try:
+            return inspect.getsource(inspect.unwrap(self.build))
+        except (OSError, TypeError):
+            return repr(self.build)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One setting of the workload's parameters; `quick` cases run on two cores in seconds."""
+
+    params: Mapping[str, Value]
+    quick: bool = True
+
+    @property
+    def id(self) -> str:
+        """The case in node ids and file records, ``batch=256,classes=1000``."""
+        return ",".join(f"{key}={value}" for key, value in self.params.items()) or "only"
+
+
+def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]:
+    """Return one case for every combination of the given parameter values."""
+    return tuple(
+        Case(dict(zip(params, values, strict=True)), quick)
+        for values in itertools.product(*params.values())
+    )
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must hold for a comparison to be fair.
+
+    Args:
+        observed: the name of an array that every arm's `observe` returns.
+        tolerance: largest allowed ``max|arm - baseline| / max|baseline|``; None asks only that
+            every element is finite.
+        says: the guard in one line, for people.
+        arms: the arms that it binds; empty for all.
+    """
+
+    observed: str
+    tolerance: float | None
+    says: str
+    arms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A source's sentence as a bound on a metric of one arm, relative to the baseline.
+
+    Args:
+        id: stable name, unique in the experiment.
+        statement: what the source says, in our words.
+        arm: the arm that carries the technique.
+        metric: a metric's name.
+        at_most: the upper bound on the ratio (or difference), if the claim has one.
+        at_least: the lower bound, if the claim has one.
+        where: case parameters that the claim is limited to; empty for all cases.
+    """
+
+    id: str
+    statement: str
+    arm: str
+    metric: str
+    at_most: float | None = None
+    at_least: float | None = None
+    where: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.at_most is None and self.at_least is None:
+            raise DeclarationError(
+                "a claim bounds its metric",
+                f"{self.id!r} with neither at_most nor at_least",
+                "state the largest or the smallest ratio for which the claim would be true",
+            )
+
+    def concerns(self, case: Mapping[str, Value]) -> bool:
+        """Tell whether the claim speaks of this case."""
+        return all(case.get(key) == value for key, value in self.where.items())
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a technique does to what is learnt, paired by seed.
+
+    Args:
+        metric: the outcome (``test_accuracy``), compared by difference.
+        train: called as ``train(recipe, case, seed, learning_rate)`` in a worker; returns the outcome.
+        seeds: the seeds that are judged.
+        learning_rates: the grid from which each arm gets its best.
+        tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
+    """
+
+    metric: Metric
+    train: Callable[[Any, Mapping[str, Value], int, float], float]
+    seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    tuning_seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if set(self.seeds) & set(self.tuning_seeds):
+            raise DeclarationError(
+                "the seeds that choose a learning rate are not the seeds that are judged",
+                f"in both: {sorted(set(self.seeds) & set(self.tuning_seeds))}",
+                "give tuning_seeds numbers of their own",
+            )
+        if len(self.seeds) < 5:
+            raise DeclarationError(
+                "a verdict on quality needs at least 5 seeds",
+                f"{len(self.seeds)}",
+                "add seeds; two or three mislead",
+            )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question about one technique: two or more arms, the first of them the baseline."""
+
+    name: str
+    question: str
+    method: str
+    source: Source
+    arms: tuple[Arm, ...]
+    cases: tuple[Case, ...]
+    guards: tuple[Guard, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    quality: Quality | None = None
+    held_fixed: str = ""
+    does_not_show: str = ""
+    backends: tuple[str, ...] = ("tensorflow",)
+
+    def __post_init__(self) -> None:
+        _check_name("an experiment", self.name)
+        self._check_arms_and_cases()
+        self._check_claims()
+
+    def _check_arms_and_cases(self) -> None:
+        if len(self.arms) < 2:
+            raise DeclarationError(
+                "an experiment has at least two arms, the baseline first",
+                f"{len(self.arms)} in {self.name!r}",
+                "declare the baseline and what is tried against it",
+            )
+        if not self.cases:
+            raise DeclarationError(
+                "an experiment has at least one case",
+                f"none in {self.name!r}",
+                "declare cases with grid(batch=(256,)) or Case({})",
+            )
+        _check_unique("arm", [arm.name for arm in self.arms])
+        _check_unique("case", [case.id for case in self.cases])
+        _check_unique("claim", [claim.id for claim in self.claims])
+
+    def _check_claims(self) -> None:
+        for claim in self.claims:
+            named(claim.metric, self.all_metrics)
+            self.arm(claim.arm)
+        for guard in self.guards:
+            for name in guard.arms:
+                self.arm(name)
+
+    @property
+    def baseline(self) -> Arm:
+        """The arm that every other arm is compared with."""
+        return self.arms[0]
+
+    @property
+    def all_metrics(self) -> tuple[Metric, ...]:
+        """What a trial of this experiment can record, in the order of the report."""
+        own = (self.quality.metric,) if self.quality else ()
+        return (STEP_TIME, *own, *self.metrics, *MEASURED[1:])
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm called `name`; the control is the baseline once more."""
+        arms = {arm.name: arm for arm in self.arms} | {CONTROL: self.baseline}
+        if name not in arms:
+            raise DeclarationError(
+                f"an arm of experiment {self.name!r} is named",
+                repr(name),
+                f"use one of {', '.join(a.name for a in self.arms)}",
+            )
+        return arms[name]
+
+    def case(self, case_id: str) -> Case:
+        """Return the case whose id is `case_id`."""
+        cases = {case.id: case for case in self.cases}
+        if case_id not in cases:
+            raise DeclarationError(
+                f"a case of experiment {self.name!r} is named",
+                repr(case_id),
+                f"use one of {'; '.join(cases)}",
+            )
+        return cases[case_id]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How hard to look.
+
+    Args:
+        precision: asked half-width of the 95 % interval, as a share (0.02 is ±2 %); also the
+            largest difference that does not matter, so that the arms count as equivalent.
+        min_blocks: blocks before any verdict, and first stage of Stein's procedure.
+        max_blocks: where a trial ends however noisy the machine.
+        rounds: rounds in a block.
+        sample_time_s: what one sample should last; sets the steps in a sample.
+        budget_s: seconds for one trial; a block that has begun is finished.
+        seed: of the weights, the batches and the order of the arms.
+        confidence: level of the intervals.
+    """
+
+    precision: float = 0.02
+    min_blocks: int = 5
+    max_blocks: int = 40
+    rounds: int = 20
+    sample_time_s: float = 0.05
+    budget_s: float = 120.0
+    seed: int = 20_190_130
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        for holds, must, received, do in (
+            (0 < self.precision < 1, "precision is between 0 and 1", self.precision, "0.02 is ±2 %"),
+            (0.5 < self.confidence < 1, "confidence is between 0.5 and 1", self.confidence, "0.95"),
+            (self.min_blocks >= 2, "min_blocks is at least 2", self.min_blocks, "5 or more"),
+            (
+                self.max_blocks >= self.min_blocks,
+                "max_blocks is at least min_blocks",
+                f"{self.max_blocks} < {self.min_blocks}",
+                "raise max_blocks or lower min_blocks",
+            ),
+            (self.rounds >= 2, "a block has at least 2 rounds", self.rounds, "10 or more"),
+            (0 < self.budget_s < math.inf, "the budget is positive", self.budget_s, "seconds"),
+            (0 < self.sample_time_s < 60, "a sample lasts 0 to 60 s", self.sample_time_s, "0.05"),
+        ):
+            if not holds:
+                raise DeclarationError(f"plan: {must}", received, f"give {do}")

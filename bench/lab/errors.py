@@ -1,0 +1,34 @@
+"""Errors in three parts: what must hold, what was received, what to do."""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """A refusal that tells its reader the rule, the offence and the mend.
+
+    Args:
+        must: what must hold.
+        received: what came instead.
+        do: what to do about it.
+    """
+
+    def __init__(self, must: str, received: object, do: str) -> None:
+        super().__init__(must, received, do)
+        self.must = must
+        self.received = received
+        self.do = do
+
+    def __str__(self) -> str:
+        return f"{self.must}\n  received: {self.received}\n  what to do: {self.do}"
+
+
+class DeclarationError(LabError):
+    """An experiment, case or plan that cannot be measured as declared."""
+
+
+class RecordError(LabError):
+    """A run file that cannot be read, continued or written."""
+
+
+class NotMeasuredHere(LabError):  # noqa: N818 - an outcome, not a fault
+    """Raised by an arm's build when this machine cannot carry it out: an outcome, not a failure."""

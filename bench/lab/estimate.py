@@ -1,0 +1,109 @@
+"""From samples to an estimate: robust within a block, a t interval across blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point with its interval, on the scale where differences add (log ratios, differences).
+
+    Args:
+        point: the mean over blocks (or seeds).
+        half_width: of the interval; infinite with fewer than two blocks.
+        standard_error: of the point.
+        degrees: of freedom of the standard error.
+        blocks: how many blocks (or seeds) entered.
+    """
+
+    point: float
+    half_width: float
+    standard_error: float
+    degrees: int
+    blocks: int
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval."""
+        return self.point - self.half_width
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval."""
+        return self.point + self.half_width
+
+
+def t_quantile(probability: float, degrees: int) -> float:
+    """Return the quantile of Student's t distribution."""
+    return float(stdtrit(degrees, probability))
+
+
+def t_tail(t: float, degrees: int) -> float:
+    """Return P(T > t) for Student's t distribution."""
+    return float(stdtr(degrees, -t))
+
+
+def hodges_lehmann(values: Sequence[float]) -> float:
+    """Return the median of all pairwise means, ``median((x_i + x_j) / 2, i <= j)``.
+
+    Keeps 95 % of the mean's efficiency on normal samples and shrugs off spikes in up to 29 % of
+    them.
+
+    Source: J. L. Hodges and E. L. Lehmann, Estimates of location based on rank tests, 1963,
+    https://doi.org/10.1214/aoms/1177704172.
+    """
+    x = np.asarray(values, dtype=float)
+    i, j = np.triu_indices(len(x))
+    return float(np.median((x[i] + x[j]) / 2))
+
+
+def interval(values: Sequence[float], confidence: float, first_stage: int | None = None) -> Estimate:
+    """Return the mean of block values with a t interval.
+
+    Where the number of blocks was fixed by the variance of the first ``first_stage`` of them, the
+    interval uses that variance and its degrees of freedom alone:
+
+        mean(x_1..x_N) ± t_{n0-1} s_{n0} / sqrt(N)
+
+    which keeps its level exactly for normal blocks, whatever N came out.
+
+    Args:
+        values: one number a block, in the order of measurement.
+        confidence: level, 0.95 for a 95 % interval.
+        first_stage: n0, the blocks that fixed N; None for a sample size fixed beforehand.
+
+    Source: C. Stein, A two-sample test for a linear hypothesis whose power is independent of the
+    variance, 1945, https://doi.org/10.1214/aoms/1177731088.
+    """
+    x = np.asarray(values, dtype=float)
+    if not np.isfinite(x).all():
+        raise ValueError(f"block values must be finite, received {values!r}; leave failures out")
+    stage = x[:first_stage]
+    if len(stage) < 2:
+        return Estimate(float(np.mean(x)), math.inf, math.inf, 0, len(x))
+    degrees = len(stage) - 1
+    error = float(np.std(stage, ddof=1) / math.sqrt(len(x)))
+    width = t_quantile((1 + confidence) / 2, degrees) * error
+    return Estimate(float(np.mean(x)), width, error, degrees, len(x))
+
+
+def blocks_needed(first_stage: Sequence[float], half_width: float, confidence: float) -> int:
+    """Return how many blocks Stein's procedure asks for, given the first of them.
+
+    ``N = max(n0, ceil((t_{n0-1} s_{n0} / h)^2))``
+
+    Args:
+        first_stage: the block values of the first stage (two or more).
+        half_width: h, the asked half-width, on the scale of the values.
+        confidence: level of the interval.
+    """
+    n0 = len(first_stage)
+    s = float(np.std(np.asarray(first_stage), ddof=1))
+    t = t_quantile((1 + confidence) / 2, n0 - 1)
+    return max(n0, math.ceil((t * s / half_width) ** 2))

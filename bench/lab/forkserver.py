@@ -1,0 +1,208 @@
+"""A process that has imported the framework once, and forks fresh workers from that state.
+
+Importing TensorFlow takes ten seconds or more on two cores; a fork takes milliseconds. The server
+touches no device, so a worker starts as a process that has just done its imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bench.lab import backends
+from bench.lab.errors import LabError
+
+_PID = struct.Struct("!ii")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class WorkerLost(Exception):
+    """The worker's process ended without an answer.
+
+    Args:
+        status: exit status as `subprocess` has it: negative for the signal that killed it.
+        output: the end of what it printed.
+    """
+
+    def __init__(self, status: int, output: str) -> None:
+        super().__init__(status, output)
+        self.status = status
+        self.output = output
+
+    def __str__(self) -> str:
+        if self.status >= 0:
+            return f"the process ended with exit status {self.status}"
+        name = signal.Signals(-self.status).name
+        hint = " (often the kernel's out-of-memory killer)" if name == "SIGKILL" else ""
+        return f"the process was killed by {name}{hint}"
+
+
+class WorkerTimeout(Exception):
+    """The worker did not answer within its time limit; it has been killed."""
+
+
+class WorkerProcess:
+    """One fresh process; requests and replies are JSON."""
+
+    def __init__(self, server: ForkServer, pid: int, connection: Connection, log: BinaryIO) -> None:
+        self.pid = pid
+        self._server = server
+        self._connection = connection
+        self._log = log
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Hand over a request; `receive` has the answer."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.send_bytes(json.dumps(request).encode())
+
+    def answered(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s` for the answer to arrive."""
+        return self._connection.poll(timeout_s)
+
+    def receive(self, timeout_s: float) -> dict[str, Any]:
+        """Return the answer.
+
+        Raises:
+            WorkerTimeout: none came in time; the process has been killed.
+            WorkerLost: the process ended first.
+        """
+        if not self.answered(timeout_s):
+            self.stop()
+            raise WorkerTimeout
+        try:
+            return json.loads(self._connection.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            raise WorkerLost(self.stop(), self.output()) from None
+
+    def output(self) -> str:
+        """Return the last lines that the process printed."""
+        self._log.seek(0)
+        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-30:])
+
+    def stop(self) -> int:
+        """Kill the process if it still runs, and return its exit status."""
+        if not self._connection.closed:
+            self._connection.close()
+            self._status = self._server.end(self.pid)
+        return self._status
+
+
+class ForkServer:
+    """Starts workers for one backend."""
+
+    def __init__(self, backend: str) -> None:
+        module = backends.load(backend)
+        ours, theirs = socket.socketpair()
+        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", __name__, str(theirs.fileno()), backend],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
+                env=os.environ | module.ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths)},
+            )
+        self._socket = ours
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._await_ready(backend)
+
+    def _await_ready(self, backend: str) -> None:
+        if self._socket.recv(1) == b"R":
+            return
+        _, stderr = self._process.communicate()
+        lines = stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise LabError(
+            f"the framework of backend {backend!r} can be imported",
+            lines[-1],
+            "install it: pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine",
+        )
+
+    def start(self) -> WorkerProcess:
+        """Fork a fresh worker."""
+        ours, theirs = socket.socketpair()
+        log = tempfile.TemporaryFile()  # noqa: SIM115
+        with theirs:
+            socket.send_fds(self._socket, [b"F"], [theirs.fileno(), log.fileno()])
+        pid, _ = _PID.unpack(_receive_exactly(self._socket, _PID.size))
+        return WorkerProcess(self, pid, Connection(ours.detach()), log)
+
+    def end(self, pid: int) -> int:
+        """Kill a worker that still runs; return the exit status that it ended with."""
+        self._socket.sendall(b"E" + _PID.pack(pid, 0))
+        _, status = _PID.unpack(_receive_exactly(self._socket, _PID.size))
+        return status
+
+    def close(self) -> None:
+        """End the server and, with it, every worker."""
+        self._socket.close()
+        self._process.communicate()
+
+
+def _receive_exactly(sock: socket.socket, size: int) -> bytes:
+    data = sock.recv(size, socket.MSG_WAITALL)
+    if len(data) < size:
+        raise EOFError("the forkserver ended")
+    return data
+
+
+def _fork(sock: socket.socket, fds: list[int]) -> int:
+    from bench.lab import worker
+
+    pid = os.fork()
+    if pid:
+        for fd in fds:
+            os.close(fd)
+        return pid
+    sock.close()
+    connection, log = fds
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    worker.serve(Connection(connection))
+    os._exit(0)  # no interpreter shutdown: frameworks hang in it, and nothing is left to save
+
+
+def _end(pid: int) -> int:
+    """Reap a worker; one that has not ended by itself is killed."""
+    reaped, status = os.waitpid(pid, os.WNOHANG)
+    if not reaped:
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def serve(sock: socket.socket, backend: str) -> None:
+    """Fork workers on request until the main process goes away; then end them all."""
+    for module in (*backends.load(backend).PRELOAD, "bench.lab.worker"):
+        importlib.import_module(module)
+    sock.sendall(b"R")
+    alive: set[int] = set()
+    while True:
+        command, fds, _, _ = socket.recv_fds(sock, 1, 2)
+        if command == b"F":
+            pid = _fork(sock, list(fds))
+            alive.add(pid)
+            sock.sendall(_PID.pack(pid, 0))
+        elif command == b"E":
+            pid, _ = _PID.unpack(_receive_exactly(sock, _PID.size))
+            alive.discard(pid)
+            sock.sendall(_PID.pack(pid, _end(pid)))
+        else:
+            for pid in alive:
+                _end(pid)
+            return
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])

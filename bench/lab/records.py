@@ -1,0 +1,204 @@
+"""The run file's records: JSON Lines, one validated record a line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+SCHEMA = 1
+"""Raised when a reader of the old schema would misread the new one."""
+
+PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
+Scalar = int | float | str | bool | None
+
+
+class Record(BaseModel):
+    """What all lines share: no unknown field, no NaN, never changed once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Header(Record):
+    """The first line: where, with what and how the run was made."""
+
+    kind: Literal["header"] = "header"
+    schema_version: PositiveInt = SCHEMA
+    run: str
+    started: str
+    backend: str
+    machine: dict[str, Any]
+    environment: dict[str, Any]
+    conditions: dict[str, Any]
+    plan: dict[str, Any]
+
+
+class ArmRecord(Record):
+    """One arm as declared."""
+
+    name: str
+    says: str
+    code: str
+
+
+class MetricRecord(Record):
+    """One metric as declared; see `bench.lab.metrics.Metric`."""
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["less", "more"]
+    scale: Literal["ratio", "difference"]
+    margin: FiniteFloat | None
+
+
+class ClaimRecord(Record):
+    """One claim as declared."""
+
+    id: str
+    statement: str
+    arm: str
+    metric: str
+    at_most: FiniteFloat | None
+    at_least: FiniteFloat | None
+
+
+class GuardRecord(Record):
+    """One guard as declared."""
+
+    observed: str
+    tolerance: FiniteFloat | None
+    says: str
+    arms: list[str]
+
+
+class Trial(Record):
+    """The declaration of one trial: all that a report needs, without the code."""
+
+    kind: Literal["trial"] = "trial"
+    trial: str
+    experiment: str
+    question: str
+    method: str
+    held_fixed: str
+    does_not_show: str
+    source: dict[str, Scalar]
+    case: dict[str, Scalar]
+    arms: list[ArmRecord] = Field(min_length=2)
+    metrics: list[MetricRecord]
+    claims: list[ClaimRecord]
+    guards: list[GuardRecord]
+    quality: str | None
+    """Name of the metric of quality, if the experiment judges any."""
+
+
+class GuardCheck(Record):
+    """How far one arm's observation lay from the baseline's."""
+
+    kind: Literal["guard"] = "guard"
+    trial: str
+    arm: str
+    observed: str
+    finite: bool
+    relative_error: FiniteFloat | None
+    """``max|arm - baseline| / max|baseline|``; None where the guard asks for finiteness only."""
+
+
+class Round(Record):
+    """Every arm sampled once."""
+
+    kind: Literal["round"] = "round"
+    trial: str
+    block: NonNegativeInt
+    round: NonNegativeInt
+    order: list[str]
+    steps: PositiveInt
+    step_time_s: dict[str, PositiveSeconds]
+    others_cpu: FiniteFloat | None = None
+    """Cores kept busy by other processes during the round."""
+    gpu: dict[str, Any] | None = None
+    """Lowest clock and throttle reasons seen on the GPU during the round."""
+
+
+class Block(Record):
+    """The end of a block, with what is measured once in each of its processes."""
+
+    kind: Literal["block"] = "block"
+    trial: str
+    block: NonNegativeInt
+    values: dict[str, dict[str, FiniteFloat]]
+
+
+class Learned(Record):
+    """What every arm learnt from one seed."""
+
+    kind: Literal["quality"] = "quality"
+    trial: str
+    purpose: Literal["tuning", "judged"]
+    seed: int
+    learning_rate: dict[str, FiniteFloat]
+    values: dict[str, FiniteFloat]
+
+
+class Failure(Record):
+    """An arm, or a whole trial, that could not be measured because something went wrong."""
+
+    kind: Literal["failure"] = "failure"
+    trial: str
+    arm: str | None
+    stage: str
+    what: Literal["raised", "timed out", "killed", "not finite", "environment changed"]
+    message: str
+    traceback: str = ""
+
+
+class Absent(Record):
+    """An arm or trial that this machine cannot carry out: not measured here, with the reason."""
+
+    kind: Literal["absent"] = "absent"
+    trial: str
+    arm: str | None
+    reason: str
+
+
+class End(Record):
+    """Why a trial stopped."""
+
+    kind: Literal["end"] = "end"
+    trial: str
+    reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent"]
+    blocks_wanted: NonNegativeInt | None = None
+    """What Stein's procedure asked for."""
+
+
+class Resumed(Record):
+    """The run was cut off before this line and continued after it."""
+
+    kind: Literal["resumed"] = "resumed"
+    at: str
+    conditions: dict[str, Any]
+
+
+class Seal(Record):
+    """The last line: the SHA-256 of every byte before it."""
+
+    kind: Literal["seal"] = "seal"
+    at: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+Line = Annotated[
+    Header
+    | Trial
+    | GuardCheck
+    | Round
+    | Block
+    | Learned
+    | Failure
+    | Absent
+    | End
+    | Resumed
+    | Seal,
+    Field(discriminator="kind"),
+]
+TrialLine = Trial | GuardCheck | Round | Block | Learned | Failure | Absent | End

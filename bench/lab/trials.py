@@ -1,0 +1,316 @@
+"""From a run's records to findings: estimates with verdicts, and claims with outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.lab import judge
+from bench.lab.declare import CONTROL
+from bench.lab.estimate import Estimate, hodges_lehmann, interval
+from bench.lab.judge import Outcome, Thresholds, Verdict
+from bench.lab.records import (
+    Absent,
+    Block,
+    ClaimRecord,
+    End,
+    Failure,
+    GuardCheck,
+    GuardRecord,
+    Learned,
+    MetricRecord,
+    Round,
+    Trial,
+)
+
+
+@dataclass
+class TrialData:
+    """All records of one trial, by kind."""
+
+    declared: Trial
+    records: list[Any] = field(default_factory=list)
+    rounds: dict[int, list[Round]] = field(default_factory=dict)
+    blocks: dict[int, Block] = field(default_factory=dict)
+    checks: list[GuardCheck] = field(default_factory=list)
+    learned: list[Learned] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    absences: list[Absent] = field(default_factory=list)
+    end: End | None = None
+
+    def add(self, record: Any) -> None:
+        """File one record of this trial."""
+        self.records.append(record)
+        match record:
+            case Round():
+                self.rounds.setdefault(record.block, []).append(record)
+            case Block():
+                self.blocks[record.block] = record
+            case GuardCheck():
+                self.checks.append(record)
+            case Learned():
+                self.learned.append(record)
+            case Failure():
+                self.failures.append(record)
+            case Absent():
+                self.absences.append(record)
+            case End():
+                self.end = record
+
+    @property
+    def baseline(self) -> str:
+        """Name of the arm that the others are compared with."""
+        return self.declared.arms[0].name
+
+    @property
+    def treatments(self) -> list[str]:
+        """Names of the other arms."""
+        return [arm.name for arm in self.declared.arms[1:]]
+
+    def metric(self, name: str) -> MetricRecord:
+        """Return the declared metric called `name`."""
+        return next(metric for metric in self.declared.metrics if metric.name == name)
+
+    def guard(self, check: GuardCheck) -> GuardRecord | None:
+        """Return the guard that a check belongs to."""
+        return next((g for g in self.declared.guards if g.observed == check.observed), None)
+
+    def holds(self, check: GuardCheck) -> bool:
+        """Tell whether one arm passed one guard."""
+        guard = self.guard(check)
+        if guard is None or not check.finite:
+            return False
+        if guard.tolerance is None:
+            return True
+        return check.relative_error is not None and check.relative_error <= guard.tolerance
+
+    @property
+    def broken(self) -> list[GuardCheck]:
+        """The checks that failed; any makes the trial invalid."""
+        return [check for check in self.checks if not self.holds(check)]
+
+    def why_not(self, arm: str) -> str | None:
+        """Return why an arm has no findings, if something was in the way."""
+        for absent in self.absences:
+            if absent.arm in (arm, None):
+                return f"not measured here: {absent.reason}"
+        for failure in self.failures:
+            if failure.arm in (arm, self.baseline, CONTROL, None):
+                return f"{failure.what} during {failure.stage}: {failure.message}"
+        return None
+
+
+def group(records: Iterable[Any]) -> dict[str, TrialData]:
+    """Return the trials of a run, in the order in which they were declared."""
+    trials: dict[str, TrialData] = {}
+    for record in records:
+        if isinstance(record, Trial):
+            trials.setdefault(record.trial, TrialData(record))
+        elif (name := getattr(record, "trial", None)) in trials:
+            trials[name].add(record)
+    return trials
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a trial says about one metric of one arm, against the baseline."""
+
+    trial: str
+    arm: str
+    metric: MetricRecord
+    estimate: Estimate
+    thresholds: Thresholds
+    verdict: Verdict
+    baseline_value: float
+    arm_value: float
+    smallest_effect: float
+    blocks_to_settle: float
+    p_value: float
+
+    def shown(self, x: float) -> float:
+        """Turn a number on the estimate's scale into a ratio, or leave a difference as it is."""
+        if self.metric.scale == "difference":
+            return x
+        return math.exp(x) if x < 700 else math.inf
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, 1.0e-12))
+
+
+def _scaled(metric: MetricRecord, value: float) -> float:
+    if metric.scale == "difference":
+        return value
+    return math.log(max(value, 1.0)) if metric.unit == "B" else _log(value)
+
+
+def _contrast(metric: MetricRecord, arm: float, copies: list[float]) -> float:
+    """Return arm minus the mean of the baseline's copies, on the metric's scale."""
+    reference = [_scaled(metric, value) for value in copies]
+    return _scaled(metric, arm) - sum(reference) / len(reference)
+
+
+def _copies(values: Mapping[str, float], arm: str, baseline: str) -> list[float] | None:
+    """Return the baseline's values to hold an arm against: both copies, or the first for the control."""
+    names = (baseline,) if arm == CONTROL else (baseline, CONTROL)
+    found = [values[name] for name in names if name in values]
+    return found if arm in values and baseline in values else None
+
+
+def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+    """Return one contrast a finished block, in order: log ratios, or differences."""
+    contrasts = []
+    for number, block in sorted(data.blocks.items()):
+        if metric.name == "step_time_s":
+            rows: list[Mapping[str, float]] = [r.step_time_s for r in data.rounds.get(number, [])]
+        else:
+            rows = [
+                {name: v[metric.name] for name, v in block.values.items() if metric.name in v}
+            ]
+        paired = [
+            _contrast(metric, row[arm], copies)
+            for row in rows
+            if (copies := _copies(row, arm, data.baseline))
+        ]
+        if paired and (arm in block.values):
+            contrasts.append(hodges_lehmann(paired))
+    return contrasts
+
+
+def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+    """Return one contrast a judged seed."""
+    return [
+        _contrast(metric, line.values[arm], [line.values[data.baseline]])
+        for line in data.learned
+        if line.purpose == "judged" and arm in line.values and data.baseline in line.values
+    ]
+
+
+def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
+    if metric.name == "step_time_s":
+        values = [r.step_time_s[arm] for rs in data.rounds.values() for r in rs if arm in r.step_time_s]
+        return hodges_lehmann(values[:2000]) if values else math.nan
+    if metric.name == data.declared.quality:
+        values = [x.values[arm] for x in data.learned if x.purpose == "judged" and arm in x.values]
+    else:
+        values = [
+            b.values[arm][metric.name]
+            for b in data.blocks.values()
+            if metric.name in b.values.get(arm, {})
+        ]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _margin(metric: MetricRecord, precision: float) -> float:
+    margin = metric.margin if metric.margin is not None else precision
+    return math.log1p(margin) if metric.scale == "ratio" else margin
+
+
+def assess(data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, Any]) -> Finding | None:
+    """Return the finding on one metric of one arm; None where there is nothing to say.
+
+    Args:
+        data: the trial.
+        metric: one of the trial's metrics.
+        arm: one of its treatments, or the control.
+        plan: the run's plan, as recorded in the header.
+    """
+    is_quality = metric.name == data.declared.quality
+    contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
+    if not contrasts:
+        return None
+    confidence, enough = plan["confidence"], 5 if is_quality else plan["min_blocks"]
+    stage = plan["min_blocks"] if metric.name == "step_time_s" else None
+    estimate = interval(contrasts, confidence, stage)
+    floor = 0.0
+    if arm != CONTROL and not is_quality and (aa := block_contrasts(data, metric, CONTROL)):
+        floor = abs(interval(aa, confidence).point)
+    thresholds = Thresholds(floor, _margin(metric, plan["precision"]), max(5, enough))
+    return Finding(
+        trial=data.declared.trial,
+        arm=arm,
+        metric=metric,
+        estimate=estimate,
+        thresholds=thresholds,
+        verdict=judge.judge(estimate, thresholds, metric.better),
+        baseline_value=_mean_value(data, metric, data.baseline),
+        arm_value=_mean_value(data, metric, arm),
+        smallest_effect=judge.smallest_effect(estimate, floor, confidence),
+        blocks_to_settle=judge.blocks_to_settle(estimate, thresholds, confidence),
+        p_value=judge.p_value(estimate, floor),
+    )
+
+
+def findings(data: TrialData, plan: Mapping[str, Any]) -> list[Finding]:
+    """Return every finding of a valid trial, the arms in order; none where a guard is broken."""
+    if data.broken:
+        return []
+    pairs = ((arm, metric) for arm in data.treatments for metric in data.declared.metrics)
+    found = (assess(data, metric, arm, plan) for arm, metric in pairs)
+    return [finding for finding in found if finding]
+
+
+@dataclass(frozen=True)
+class ClaimFinding:
+    """What became of one claim in one trial."""
+
+    trial: str
+    claim: ClaimRecord
+    outcome: Outcome
+    finding: Finding | None
+    reason: str
+
+
+def _bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float]:
+    low = -math.inf if claim.at_least is None else claim.at_least
+    high = math.inf if claim.at_most is None else claim.at_most
+    if metric.scale == "difference":
+        return low, high
+    return (_log(low) if low > 0 else -math.inf), (_log(high) if high < math.inf else math.inf)
+
+
+def claim_findings(data: TrialData, plan: Mapping[str, Any]) -> list[ClaimFinding]:
+    """Return the outcome of each of the trial's claims."""
+    return [_claim_finding(data, claim, plan) for claim in data.declared.claims]
+
+
+def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any]) -> ClaimFinding:
+    metric = data.metric(claim.metric)
+    finding = None if data.broken else assess(data, metric, claim.arm, plan)
+    trial = data.declared.trial
+    if finding is None:
+        reason = data.why_not(claim.arm) or _why_nothing(data, metric)
+        return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
+    low, high = _bounds(claim, metric)
+    enough = finding.thresholds.min_blocks
+    outcome = judge.judge_claim(finding.estimate, low, high, enough)
+    reason = ""
+    if outcome is Outcome.UNDECIDED:
+        room = min((abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b)))
+        reason = _what_it_takes(finding, room, plan["confidence"])
+    return ClaimFinding(trial, claim, outcome, finding, reason)
+
+
+def _why_nothing(data: TrialData, metric: MetricRecord) -> str:
+    if data.broken:
+        return "a guard is broken, so the arms did not do the same work"
+    if not data.blocks:
+        return "no block was finished"
+    return f"this machine does not tell {metric.title}"
+
+
+def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
+    lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
+    centred = Estimate(
+        0.0,
+        finding.estimate.half_width,
+        finding.estimate.standard_error,
+        finding.estimate.degrees,
+        finding.estimate.blocks,
+    )
+    needed = judge.blocks_to_settle(centred, lines, confidence)
+    if not math.isfinite(needed) or needed > 10_000:
+        return "the estimate lies on the claim's bound: no number of blocks would settle it"
+    return f"about {needed} blocks would settle it if the estimate stays where it is"

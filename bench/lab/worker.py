@@ -1,0 +1,216 @@
+"""The inside of a worker process: prepare one arm, then sample it on request."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import math
+import resource
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bench.lab import backends, clock
+from bench.lab.declare import Experiment, Prepared
+from bench.lab.errors import DeclarationError, NotMeasuredHere
+
+WARM_STEPS = 3
+
+
+def load_module(file: str) -> ModuleType:
+    """Import a bench file by its path, once a process."""
+    path = Path(file).resolve()
+    name = f"bench_file_{path.stem}_{abs(hash(str(path)))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DeclarationError("a bench file is a Python file", file, "check the path")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def experiments_in(module: ModuleType) -> dict[str, Experiment]:
+    """Return the experiments that a bench file declares, by name."""
+    found = [value for value in vars(module).values() if isinstance(value, Experiment)]
+    return {experiment.name: experiment for experiment in found}
+
+
+def load_experiment(file: str, name: str) -> Experiment:
+    """Return the experiment called `name` from a bench file."""
+    found = experiments_in(load_module(file))
+    if name not in found:
+        raise DeclarationError(
+            f"{Path(file).name} declares the experiment that is asked for",
+            repr(name),
+            f"use one of {', '.join(found) or '(none: declare an Experiment at module level)'}",
+        )
+    return found[name]
+
+
+def step_repeatedly(step: Callable[[], Any], steps: int) -> Any:
+    """Run `steps` steps and return what the last one returned."""
+    value = None
+    for _ in range(steps):
+        value = step()
+    return value
+
+
+def _finite(value: Any) -> bool:
+    if value is None:
+        return True
+    array = np.asarray(value)
+    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+
+
+class Bench:
+    """Holds one prepared arm and answers the lab's requests about it."""
+
+    def __init__(self) -> None:
+        self.backend: Any = None
+        self.prepared: Prepared | None = None
+        self.last: Any = None
+
+    def facts(self, backend: str) -> dict[str, Any]:
+        """Open the device and return the framework's own facts."""
+        self.backend = backends.load(backend)
+        self.backend.open_device(0)
+        return self.backend.facts()
+
+    def build(
+        self, *, file: str, experiment: str, arm: str, case: str, backend: str, seed: int
+    ) -> dict[str, Any]:
+        """Prepare the arm, take the first step, and return what both cost."""
+        self.backend = backends.load(backend)
+        self.backend.open_device(seed)
+        declared = load_experiment(file, experiment)
+        params = declared.case(case).params
+        start = clock.now()
+        self.prepared = declared.arm(arm).build(params)
+        self.backend.synchronise()
+        built = clock.now()
+        self.last = self.prepared.step()
+        self.backend.synchronise()
+        first = clock.now()
+        return {
+            "build_time_s": built - start,
+            "first_step_time_s": first - built,
+            "sizes": dict(self.prepared.sizes),
+        }
+
+    def observe(self, path: str) -> dict[str, Any]:
+        """Write what the guards compare to `path` (.npz)."""
+        assert self.prepared is not None  # noqa: S101 - the lab builds first
+        observed = self.prepared.observe() if self.prepared.observe else {}
+        np.savez(path, **{name: np.asarray(value) for name, value in observed.items()})
+        return {}
+
+    def calibrate(self, sample_time_s: float) -> dict[str, Any]:
+        """Return how many steps last `sample_time_s`."""
+        steps = 1
+        self.sample(WARM_STEPS)
+        while (took := self.sample(steps)["duration_s"]) < sample_time_s / 2:
+            steps *= 2
+        return {"steps": max(1, round(steps * sample_time_s / took))}
+
+    def sample(self, steps: int) -> dict[str, Any]:
+        """Time `steps` steps together, the device synchronised at both ends.
+
+        The garbage collector rests meanwhile: it would charge one arm for another's litter.
+        """
+        assert self.prepared is not None  # noqa: S101 - the lab builds first
+        synchronise, step = self.backend.synchronise, self.prepared.step
+        gc.collect()
+        gc.disable()
+        synchronise()
+        cpu = clock.cpu_now()
+        start = clock.now()
+        self.last = step_repeatedly(step, steps)
+        synchronise()
+        duration = clock.now() - start
+        cpu = clock.cpu_now() - cpu
+        gc.enable()
+        return {"duration_s": duration, "cpu_s": cpu}
+
+    def memory(self, steps: int) -> dict[str, Any]:
+        """Run steps and return the peaks of device and host memory, in bytes."""
+        _reset_high_water()
+        self.backend.reset_peak_memory()
+        self.sample(steps)
+        peak = self.backend.peak_memory_bytes()
+        found = {"host_high_water_bytes": _high_water_bytes()}
+        return found if peak is None else found | {"peak_device_memory_bytes": peak}
+
+    def finish(self) -> dict[str, Any]:
+        """Tell whether what the last step returned is finite."""
+        return {"finite": _finite(self.last)}
+
+    def train(
+        self,
+        *,
+        file: str,
+        experiment: str,
+        arm: str,
+        case: str,
+        backend: str,
+        seed: int,
+        learning_rate: float,
+    ) -> dict[str, Any]:
+        """Train once for quality and return the outcome; None stands for NaN."""
+        if self.backend is None:
+            self.backend = backends.load(backend)
+            self.backend.open_device(seed)
+        declared = load_experiment(file, experiment)
+        assert declared.quality is not None  # noqa: S101 - the lab asks only then
+        recipe, params = declared.arm(arm).recipe, declared.case(case).params
+        value = float(declared.quality.train(recipe, params, seed, learning_rate))
+        return {"value": value if math.isfinite(value) else None}
+
+
+def _reset_high_water() -> None:
+    """Set the kernel's high-water mark of this process to what it holds now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # not Linux, or not allowed: the mark then covers the whole process
+
+
+def _high_water_bytes() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def serve(connection: Connection) -> None:
+    """Answer requests until the other side hangs up."""
+    bench = Bench()
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            return
+        connection.send_bytes(json.dumps(_answer(bench, request)).encode())
+
+
+def _answer(bench: Bench, request: dict[str, Any]) -> dict[str, Any]:
+    operation = request.pop("do")
+    try:
+        return {"result": getattr(bench, operation)(**request)}
+    except NotMeasuredHere as error:
+        return {"absent": str(error)}
+    except BaseException as error:  # noqa: BLE001 - an arm may raise anything; it is recorded
+        return {
+            "error": f"{type(error).__name__}: {error}",
+            "traceback": "".join(traceback.format_exception(error)),
+        }
