@@ -58,8 +58,8 @@ def reference_clipped(
     unit_rank = 0 if g.ndim <= 1 else g.ndim - len(unit_axes(g.ndim, depthwise))
     for i in np.ndindex(g.shape[g.ndim - unit_rank :]):
         unit = (..., *i)
-        norm, largest = np.linalg.norm(np.ravel(g[unit])), np.linalg.norm(np.ravel(w[unit]))
-        largest = clipping * max(largest, epsilon)
+        norm = float(np.linalg.norm(np.ravel(g[unit])))
+        largest = clipping * max(float(np.linalg.norm(np.ravel(w[unit]))), epsilon)
         if norm > largest:
             g[unit] *= largest / norm
     return g

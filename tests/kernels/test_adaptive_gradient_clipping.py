@@ -169,5 +169,5 @@ def test_several_replicas_are_refused():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.distribute, "get_strategy", TwoReplicas)
-        with pytest.raises(NotImplementedError, match="2 replicas. Train on one replica"):
+        with pytest.raises(NotImplementedError, match=r"2 replicas\. Train on one replica"):
             optimizer.apply([keras.ops.ones((2, 2))])
