@@ -162,6 +162,7 @@ class Claim:
         at_most: the upper bound on the ratio (or difference), if the claim has one.
         at_least: the lower bound, if the claim has one.
         where: case parameters that the claim is limited to; empty for all cases.
+        source: where it was made; None for the experiment's first source.
     """
 
     id: str
@@ -171,6 +172,7 @@ class Claim:
     at_most: float | None = None
     at_least: float | None = None
     where: Mapping[str, Value] = field(default_factory=dict)
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         if self.at_most is None and self.at_least is None:
@@ -225,7 +227,7 @@ class Experiment:
     name: str
     question: str
     method: str
-    source: Source
+    sources: tuple[Source, ...]
     arms: tuple[Arm, ...]
     cases: tuple[Case, ...]
     guards: tuple[Guard, ...] = ()
@@ -238,6 +240,12 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _check_name("an experiment", self.name)
+        if not self.sources:
+            raise DeclarationError(
+                "an experiment names the source of what it tries",
+                f"none in {self.name!r}",
+                "add Source(author, title, year, url)",
+            )
         self._check_arms_and_cases()
         self._check_claims()
 
@@ -311,7 +319,7 @@ class Plan:
         max_blocks: where a trial ends however noisy the machine.
         rounds: rounds in a block.
         sample_time_s: what one sample should last; sets the steps in a sample.
-        budget_s: seconds for one trial; a block that has begun is finished.
+        budget_s: seconds after which a trial adds no block to the first `min_blocks`.
         seed: of the weights, the batches and the order of the arms.
         confidence: level of the intervals.
     """
@@ -321,7 +329,7 @@ class Plan:
     max_blocks: int = 40
     rounds: int = 20
     sample_time_s: float = 0.05
-    budget_s: float = 120.0
+    budget_s: float = 100.0
     seed: int = 20_190_130
     confidence: float = 0.95
 

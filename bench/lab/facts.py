@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from bench.lab import clock
+
 PACKAGES = (
     "keras-ab",
     "tensorflow",
@@ -243,16 +245,16 @@ def gpus() -> list[Gpu]:
 
 
 class Load:
-    """How much of the machine others use between two looks."""
+    """How much of the machine others use while a round is under way."""
 
-    def __init__(self) -> None:
-        self._busy = _busy_s()
+    def begin(self) -> None:
+        """Look at the machine as the round begins."""
+        self._busy, self._wall = _busy_s(), clock.now()
 
-    def others(self, own_cpu_s: float, wall_s: float) -> float:
-        """Return the cores that other processes kept busy since the last look, and look again."""
-        busy = _busy_s()
-        used, self._busy = busy - self._busy, busy
-        return round(max(0.0, used - own_cpu_s) / wall_s, 3) if wall_s > 0 else 0.0
+    def others(self, own_cpu_s: float) -> float:
+        """Return the cores that other processes kept busy since `begin`."""
+        used, wall = _busy_s() - self._busy, clock.now() - self._wall
+        return round(max(0.0, used - own_cpu_s) / wall, 3) if wall > 0 else 0.0
 
 
 def _busy_s() -> float:

@@ -7,6 +7,7 @@ touches no device, so a worker starts as a process that has just done its import
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -186,6 +187,7 @@ def serve(sock: socket.socket, backend: str) -> None:
     """Fork workers on request until the main process goes away; then end them all."""
     for module in (*backends.load(backend).PRELOAD, "bench.lab.worker"):
         importlib.import_module(module)
+    gc.freeze()  # a collection in a worker would copy every shared page that it marks
     sock.sendall(b"R")
     alive: set[int] = set()
     while True:

@@ -112,7 +112,7 @@ class Devices:
     """What the loop watches and reads beside the workers; tests put fakes here."""
 
     now: Callable[[], float] = clock.now
-    others: Callable[[float, float], float] = field(default_factory=lambda: Load().others)
+    load: Load = field(default_factory=Load)
     gpu_states: Callable[[], list[dict[str, Any]]] = field(
         default_factory=lambda: _gpu_states(gpus())
     )
@@ -151,7 +151,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         method=experiment.method,
         held_fixed=experiment.held_fixed,
         does_not_show=experiment.does_not_show,
-        source=asdict(experiment.source),
+        sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
         arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
         metrics=[MetricRecord(**asdict(m)) for m in experiment.all_metrics],
@@ -159,6 +159,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
             ClaimRecord(
                 id=f"{experiment.name}.{c.id}",
                 statement=c.statement,
+                source=str(c.source or experiment.sources[0]),
                 arm=c.arm,
                 metric=c.metric,
                 at_most=c.at_most,
@@ -233,9 +234,12 @@ class _Loop:
             return "max_blocks"
         if done >= self.plan.min_blocks and done >= (self._blocks_wanted() or 0):
             return "precise"
-        if done and self.devices.now() - self.started > self.plan.budget_s:
+        if done >= self.plan.min_blocks and self._spent_s() > self.plan.budget_s:
             return "budget"
         return None
+
+    def _spent_s(self) -> float:
+        return self.devices.now() - self.started
 
     def _blocks_wanted(self) -> int | None:
         """Return Stein's number of blocks for the noisiest arm, once the first stage is done."""
@@ -297,8 +301,8 @@ class _Loop:
         stack.callback(worker.stop)
         return worker
 
-    def _build(self, worker: Worker, arm: str) -> dict[str, Any]:
-        request = self._named(arm) | {"do": "build", "seed": self.plan.seed}
+    def _build(self, worker: Worker, arm: str, **more: Any) -> dict[str, Any]:
+        request = self._named(arm) | {"do": "build", "seed": self.plan.seed, **more}
         return self._ask(worker, arm, "build", request)
 
     def _named(self, arm: str) -> dict[str, Any]:
@@ -320,11 +324,9 @@ class _Loop:
             with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
                 worker = self._start(stack)
                 try:
-                    self._build(worker, arm)
-                    if self.experiment.guards:
-                        path = Path(folder) / "observed.npz"
-                        self._ask(worker, arm, "guard", {"do": "observe", "path": str(path)})
-                        observed[arm] = _load_arrays(path)
+                    path = Path(folder) / "observed.npz"
+                    self._build(worker, arm, observe_to=str(path))
+                    observed[arm] = _load_arrays(path)
                     if arm == self.experiment.baseline.name:
                         self.steps = self._calibrate(worker, arm)
                 except ArmFailed as failed:
@@ -366,7 +368,7 @@ class _Loop:
             for arm in rng.sample([*self.active, CONTROL], len(self.active) + 1):
                 worker = self._start(stack)
                 try:
-                    values[arm] = self._prepare(worker, arm)
+                    values[arm] = self._prepare(worker, arm, rng.getrandbits(32))
                     bench[arm] = worker
                 except ArmFailed as failed:
                     yield self._drop(failed)
@@ -381,9 +383,9 @@ class _Loop:
                 kept = {arm: values[arm] for arm in bench}
                 yield Block(trial=self.task.trial, block=number, values=kept)
 
-    def _prepare(self, worker: Worker, arm: str) -> dict[str, float]:
+    def _prepare(self, worker: Worker, arm: str, layout: int) -> dict[str, float]:
         """Build an arm in its process and warm it up."""
-        built = self._build(worker, arm)
+        built = self._build(worker, arm, layout=layout)
         self._ask(worker, arm, "warm-up", {"do": "sample", "steps": self.steps})
         return built.pop("sizes") | built
 
@@ -408,7 +410,8 @@ class _Loop:
         times: dict[str, float] = {}
         failures: list[ArmFailed] = []
         gpu_states: list[dict[str, Any]] = []
-        own_cpu, start = 0.0, self.devices.now()
+        own_cpu = 0.0
+        self.devices.load.begin()
         for arm in order:
             try:
                 request = {"do": "sample", "steps": self.steps}
@@ -428,7 +431,7 @@ class _Loop:
             order=list(times),
             steps=self.steps,
             step_time_s=times,
-            others_cpu=self.devices.others(own_cpu, self.devices.now() - start),
+            others_cpu=self.devices.load.others(own_cpu),
             gpu=worst_gpu_state(gpu_states),
         )
         return line, failures

@@ -57,6 +57,7 @@ class ClaimRecord(Record):
 
     id: str
     statement: str
+    source: str
     arm: str
     metric: str
     at_most: FiniteFloat | None
@@ -82,7 +83,7 @@ class Trial(Record):
     method: str
     held_fixed: str
     does_not_show: str
-    source: dict[str, Scalar]
+    sources: list[str]
     case: dict[str, Scalar]
     arms: list[ArmRecord] = Field(min_length=2)
     metrics: list[MetricRecord]

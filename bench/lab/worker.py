@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import json
 import math
+import random
 import resource
 import sys
 import traceback
@@ -87,9 +88,26 @@ class Bench:
         return self.backend.facts()
 
     def build(
-        self, *, file: str, experiment: str, arm: str, case: str, backend: str, seed: int
+        self,
+        *,
+        file: str,
+        experiment: str,
+        arm: str,
+        case: str,
+        backend: str,
+        seed: int,
+        layout: int = 0,
+        observe_to: str | None = None,
     ) -> dict[str, Any]:
-        """Prepare the arm, take the first step, and return what both cost."""
+        """Prepare the arm, take the first step, and return what both cost.
+
+        `layout` seeds a shift of the heap: forked processes share one memory layout, and without
+        it all blocks would share the luck of that one.
+
+        Where `observe_to` names a file (.npz), what the guards compare is written to it before the
+        first step, from the untouched weights.
+        """
+        self.padding = padding(random.Random(layout))
         self.backend = backends.load(backend)
         self.backend.open_device(seed)
         declared = load_experiment(file, experiment)
@@ -98,21 +116,18 @@ class Bench:
         self.prepared = declared.arm(arm).build(params)
         self.backend.synchronise()
         built = clock.now()
+        if observe_to is not None:
+            observed = self.prepared.observe() if self.prepared.observe else {}
+            np.savez(observe_to, **{name: np.asarray(value) for name, value in observed.items()})
         self.last = self.prepared.step()
         self.backend.synchronise()
         first = clock.now()
+        gc.freeze()  # what is built stays: the collector need not look at it before each sample
         return {
             "build_time_s": built - start,
             "first_step_time_s": first - built,
             "sizes": dict(self.prepared.sizes),
         }
-
-    def observe(self, path: str) -> dict[str, Any]:
-        """Write what the guards compare to `path` (.npz)."""
-        assert self.prepared is not None  # noqa: S101 - the lab builds first
-        observed = self.prepared.observe() if self.prepared.observe else {}
-        np.savez(path, **{name: np.asarray(value) for name, value in observed.items()})
-        return {}
 
     def calibrate(self, sample_time_s: float) -> dict[str, Any]:
         """Return how many steps last `sample_time_s`."""
@@ -174,6 +189,12 @@ class Bench:
         recipe, params = declared.arm(arm).recipe, declared.case(case).params
         value = float(declared.quality.train(recipe, params, seed, learning_rate))
         return {"value": value if math.isfinite(value) else None}
+
+
+def padding(rng: random.Random) -> list[bytearray]:
+    """Return blocks of random sizes, up to 1 MiB in all, that move what is allocated after them."""
+    small = [bytearray(rng.randrange(1, 4096)) for _ in range(rng.randrange(128))]
+    return [*small, bytearray(rng.randrange(2**18, 2**19))]
 
 
 def _reset_high_water() -> None:

@@ -1,0 +1,109 @@
+"""Do memory-saving optimizers save memory, and do they speed up training?"""
+
+from dataclasses import replace
+from functools import partial
+
+from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
+from bench.lab.metrics import Metric
+from bench.workloads.classifier import DIGITS, test_data
+from bench.workloads.recipe import Recipe, arm, train_and_score
+
+ADAM = Recipe(optimizer="adam")
+
+SHAZEER = Source(
+    author="N. Shazeer, M. Stern",
+    title="Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
+    year=2018,
+    url="https://arxiv.org/abs/1804.04235",
+)
+ANIL = Source(
+    author="R. Anil, V. Gupta, T. Koren, Y. Singer",
+    title="Memory-Efficient Adaptive Optimization",
+    year=2019,
+    url="https://arxiv.org/abs/1901.11150",
+)
+
+EXPERIMENT = Experiment(
+    name="optimizers",
+    question="Do Adafactor and SM3 save memory against Adam, and do they speed up training?",
+    method=(
+        "The same classifier of real digits takes training steps with each optimizer, from the same "
+        "weights on the same batches. Bytes of state are counted from the optimizer's variables. "
+        "Quality is the accuracy on digits kept apart after 150 steps, paired by seed; each "
+        "optimizer's learning rate is the best of a grid on two other seeds."
+    ),
+    held_fixed="model, first weights, batches and their order, loss, number of steps, precision",
+    does_not_show=(
+        "Training to convergence, schedules, weight decay, and models so large that the state "
+        "decides whether they fit."
+    ),
+    sources=(SHAZEER, ANIL),
+    arms=(
+        arm("adam", DIGITS, ADAM, "Keras' Adam"),
+        arm("adafactor", DIGITS, replace(ADAM, optimizer="adafactor"), "Keras' Adafactor"),
+        arm("sm3", DIGITS, replace(ADAM, optimizer="sm3"), "SM3-II without momentum"),
+        arm(
+            "sm3_momentum",
+            DIGITS,
+            replace(ADAM, optimizer="sm3_momentum"),
+            "SM3-II with momentum 0.9, as in the paper",
+        ),
+    ),
+    cases=(
+        *grid(width=(512,), depth=(2,), batch=(128,)),
+        *grid(quick=False, width=(4096,), depth=(4,), batch=(256,)),
+    ),
+    guards=(
+        Guard("loss", 1e-6, "same loss from the same weights"),
+        Guard("weights", None, "finite weights after a few steps"),
+    ),
+    quality=Quality(
+        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+        train=partial(train_and_score, DIGITS, test_data, 150),
+        seeds=(0, 1, 2, 3, 4),
+        learning_rates=(1e-3, 1e-2, 1e-1),
+        tuning_seeds=(100, 101),
+    ),
+    claims=(
+        Claim(
+            id="adafactor-sublinear",
+            statement="Adafactor's state is sublinear in the parameters: at most a tenth of Adam's.",
+            arm="adafactor",
+            metric="optimizer_state_bytes",
+            at_most=0.1,
+            source=SHAZEER,
+        ),
+        Claim(
+            id="sm3-saves-memory",
+            statement="SM3's state is a small part of Adam's: at most a tenth.",
+            arm="sm3",
+            metric="optimizer_state_bytes",
+            at_most=0.1,
+            source=ANIL,
+        ),
+        Claim(
+            id="sm3-momentum-saves-memory",
+            statement="With momentum, SM3 keeps about half of Adam's state.",
+            arm="sm3_momentum",
+            metric="optimizer_state_bytes",
+            at_most=0.55,
+            source=ANIL,
+        ),
+        Claim(
+            id="adafactor-faster",
+            statement="Adafactor speeds up training: its step takes less time than Adam's.",
+            arm="adafactor",
+            metric="step_time_s",
+            at_most=1.0,
+            source=SHAZEER,
+        ),
+        Claim(
+            id="sm3-faster",
+            statement="SM3 speeds up training: its step takes less time than Adam's.",
+            arm="sm3",
+            metric="step_time_s",
+            at_most=1.0,
+            source=ANIL,
+        ),
+    ),
+)

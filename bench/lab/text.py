@@ -1,0 +1,103 @@
+"""The one place that turns a number into text for people: three significant digits, units, intervals."""
+
+from __future__ import annotations
+
+import math
+
+from bench.lab.judge import Verdict
+from bench.lab.trials import Finding
+
+
+def number(x: float, digits: int = 3) -> str:
+    """Return a number with three significant digits and no exponent where it can be helped."""
+    if math.isnan(x):
+        return "–"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(x)))
+    if -9 < places < 8:
+        text = f"{round(x, places):.{max(0, places)}f}"
+        return text.replace("-", "−")
+    return f"{x:.{digits - 1}e}".replace("-", "−")
+
+
+def seconds(x: float) -> str:
+    """Return a duration with a fitting prefix."""
+    for limit, scale, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if abs(x) < limit:
+            return f"{number(x * scale)} {unit}"
+    return f"{number(x)} s"
+
+
+def size(x: float) -> str:
+    """Return bytes in B, KiB, MiB or GiB (powers of 2¹⁰)."""
+    for limit, scale, unit in ((2**10, 1, "B"), (2**20, 2**10, "KiB"), (2**30, 2**20, "MiB")):
+        if abs(x) < limit:
+            return f"{number(x / scale)} {unit}"
+    return f"{number(x / 2**30)} GiB"
+
+
+def percent(x: float) -> str:
+    """Return a share as a percentage."""
+    return f"{number(100 * x)} %"
+
+
+def quantity(x: float, unit: str) -> str:
+    """Return a measured value in its metric's unit (``s``, ``B``, ``lines`` or ``1``)."""
+    if math.isnan(x):
+        return "–"
+    match unit:
+        case "s":
+            return seconds(x)
+        case "B":
+            return size(x)
+        case "1":
+            return number(x)
+        case _:
+            return f"{number(x)} {unit}"
+
+
+def ratio(x: float) -> str:
+    """Return a ratio, ``1.07×``: to 0.01 near one, to three digits elsewhere."""
+    if 0.1 <= x < 10:
+        return f"{x:.2f}×" if abs(x - 1) >= 0.0995 or x == 1 else f"{x:.3f}×"
+    return f"{number(x)}×"
+
+
+def compared(finding: Finding) -> str:
+    """Return the estimate with its interval: ``1.07× [1.05, 1.09]`` or ``+0.012 [+0.004, +0.020]``."""
+    e = finding.estimate
+    low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
+    if finding.metric.scale == "difference":
+        return f"{signed(point)} [{signed(low)}, {signed(high)}]"
+    return f"{ratio(point)} [{ratio(low)[:-1]}, {ratio(high)[:-1]}]"
+
+
+def signed(x: float) -> str:
+    """Return a difference with its sign."""
+    return f"{x:+.3f}".replace("-", "−") if math.isfinite(x) else number(x)
+
+
+def blocks(count: float, word: str = "block") -> str:
+    """Return a count with its noun."""
+    if not math.isfinite(count):
+        return f"no number of {word}s"
+    return f"{count:.0f} {word}" + ("" if count == 1 else "s")
+
+
+def power(finding: Finding) -> str:
+    """Say what an inconclusive or equivalent result could have seen, and what would settle it."""
+    difference = finding.metric.scale == "difference"
+    word = "seed" if finding.metric.name != "step_time_s" and difference else "block"
+    smallest = finding.smallest_effect
+    if not math.isfinite(smallest):
+        return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
+    seen = number(smallest) if difference else percent(math.expm1(smallest))
+    text = f"a difference of {seen} would have been found 4 times in 5"
+    if finding.verdict is not Verdict.INCONCLUSIVE:
+        return text
+    if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:
+        return f"{text}; the estimate lies where no number of {word}s would settle it"
+    return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"

@@ -1,0 +1,56 @@
+"""A multi-layer perceptron that classifies images into any number of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.workloads import digits
+from bench.workloads.recipe import Case, Recipe, Workload
+
+
+def model(case: Case, recipe: Recipe) -> Any:  # noqa: ARG001 - every model takes both
+    """Return `depth` hidden layers of `width` units between 784 pixels and the classes."""
+    import keras
+
+    inputs = keras.Input((784,))
+    x = inputs
+    for _ in range(int(case.get("depth", 1))):
+        x = keras.layers.Dense(int(case["width"]), activation="relu")(x)
+    return keras.Model(inputs, keras.layers.Dense(classes(case))(x))
+
+
+def classes(case: Case) -> int:
+    """Return the number of classes."""
+    return int(case.get("classes", 10))
+
+
+def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Return real digits; with other than 10 classes, the same images under drawn labels.
+
+    The cost of a step does not depend on what the labels say, only on how many classes there are.
+    """
+    images, labels = digits.mnist()
+    if classes(case) != 10:
+        labels = np.random.default_rng(0).integers(classes(case), size=len(images), dtype=np.int32)
+    keep = len(images) - len(images) % int(case["batch"])
+    return images[:keep].reshape(keep, 784), labels[:keep]
+
+
+MANY_CLASSES = Workload(model, data, classes)
+
+
+def train_data(case: Case) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+    """Return the digits kept for training."""
+    part = digits.split(*digits.mnist())
+    return part.train_images.reshape(-1, 784), part.train_labels
+
+
+def test_data(case: Case) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+    """Return the digits kept for testing."""
+    part = digits.split(*digits.mnist())
+    return part.test_images.reshape(-1, 784), part.test_labels
+
+
+DIGITS = Workload(model, train_data, classes)

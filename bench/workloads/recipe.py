@@ -1,0 +1,199 @@
+"""How a given model is trained, as data: a technique is the baseline's recipe with one field replaced."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bench.lab.declare import Arm, Prepared, Value
+
+Case = Mapping[str, Value]
+BATCHES = 4
+"""Batches that the steps of a benchmark go through in turn."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Choices in how a model is trained.
+
+    Args:
+        labels: ``sparse_int32``, ``sparse_uint16`` or ``one_hot_float32``, as stored.
+        optimizer: a name from `OPTIMIZERS`.
+        learning_rate: of the optimizer.
+        recompute: ``none``, ``each`` block, ``sqrt`` segments, or Keras' ``remat_scope``.
+        jit: whether XLA compiles the step.
+    """
+
+    labels: str = "sparse_int32"
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    recompute: str = "none"
+    jit: bool = False
+
+    def differs_from(self, other: Recipe) -> str:
+        """Return the fields in which this recipe differs, ``labels: a → b``."""
+        return ", ".join(
+            f"{f.name}: {getattr(other, f.name)} → {getattr(self, f.name)}"
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(other, f.name)
+        )
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model and its data, both functions of a case.
+
+    Args:
+        model: build the model for a case and a recipe; returns logits of shape ``(batch, classes)``.
+        data: return inputs ``(n, ...)`` float32 and labels ``(n,)`` int32; n is a multiple of the
+            batch size.
+        classes: the number of classes of a case.
+    """
+
+    model: Callable[[Case, Recipe], Any]
+    data: Callable[[Case], tuple[np.ndarray, np.ndarray]]
+    classes: Callable[[Case], int]
+
+
+def _adam(rate: float) -> Any:
+    import keras
+
+    return keras.optimizers.Adam(rate)
+
+
+def _adafactor(rate: float) -> Any:
+    import keras
+
+    return keras.optimizers.Adafactor(rate)
+
+
+def _sm3(rate: float, momentum: float = 0.0) -> Any:
+    from kernels.sm3 import SM3
+
+    return SM3(rate, momentum=momentum)
+
+
+OPTIMIZERS: dict[str, Callable[[float], Any]] = {
+    "adam": _adam,
+    "adafactor": _adafactor,
+    "sm3": _sm3,
+    "sm3_momentum": partial(_sm3, momentum=0.9),
+}
+
+
+def store_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
+    """Return class indices ``(n,)`` in the form in which a recipe stores them."""
+    if form == "one_hot_float32":
+        return np.eye(classes, dtype=np.float32)[labels]
+    return labels.astype({"sparse_int32": np.int32, "sparse_uint16": np.uint16}[form])
+
+
+def compiled_model(workload: Workload, recipe: Recipe, case: Case) -> Any:
+    """Build the model and compile it with the recipe's optimizer and loss."""
+    import keras
+
+    model = workload.model(case, recipe)
+    loss = (
+        keras.losses.CategoricalCrossentropy(from_logits=True)
+        if recipe.labels.startswith("one_hot")
+        else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=recipe.jit)
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def prepare(workload: Workload, recipe: Recipe, case: Case) -> Prepared:
+    """Make one training step of the workload under the recipe ready to be timed.
+
+    The step is Keras' own `train_step` in one `tf.function`, on tensors that already lie on the
+    device: neither the input pipeline nor `fit`'s Python is in the timing.
+    """
+    import tensorflow as tf
+
+    model = compiled_model(workload, recipe, case)
+    inputs, labels = workload.data(case)
+    stored = store_labels(labels, recipe.labels, workload.classes(case))
+    size = int(case["batch"])
+    batches = [
+        (tf.constant(inputs[i : i + size]), tf.constant(stored[i : i + size]))
+        for i in range(0, BATCHES * size, size)
+    ]
+    train = tf.function(model.train_step, jit_compile=recipe.jit)
+    turns = itertools.cycle(batches)
+    return Prepared(
+        step=lambda: train(next(turns))["loss"],
+        sizes={
+            "label_bytes": float(stored.nbytes),
+            "weights_bytes": nbytes(model.trainable_variables),
+            "optimizer_state_bytes": nbytes(model.optimizer.variables),
+        },
+        observe=partial(observe, model, batches, recipe.jit),
+    )
+
+
+def nbytes(variables: list[Any]) -> float:
+    """Return the bytes that variables hold."""
+    return float(sum(np.asarray(v).nbytes for v in variables))
+
+
+def observe(model: Any, batches: list[Any], jit: bool) -> dict[str, np.ndarray]:
+    """Return what guards compare: loss and gradients from the first weights, weights after 4 steps."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=jit)
+    def loss_and_gradients(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
+        return loss, tape.gradient(loss, model.trainable_variables)
+
+    loss, gradients = loss_and_gradients(*batches[0])
+    train = tf.function(model.train_step, jit_compile=jit)
+    for batch in batches:
+        train(batch)
+    return {
+        "loss": np.asarray(loss),
+        "gradients": np.concatenate([np.ravel(np.asarray(g)) for g in gradients]),
+        "weights": np.concatenate([np.ravel(np.asarray(v)) for v in model.trainable_variables]),
+    }
+
+
+def arm(name: str, workload: Workload, recipe: Recipe, says: str, **more: Any) -> Arm:
+    """Return the arm that trains `workload` as `recipe` says."""
+    return Arm(name, partial(prepare, workload, recipe), says, recipe=recipe, **more)
+
+
+def train_and_score(
+    workload: Workload,
+    test: Callable[[Case], tuple[np.ndarray, np.ndarray]],
+    steps: int,
+    recipe: Recipe,
+    case: Case,
+    seed: int,
+    learning_rate: float,
+) -> float:
+    """Train from a seed for a number of steps and return the accuracy on the test examples.
+
+    The seed sets the weights and the order of the batches, the same for every arm.
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    model = compiled_model(workload, replace(recipe, learning_rate=learning_rate), case)
+    inputs, labels = workload.data(case)
+    stored = store_labels(labels, recipe.labels, workload.classes(case))
+    train = tf.function(model.train_step, jit_compile=recipe.jit)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
+        train((tf.constant(inputs[rows]), tf.constant(stored[rows])))
+    images, truth = test(case)
+    logits = model.predict_on_batch(images)
+    return float(np.mean(np.argmax(logits, axis=-1) == truth))
