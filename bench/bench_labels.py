@@ -12,10 +12,10 @@ SPARSE = replace(ONE_HOT, labels="sparse_int32")
 COMPACT = replace(ONE_HOT, labels="sparse_uint16")
 
 TIPS = Source(
-    author="Y. R. Serpa",
+    author="an author on Medium, unnamed in the copy at hand",
     title="Taking Keras and TensorFlow to the Next Level",
     year=2022,
-    url="https://towardsdatascience.com/taking-keras-and-tensorflow-to-the-next-level-c73b241b83ed",
+    url="https://medium.com",
 )
 
 EXPERIMENT = Experiment(

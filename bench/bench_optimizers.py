@@ -27,10 +27,10 @@ EXPERIMENT = Experiment(
     name="optimizers",
     question="Do Adafactor and SM3 save memory against Adam, and do they speed up training?",
     method=(
-        "The same classifier of real digits takes training steps with each optimizer, from the same "
-        "weights on the same batches. Bytes of state are counted from the optimizer's variables. "
-        "Quality is the accuracy on digits kept apart after 150 steps, paired by seed; each "
-        "optimizer's learning rate is the best of a grid on two other seeds."
+        "The same classifier of real digits takes training steps with each optimizer, from the "
+        "same weights on the same batches. Bytes of state are counted from the optimizer's "
+        "variables. Quality is the accuracy on digits kept apart after 150 steps, paired by seed; "
+        "each optimizer's learning rate is the best of a grid on two other seeds."
     ),
     held_fixed="model, first weights, batches and their order, loss, number of steps, precision",
     does_not_show=(
@@ -67,7 +67,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             id="adafactor-sublinear",
-            statement="Adafactor's state is sublinear in the parameters: at most a tenth of Adam's.",
+            statement="Adafactor's state is sublinear: at most a tenth of Adam's.",
             arm="adafactor",
             metric="optimizer_state_bytes",
             at_most=0.1,

@@ -193,7 +193,8 @@ class Quality:
 
     Args:
         metric: the outcome (``test_accuracy``), compared by difference.
-        train: called as ``train(recipe, case, seed, learning_rate)`` in a worker; returns the outcome.
+        train: called as ``train(recipe, case, seed, learning_rate)`` in a worker; returns the
+            outcome.
         seeds: the seeds that are judged.
         learning_rates: the grid from which each arm gets its best.
         tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
@@ -335,7 +336,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         for holds, must, received, do in (
-            (0 < self.precision < 1, "precision is between 0 and 1", self.precision, "0.02 is ±2 %"),
+            (
+                0 < self.precision < 1,
+                "precision is between 0 and 1",
+                self.precision,
+                "0.02 is ±2 %",
+            ),
             (0.5 < self.confidence < 1, "confidence is between 0.5 and 1", self.confidence, "0.95"),
             (self.min_blocks >= 2, "min_blocks is at least 2", self.min_blocks, "5 or more"),
             (

@@ -30,5 +30,5 @@ class RecordError(LabError):
     """A run file that cannot be read, continued or written."""
 
 
-class NotMeasuredHere(LabError):  # noqa: N818 - an outcome, not a fault
+class NotMeasuredHere(LabError):
     """Raised by an arm's build when this machine cannot carry it out: an outcome, not a failure."""

@@ -63,7 +63,9 @@ def hodges_lehmann(values: Sequence[float]) -> float:
     return float(np.median((x[i] + x[j]) / 2))
 
 
-def interval(values: Sequence[float], confidence: float, first_stage: int | None = None) -> Estimate:
+def interval(
+    values: Sequence[float], confidence: float, first_stage: int | None = None
+) -> Estimate:
     """Return the mean of block values with a t interval.
 
     Where the number of blocks was fixed by the variance of the first ``first_stage`` of them, the

@@ -77,7 +77,16 @@ def _cpu_model() -> str:
 
 def _cpu_flags() -> list[str]:
     """Return the instruction sets that frameworks choose their kernels by."""
-    wanted = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile", "asimd", "sve")
+    wanted = (
+        "avx2",
+        "avx512f",
+        "avx512_bf16",
+        "avx512_fp16",
+        "amx_bf16",
+        "amx_tile",
+        "asimd",
+        "sve",
+    )
     for line in (_text("/proc/cpuinfo") or "").splitlines():
         if line.startswith(("flags", "Features")):
             present = set(line.partition(":")[2].split())
@@ -242,6 +251,19 @@ def gpus() -> list[Gpu]:
         return [Gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
         return []
+
+
+def worst_gpu_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the lowest clock, the highest temperature and all throttle reasons of a round."""
+    if not states:
+        return None
+    clocks = [s["sm_clock_hz"] for s in states if s["sm_clock_hz"] is not None]
+    temperatures = [s["temperature_c"] for s in states if s["temperature_c"] is not None]
+    return {
+        "lowest_sm_clock_hz": min(clocks, default=None),
+        "temperature_c": max(temperatures, default=None),
+        "throttled": sorted({reason for s in states for reason in s["throttled"]}),
+    }
 
 
 class Load:

@@ -95,7 +95,9 @@ def p_value(estimate: Estimate, floor: float) -> float:
     return min(1.0, 2 * t_tail(excess / estimate.standard_error, estimate.degrees))
 
 
-def smallest_effect(estimate: Estimate, floor: float, confidence: float, power: float = 0.8) -> float:
+def smallest_effect(
+    estimate: Estimate, floor: float, confidence: float, power: float = 0.8
+) -> float:
     """Return the smallest true difference that this many blocks would find with the given power.
 
     ``floor + (t_{(1+c)/2} + t_{power}) * standard_error``, on the estimate's scale.

@@ -91,7 +91,7 @@ class RunWriter:
             raise RecordError(
                 "every record reaches the disk",
                 f"{self.path}: {error.strerror}",
-                "free some space, then continue this run with --ab-resume; what was measured is kept",
+                "free some space, then continue with --ab-resume; what was measured is kept",
             ) from error
         self._digest.update(data)
 
@@ -196,8 +196,12 @@ def _assemble(path: Path, data: bytes, lines: list[tuple[int, bytes]]) -> Run:
         body_end = lines[-2][0]
     digest = hashlib.sha256(data[:body_end]).hexdigest()
     if sealed and records[-1].sha256 != digest:
-        raise _refuse(path, len(lines), "the seal does not match: the file was edited after the run")
-    notices = [] if sealed else ["cut off before its end: no seal, so later edits cannot be ruled out"]
+        raise _refuse(
+            path, len(lines), "the seal does not match: the file was edited after the run"
+        )
+    notices = (
+        [] if sealed else ["cut off before its end: no seal, so later edits cannot be ruled out"]
+    )
     if lines[-1][0] < len(data):
         if sealed:
             raise _refuse(path, len(lines) + 1, "half a record after the seal")

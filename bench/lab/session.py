@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +14,10 @@ from bench.lab.clock import timestamp
 from bench.lab.declare import Plan
 from bench.lab.errors import RecordError
 from bench.lab.forkserver import ForkServer
-from bench.lab.measure import Task, declaration, run_trial
+from bench.lab.measure import run_trial
 from bench.lab.records import Failure, Header, Resumed, Trial, TrialLine
 from bench.lab.run_file import Run, RunWriter, read_run
+from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, group
 from bench.lab.worker import load_experiment
 
@@ -35,7 +36,9 @@ def describe(server: ForkServer, backend: str) -> tuple[dict[str, Any], dict[str
     finally:
         worker.stop()
     if "error" in answer:
-        raise RecordError("the framework can open its device", answer["error"], "run keras-ab doctor")
+        raise RecordError(
+            "the framework can open its device", answer["error"], "run keras-ab doctor"
+        )
     return facts.machine(), facts.environment() | {"framework": answer["result"]}
 
 
@@ -60,6 +63,7 @@ class Session:
         self.path = writer.path
         self.plan = Plan(**header.plan)
         self.trials: dict[str, TrialData] = {}
+        self.sealed = False
         self._writer = writer
         self._server = server
 
@@ -114,7 +118,7 @@ class Session:
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
 
-    def _lines(self, task: Task, previous: list[Any]) -> Iterator[TrialLine]:
+    def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
         yield from run_trial(task, self._server, previous)
         changed = facts.differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
@@ -146,6 +150,7 @@ class Session:
     def close(self, *, seal: bool) -> None:
         """End the run: sealed when it is complete, left open for `--ab-resume` when not."""
         self._server.close()
+        self.sealed = seal
         if seal:
             self._writer.seal()
         else:

@@ -1,4 +1,4 @@
-"""The one place that turns a number into text for people: three significant digits, units, intervals."""
+"""The one place that turns a number into text: three digits, a unit, an interval."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def ratio(x: float) -> str:
 
 
 def compared(finding: Finding) -> str:
-    """Return the estimate with its interval: ``1.07× [1.05, 1.09]`` or ``+0.012 [+0.004, +0.020]``."""
+    """Return the estimate with its interval, ``1.07× [1.05, 1.09]`` or ``+0.012 [0, +0.020]``."""
     e = finding.estimate
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":

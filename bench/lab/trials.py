@@ -153,7 +153,7 @@ def _contrast(metric: MetricRecord, arm: float, copies: list[float]) -> float:
 
 
 def _copies(values: Mapping[str, float], arm: str, baseline: str) -> list[float] | None:
-    """Return the baseline's values to hold an arm against: both copies, or the first for the control."""
+    """Return the baseline's values to hold an arm against: both copies; one for the control."""
     names = (baseline,) if arm == CONTROL else (baseline, CONTROL)
     found = [values[name] for name in names if name in values]
     return found if arm in values and baseline in values else None
@@ -166,9 +166,7 @@ def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[flo
         if metric.name == "step_time_s":
             rows: list[Mapping[str, float]] = [r.step_time_s for r in data.rounds.get(number, [])]
         else:
-            rows = [
-                {name: v[metric.name] for name, v in block.values.items() if metric.name in v}
-            ]
+            rows = [{name: v[metric.name] for name, v in block.values.items() if metric.name in v}]
         paired = [
             _contrast(metric, row[arm], copies)
             for row in rows
@@ -190,7 +188,9 @@ def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[floa
 
 def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     if metric.name == "step_time_s":
-        values = [r.step_time_s[arm] for rs in data.rounds.values() for r in rs if arm in r.step_time_s]
+        values = [
+            r.step_time_s[arm] for rs in data.rounds.values() for r in rs if arm in r.step_time_s
+        ]
         return hodges_lehmann(values[:2000]) if values else math.nan
     if metric.name == data.declared.quality:
         values = [x.values[arm] for x in data.learned if x.purpose == "judged" and arm in x.values]
@@ -208,7 +208,9 @@ def _margin(metric: MetricRecord, precision: float) -> float:
     return math.log1p(margin) if metric.scale == "ratio" else margin
 
 
-def assess(data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, Any]) -> Finding | None:
+def assess(
+    data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, Any]
+) -> Finding | None:
     """Return the finding on one metric of one arm; None where there is nothing to say.
 
     Args:
@@ -288,7 +290,7 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any])
     outcome = judge.judge_claim(finding.estimate, low, high, enough)
     reason = ""
     if outcome is Outcome.UNDECIDED:
-        room = min((abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b)))
+        room = min(abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b))
         reason = _what_it_takes(finding, room, plan["confidence"])
     return ClaimFinding(trial, claim, outcome, finding, reason)
 

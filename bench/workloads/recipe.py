@@ -1,4 +1,4 @@
-"""How a given model is trained, as data: a technique is the baseline's recipe with one field replaced."""
+"""How a model is trained, as data: a technique is the baseline's recipe with one field replaced."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Workload:
     """A model and its data, both functions of a case.
 
     Args:
-        model: build the model for a case and a recipe; returns logits of shape ``(batch, classes)``.
+        model: build the model for a case and a recipe; it returns logits ``(batch, classes)``.
         data: return inputs ``(n, ...)`` float32 and labels ``(n,)`` int32; n is a multiple of the
             batch size.
         classes: the number of classes of a case.
@@ -144,7 +144,7 @@ def nbytes(variables: list[Any]) -> float:
 
 
 def observe(model: Any, batches: list[Any], jit: bool) -> dict[str, np.ndarray]:
-    """Return what guards compare: loss and gradients from the first weights, weights after 4 steps."""
+    """Return what guards compare: first loss and gradients, and the weights after a few steps."""
     import tensorflow as tf
 
     @tf.function(jit_compile=jit)

@@ -33,7 +33,7 @@ def blocks(count: int, channels: int) -> list[Any]:
 
 
 def recomputed(segment: list[Any]) -> Any:
-    """Return a layer that runs a segment and keeps nothing of it for the backward pass but its input."""
+    """Return a layer that runs a segment and keeps only its input for the backward pass."""
     import keras
     import tensorflow as tf
 

@@ -78,7 +78,8 @@ def facts() -> dict[str, Any]:
     reset_peak_memory()
     return {
         "devices": [
-            {"name": d.name, "kind": d.device_type.lower()} for d in tf.config.list_logical_devices()
+            {"name": d.name, "kind": d.device_type.lower()}
+            for d in tf.config.list_logical_devices()
         ],
         "memory_statistics": peak_memory_bytes() is not None,
         "built_with_cuda": bool(build.get("is_cuda_build")),

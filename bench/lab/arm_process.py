@@ -1,0 +1,163 @@
+"""One arm in its own process, as the measuring loop sees it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import psutil
+from memory_profiler import memory_usage
+
+from bench.lab import clock
+from bench.lab.declare import Experiment
+from bench.lab.forkserver import WorkerLost, WorkerTimeout
+from bench.lab.records import Absent, Failure
+from bench.lab.task import Task
+
+MEMORY_INTERVAL_S = 0.005
+"""How often memory-profiler looks at a worker's resident memory."""
+
+MEMORY_STEPS = 2
+"""Steps in which memory peaks are looked for: the second runs with the first one's left-overs."""
+
+
+class Worker(Protocol):
+    """A fresh process that answers requests; see `bench.lab.forkserver.WorkerProcess`."""
+
+    pid: int
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Hand over a request."""
+
+    def answered(self, timeout_s: float) -> bool:
+        """Wait for the answer to arrive."""
+
+    def receive(self, timeout_s: float) -> dict[str, Any]:
+        """Return the answer."""
+
+    def output(self) -> str:
+        """Return the end of what the process printed."""
+
+    def stop(self) -> int:
+        """End the process."""
+
+
+class Workers(Protocol):
+    """Where fresh processes come from; see `bench.lab.forkserver.ForkServer`."""
+
+    def start(self) -> Worker:
+        """Start a fresh process."""
+
+
+class ArmFailed(Exception):
+    """An arm could not go on; carries the record that says why."""
+
+    def __init__(self, record: Failure | Absent) -> None:
+        super().__init__(record)
+        self.record = record
+
+
+class ArmProcess:
+    """Asks a worker process about one arm; whatever goes wrong becomes `ArmFailed`."""
+
+    def __init__(self, worker: Worker, arm: str, task: Task, experiment: Experiment) -> None:
+        self.arm = arm
+        self._worker = worker
+        self._task = task
+        self._limit_s = experiment.arm(arm).time_limit_s
+        self._names = {
+            "file": task.file,
+            "experiment": task.experiment,
+            "arm": arm,
+            "case": task.case,
+            "backend": task.backend,
+        }
+
+    def build(self, layout: int) -> dict[str, float]:
+        """Prepare the arm; return the metrics of building it."""
+        built = self._ask("build", self._build_request(layout))
+        return built.pop("sizes") | built
+
+    def observed(self) -> dict[str, np.ndarray]:
+        """Prepare the arm and return what the guards compare, from its first weights."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "observed.npz"
+            self._ask("build", self._build_request(0) | {"observe_to": str(path)})
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+
+    def _build_request(self, layout: int) -> dict[str, Any]:
+        return self._names | {"do": "build", "seed": self._task.plan.seed, "layout": layout}
+
+    def calibrate(self) -> int:
+        """Return how many steps last as long as a sample should."""
+        wanted = self._task.plan.sample_time_s
+        return self._ask("calibration", {"do": "calibrate", "sample_time_s": wanted})["steps"]
+
+    def sample(self, steps: int, stage: str = "sampling") -> dict[str, float]:
+        """Time steps together; return ``duration_s`` and ``cpu_s``."""
+        return self._ask(stage, {"do": "sample", "steps": steps})
+
+    def memory(self) -> dict[str, float]:
+        """Run a few steps and return the peaks of memory, in bytes."""
+        self._worker.send({"do": "memory", "steps": MEMORY_STEPS})
+        sampled = self._sampled_memory_bytes()
+        peaks = self._reply("memory")
+        return peaks | ({} if sampled is None else {"peak_host_memory_bytes": sampled})
+
+    def _sampled_memory_bytes(self) -> float | None:
+        """Sample the worker's resident memory until it answers; return the largest seen."""
+        peak, end = None, clock.now() + self._limit_s
+        while not self._worker.answered(0) and clock.now() < end:
+            try:
+                mebibytes = memory_usage(
+                    self._worker.pid, interval=MEMORY_INTERVAL_S, max_usage=True
+                )
+            except psutil.Error:
+                break  # the process is gone: the answer that never comes says so
+            peak = max(peak or 0.0, mebibytes * 2**20)
+        return peak
+
+    def finish(self) -> None:
+        """Make sure that what was stepped is still finite."""
+        if not self._ask("end of block", {"do": "finish"})["finite"]:
+            message = "the last step returned NaN or infinity"
+            raise self.failed("end of block", "not finite", message)
+
+    def train(self, seed: int, learning_rate: float) -> float | None:
+        """Train once for quality; return the outcome, None for NaN."""
+        request = self._names | {"do": "train", "seed": seed, "learning_rate": learning_rate}
+        return self._ask("quality", request)["value"]
+
+    def _ask(self, stage: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._worker.send(request)
+        return self._reply(stage)
+
+    def _reply(self, stage: str) -> dict[str, Any]:
+        try:
+            answer = self._worker.receive(self._limit_s)
+        except WorkerTimeout:
+            message = f"no answer within the arm's time limit of {self._limit_s:g} s"
+            raise self.failed(stage, "timed out", message, self._worker.output()) from None
+        except WorkerLost as lost:
+            raise self.failed(stage, "killed", str(lost), lost.output) from None
+        if "absent" in answer:
+            trial = self._task.trial
+            raise ArmFailed(Absent(trial=trial, arm=self.arm, reason=answer["absent"]))
+        if "error" in answer:
+            raise self.failed(stage, "raised", answer["error"], answer["traceback"])
+        return answer["result"]
+
+    def failed(self, stage: str, what: Any, message: str, traceback: str = "") -> ArmFailed:
+        """Return the exception that takes this arm out of the trial."""
+        record = Failure(
+            trial=self._task.trial,
+            arm=self.arm,
+            stage=stage,
+            what=what,
+            message=message,
+            traceback=traceback,
+        )
+        return ArmFailed(record)

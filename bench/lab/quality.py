@@ -1,0 +1,70 @@
+"""What the arms learn: learning rates chosen on some seeds, outcomes judged on others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Literal
+
+from bench.lab.arm_process import ArmFailed, ArmProcess
+from bench.lab.declare import Quality
+from bench.lab.records import Learned
+
+Scores = dict[str, dict[float, list[float]]]
+
+
+def learn(
+    quality: Quality, trial: str, pupils: dict[str, ArmProcess]
+) -> Iterator[Learned | ArmFailed]:
+    """Tune and judge every arm; yields what was learnt, and the arms that could not go on.
+
+    Args:
+        quality: what to train and from which seeds.
+        trial: name of the trial.
+        pupils: a process for each arm; those that fail are taken out.
+    """
+    scores: Scores = {arm: {} for arm in pupils}
+    for rate in quality.learning_rates:
+        for seed in quality.tuning_seeds:
+            for line in _lesson(trial, pupils, "tuning", seed, dict.fromkeys(pupils, rate)):
+                yield line
+                if isinstance(line, Learned):
+                    for arm, value in line.values.items():
+                        scores[arm].setdefault(rate, []).append(value)
+    sign = 1 if quality.metric.better == "more" else -1
+    rates = {arm: best_rate(found, sign) for arm, found in scores.items() if found}
+    for seed in quality.seeds:
+        yield from _lesson(trial, pupils, "judged", seed, rates)
+
+
+def best_rate(scores: dict[float, list[float]], sign: int) -> float:
+    """Return the learning rate with the best mean; one that ever diverged has fewer scores."""
+    most = max(len(values) for values in scores.values())
+    steady = {rate: fmean(values) for rate, values in scores.items() if len(values) == most}
+    return max(steady, key=lambda rate: sign * steady[rate])
+
+
+def _lesson(
+    trial: str,
+    pupils: dict[str, ArmProcess],
+    purpose: Literal["tuning", "judged"],
+    seed: int,
+    rates: dict[str, float],
+) -> Iterator[Learned | ArmFailed]:
+    """Train every arm from one seed. A divergence is a low score while tuning, later a failure."""
+    values: dict[str, float] = {}
+    for arm in [arm for arm in pupils if arm in rates]:
+        try:
+            value = pupils[arm].train(seed, rates[arm])
+            if value is None and purpose == "judged":
+                message = f"the outcome of seed {seed} is NaN"
+                raise pupils[arm].failed("quality", "not finite", message)
+        except ArmFailed as failed:
+            del pupils[arm]
+            yield failed
+        else:
+            if value is not None:
+                values[arm] = value
+    if values:
+        used = {arm: rates[arm] for arm in values}
+        yield Learned(trial=trial, purpose=purpose, seed=seed, learning_rate=used, values=values)

@@ -1,0 +1,67 @@
+"""One trial, named: what is handed to the measuring loop, here or on another machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from bench.lab.declare import Case, Claim, Experiment, Plan
+from bench.lab.records import ArmRecord, ClaimRecord, GuardRecord, MetricRecord, Trial
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial, in names and numbers: it can be carried out here or anywhere else.
+
+    Args:
+        file: path of the bench file.
+        experiment: name of the experiment in it.
+        case: id of the case.
+        backend: name of the backend.
+        plan: how hard to look.
+    """
+
+    file: str
+    experiment: str
+    case: str
+    backend: str
+    plan: Plan
+
+    @property
+    def trial(self) -> str:
+        """The trial's name in records and reports."""
+        return f"{self.experiment}[{self.case}]"
+
+
+def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
+    """Return the trial's declaration as a record: all that a report needs, without the code."""
+    claims = [claim for claim in experiment.claims if claim.concerns(case.params)]
+    return Trial(
+        trial=task.trial,
+        experiment=experiment.name,
+        question=experiment.question,
+        method=experiment.method,
+        held_fixed=experiment.held_fixed,
+        does_not_show=experiment.does_not_show,
+        sources=[str(source) for source in experiment.sources],
+        case=dict(case.params),
+        arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
+        metrics=[MetricRecord(**asdict(m)) for m in experiment.all_metrics],
+        claims=[_claim(experiment, claim) for claim in claims],
+        guards=[
+            GuardRecord(observed=g.observed, tolerance=g.tolerance, says=g.says, arms=list(g.arms))
+            for g in experiment.guards
+        ],
+        quality=experiment.quality.metric.name if experiment.quality else None,
+    )
+
+
+def _claim(experiment: Experiment, claim: Claim) -> ClaimRecord:
+    return ClaimRecord(
+        id=f"{experiment.name}.{claim.id}",
+        statement=claim.statement,
+        source=str(claim.source or experiment.sources[0]),
+        arm=claim.arm,
+        metric=claim.metric,
+        at_most=claim.at_most,
+        at_least=claim.at_least,
+    )

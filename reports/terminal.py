@@ -1,0 +1,2 @@
+def verdict_table(a, b):
+    return "table"
