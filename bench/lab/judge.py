@@ -33,7 +33,7 @@ class Thresholds:
     """What a difference is held against, on the scale where differences add.
 
     Args:
-        floor: the noise floor, how far two copies of the baseline lay apart in the same trial.
+        floor: the noise floor, how far two copies of the baseline lay from their mean in the trial.
         margin: the largest difference that does not matter.
         min_blocks: blocks (or seeds) below which nothing is concluded.
     """

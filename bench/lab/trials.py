@@ -177,6 +177,15 @@ def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[flo
     return contrasts
 
 
+def noise_floor(data: TrialData, metric: MetricRecord) -> float:
+    """Return how far each copy of the baseline lies from their mean, which arms are held against.
+
+    That is half the A/A contrast: a difference counts when its interval is clear of both copies.
+    """
+    contrasts = block_contrasts(data, metric, CONTROL)
+    return abs(sum(contrasts) / len(contrasts)) / 2 if contrasts else 0.0
+
+
 def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     """Return one contrast a judged seed."""
     return [
@@ -226,9 +235,7 @@ def assess(
     confidence, enough = plan["confidence"], 5 if is_quality else plan["min_blocks"]
     stage = plan["min_blocks"] if metric.name == "step_time_s" else None
     estimate = interval(contrasts, confidence, stage)
-    floor = 0.0
-    if arm != CONTROL and not is_quality and (aa := block_contrasts(data, metric, CONTROL)):
-        floor = abs(interval(aa, confidence).point)
+    floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
     thresholds = Thresholds(floor, _margin(metric, plan["precision"]), max(5, enough))
     return Finding(
         trial=data.declared.trial,
