@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -49,6 +50,11 @@ def t_tail(t: float, degrees: int) -> float:
     return float(stdtr(degrees, -t))
 
 
+@lru_cache(maxsize=64)
+def _pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.triu_indices(count)
+
+
 def hodges_lehmann(values: Sequence[float]) -> float:
     """Return the median of all pairwise means, ``median((x_i + x_j) / 2, i <= j)``.
 
@@ -59,7 +65,7 @@ def hodges_lehmann(values: Sequence[float]) -> float:
     https://doi.org/10.1214/aoms/1177704172.
     """
     x = np.asarray(values, dtype=float)
-    i, j = np.triu_indices(len(x))
+    i, j = _pairs(len(x))
     return float(np.median((x[i] + x[j]) / 2))
 
 

@@ -61,6 +61,8 @@ class WorkerProcess:
         self._server = server
         self._connection = connection
         self._log = log
+        self._status = 0
+        self._output = ""
 
     def send(self, request: dict[str, Any]) -> None:
         """Hand over a request; `receive` has the answer."""
@@ -87,16 +89,22 @@ class WorkerProcess:
             raise WorkerLost(self.stop(), self.output()) from None
 
     def output(self) -> str:
-        """Return the last lines that the process printed."""
-        self._log.seek(0)
-        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-30:])
+        """Return the last lines that the process had printed when it ended."""
+        return self._output
 
     def stop(self) -> int:
         """Kill the process if it still runs, and return its exit status."""
         if not self._connection.closed:
             self._connection.close()
             self._status = self._server.end(self.pid)
+            self._output = _last_lines(self._log)
+            self._log.close()
         return self._status
+
+
+def _last_lines(log: BinaryIO, count: int = 30) -> str:
+    log.seek(0)
+    return "\n".join(log.read().decode(errors="replace").splitlines()[-count:])
 
 
 class ForkServer:
@@ -105,28 +113,28 @@ class ForkServer:
     def __init__(self, backend: str) -> None:
         module = backends.load(backend)
         ours, theirs = socket.socketpair()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", __name__, str(theirs.fileno()), backend],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=self._log,
                 start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
                 env=os.environ | module.ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths)},
             )
         self._socket = ours
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._await_ready(backend)
 
     def _await_ready(self, backend: str) -> None:
         if self._socket.recv(1) == b"R":
             return
-        _, stderr = self._process.communicate()
-        lines = stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        output = _last_lines(self._log) or "no output"
+        self.close()
         raise LabError(
             f"the framework of backend {backend!r} can be imported",
-            lines[-1],
+            output.splitlines()[-1],
             "install it: pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine",
         )
 
@@ -148,7 +156,8 @@ class ForkServer:
     def close(self) -> None:
         """End the server and, with it, every worker."""
         self._socket.close()
-        self._process.communicate()
+        self._process.wait()
+        self._log.close()
 
 
 def _receive_exactly(sock: socket.socket, size: int) -> bytes:

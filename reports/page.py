@@ -1,2 +1,0 @@
-def write_page(a, b):
-    return b

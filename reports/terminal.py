@@ -1,2 +1,0 @@
-def verdict_table(a, b):
-    return "table"

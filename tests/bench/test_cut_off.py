@@ -1,0 +1,119 @@
+"""Runs that are killed or interrupted: nothing measured is lost, and they can be continued."""
+
+import random
+import signal
+from itertools import groupby
+
+import psutil
+import pytest
+
+from bench.lab.run_file import read_run
+from bench.lab.trials import group
+from tests.bench.door import FAST, TINY, benchmark, start, wait_for_lines
+
+KILLS = 5
+WHOLE = 2 * (1 + 2 + 5 * (4 + 1) + 1)
+"""Lines of a whole run of two trials: declaration, guards, five blocks of four rounds, end."""
+
+
+def the_run(folder):
+    (path,) = (folder / "runs").glob("*.jsonl")
+    return read_run(path)
+
+
+def recorded_rounds(run):
+    return [(r.trial, r.block, r.round) for r in run.records if r.kind == "round"]
+
+
+def assert_no_round_is_missing(run):
+    """Rounds are written one by one: a gap would be a loss."""
+    for _, rounds in groupby(recorded_rounds(run), key=lambda r: r[:2]):
+        numbers = [number for *_, number in rounds]
+        assert numbers == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kill_9_at_any_moment_loses_at_most_the_round_under_way(tmp_path, seed):
+    """Five kills a run, four runs: twenty random moments in all."""
+    moments = sorted(random.Random(seed).sample(range(2, WHOLE), KILLS))
+    kept: list = []
+    for moment in moments:
+        process = start(tmp_path, TINY, *(["--ab-resume"] if kept else []))
+        wait_for_lines(process, tmp_path, moment + len(kept))
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive
+        run = the_run(tmp_path)
+        if run.sealed:
+            break
+        assert run.records[: len(kept)] == kept
+        assert_no_round_is_missing(run)
+        kept = run.records
+    if not the_run(tmp_path).sealed:
+        result = benchmark(tmp_path, TINY, "--ab-resume")
+        assert result.returncode == 0, result.stdout + result.stderr
+    run = the_run(tmp_path)
+    assert run.sealed
+    assert run.records[: len(kept)] == kept
+    trials = group(run.records)
+    assert [len(data.blocks) for data in trials.values()] == [5, 5]
+    assert all(data.end for data in trials.values())
+
+
+def test_ctrl_c_keeps_and_reports_what_was_measured(tmp_path):
+    process = start(tmp_path, TINY)
+    wait_for_lines(process, tmp_path, WHOLE // 2 + 8)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 2
+    assert "tiny[scale=1]" in output
+    assert ".html" in output
+    assert "--ab-resume" in output
+    run = the_run(tmp_path)
+    assert not run.sealed
+    assert group(run.records)["tiny[scale=1]"].end
+    assert benchmark(tmp_path, TINY, "--ab-resume").returncode == 0
+    assert the_run(tmp_path).sealed
+
+
+def cut_off(folder):
+    process = start(folder, TINY)
+    wait_for_lines(process, folder, 12)
+    process.kill()
+    process.communicate()
+    return the_run(folder)
+
+
+def test_a_run_from_another_machine_is_not_continued(tmp_path):
+    run = cut_off(tmp_path)
+    text = run.path.read_text()
+    run.path.write_text(text.replace(run.header.machine["cpu"], "Another CPU", 1))
+    result = benchmark(tmp_path, TINY, "--ab-resume")
+    assert result.returncode != 0
+    assert "cpu: 'Another CPU' → " in result.stdout
+    assert the_run(tmp_path).records == run.records
+
+
+def test_a_run_from_another_environment_is_not_continued(tmp_path, monkeypatch):
+    cut_off(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    result = benchmark(tmp_path, TINY, "--ab-resume")
+    assert "variables.OMP_NUM_THREADS: None → '7'" in result.stdout
+
+
+def test_a_whole_run_is_not_continued(tmp_path):
+    assert benchmark(tmp_path, TINY, "-k", "scale=1").returncode == 0
+    path = the_run(tmp_path).path
+    result = benchmark(tmp_path, TINY, f"--ab-resume={path}")
+    assert "has its seal" in result.stdout
+
+
+def test_the_plan_of_a_run_is_kept_when_it_is_continued(tmp_path):
+    before = cut_off(tmp_path).header.plan
+    assert FAST[-1] == "4"
+    benchmark(tmp_path, TINY, "--ab-resume", "--ab-rounds", "9")
+    run = the_run(tmp_path)
+    assert run.header.plan == before
+    assert max(number for *_, number in recorded_rounds(run)) == 3

@@ -1,0 +1,122 @@
+"""What cannot be measured is refused where it is declared, in three parts."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.lab import backends
+from bench.lab.declare import (
+    Arm,
+    Case,
+    Claim,
+    Experiment,
+    Guard,
+    Plan,
+    Prepared,
+    Quality,
+    Source,
+    grid,
+)
+from bench.lab.errors import DeclarationError
+from bench.lab.metrics import Metric
+
+ARM = Arm("one", lambda _case: Prepared(lambda: None), "an arm")
+GOOD = Experiment(
+    name="good",
+    question="?",
+    method=".",
+    sources=(Source("A", "T", 2024, "https://example.org"),),
+    arms=(ARM, replace(ARM, name="two")),
+    cases=(Case({"n": 1}),),
+)
+ACCURACY = Metric("accuracy", "accuracy", "1", "more", "difference", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": ()}, "at least two arms"),
+        ({"arms": (ARM,)}, "at least two arms"),
+        ({"arms": (ARM, ARM)}, "twice: one"),
+        ({"cases": ()}, "at least one case"),
+        ({"cases": (Case({"n": 1}), Case({"n": 1}, quick=False))}, "twice: n=1"),
+        ({"sources": ()}, "names the source"),
+        ({"name": "Bad name"}, "lower_case"),
+        ({"claims": (Claim("c", "s", "three", "step_time_s", at_most=1),)}, "'three'"),
+        ({"claims": (Claim("c", "s", "two", "speed", at_most=1),)}, "'speed'"),
+        ({"claims": (Claim("c", "s", "two", "step_time_s", at_most=1),) * 2}, "twice: c"),
+        ({"guards": (Guard("loss", 1e-6, "same loss", arms=("three",)),)}, "'three'"),
+    ],
+)
+def test_an_impossible_experiment_is_refused(change, message):
+    with pytest.raises(DeclarationError, match=message) as refused:
+        replace(GOOD, **change)
+    assert "received:" in str(refused.value)
+    assert "what to do:" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"precision": 0},
+        {"precision": 2},
+        {"precision": float("nan")},
+        {"confidence": 1.0},
+        {"min_blocks": 1},
+        {"min_blocks": 50, "max_blocks": 40},
+        {"rounds": 1},
+        {"budget_s": 0},
+        {"budget_s": float("inf")},
+        {"sample_time_s": -1},
+    ],
+)
+def test_an_impossible_plan_is_refused(change):
+    with pytest.raises(DeclarationError, match="plan: "):
+        Plan(**change)
+
+
+@pytest.mark.parametrize("name", ["control", "Has Space", ""])
+def test_an_arm_needs_a_usable_name(name):
+    with pytest.raises(DeclarationError):
+        replace(ARM, name=name)
+
+
+def test_an_arm_needs_a_time_limit():
+    with pytest.raises(DeclarationError, match="time limit"):
+        replace(ARM, time_limit_s=0)
+
+
+def test_a_claim_needs_a_bound():
+    with pytest.raises(DeclarationError, match="neither at_most nor at_least"):
+        Claim("c", "s", "two", "step_time_s")
+
+
+def test_quality_needs_five_seeds_of_its_own():
+    with pytest.raises(DeclarationError, match="at least 5 seeds"):
+        Quality(ACCURACY, None, (1, 2), (0.1,), (9,))
+    with pytest.raises(DeclarationError, match=r"in both: \[3\]"):
+        Quality(ACCURACY, None, (1, 2, 3, 4, 5), (0.1,), (3,))
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(DeclarationError, match="use one of one, two"):
+        GOOD.arm("three")
+    with pytest.raises(DeclarationError, match="use one of n=1"):
+        GOOD.case("n=2")
+    with pytest.raises(DeclarationError, match="use one of tensorflow"):
+        backends.load("theano")
+
+
+def test_a_grid_has_every_combination():
+    cases = grid(batch=(1, 2), width=(8,))
+    assert [case.id for case in cases] == ["batch=1,width=8", "batch=2,width=8"]
+
+
+def test_the_control_is_the_baseline_once_more():
+    assert GOOD.arm("control") is GOOD.baseline
+
+
+def test_a_claim_may_speak_of_some_cases_only():
+    claim = Claim("c", "s", "two", "step_time_s", at_most=1, where={"classes": 1000})
+    assert claim.concerns({"classes": 1000, "batch": 1})
+    assert not claim.concerns({"classes": 10})

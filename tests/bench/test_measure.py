@@ -1,0 +1,192 @@
+"""The measuring loop on a fake clock and fake processes, with the exact order of calls."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bench.lab.declare import Plan
+from bench.lab.measure import Gauges, relative_error, run_trial
+from bench.lab.quality import best_rate
+from bench.lab.records import Block, End, Round
+from bench.lab.task import Task
+
+TINY = str(Path(__file__).parent / "experiments" / "bench_tiny.py")
+
+
+class FakeClock:
+    def __init__(self):
+        self.seconds = 0.0
+
+    def now(self):
+        return self.seconds
+
+
+class NoLoad:
+    def begin(self):
+        pass
+
+    def others(self, own_cpu_s):
+        return own_cpu_s
+
+
+class FakeWorker:
+    """Answers at once; a sample of `n` steps advances the fake clock by what its arm takes."""
+
+    pid = -1
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.arm = None
+        lab.calls.append("start")
+
+    def send(self, request):
+        self.request = dict(request)
+
+    def answered(self, _timeout_s):
+        return True
+
+    def receive(self, _timeout_s):
+        do = self.request["do"]
+        self.arm = self.request.get("arm", self.arm)
+        self.lab.calls.append(f"{do} {self.arm}")
+        return {"result": getattr(self, do)()}
+
+    def build(self):
+        if "observe_to" in self.request:
+            np.savez(self.request["observe_to"], answer=np.ones(2))
+        return {"build_time_s": 1.0, "first_step_time_s": 2.0, "sizes": {"weights_bytes": 8.0}}
+
+    def calibrate(self):
+        return {"steps": 7}
+
+    def sample(self):
+        lasts = self.request["steps"] * self.lab.step_time_s(self.arm)
+        self.lab.clock.seconds += lasts
+        return {"duration_s": lasts, "cpu_s": lasts}
+
+    def memory(self):
+        return {"host_high_water_bytes": 1e6}
+
+    def finish(self):
+        return {"finite": True}
+
+    def output(self):
+        return ""
+
+    def stop(self):
+        self.lab.calls.append(f"stop {self.arm}")
+        return 0
+
+
+class FakeLab:
+    def __init__(self, noise=0.0):
+        self.clock = FakeClock()
+        self.calls = []
+        self._rng = np.random.default_rng(0)
+        self._noise = noise
+
+    def start(self):
+        return FakeWorker(self)
+
+    def step_time_s(self, arm):
+        return {"twice": 0.02}.get(arm, 0.01) * float(np.exp(self._rng.normal(0, self._noise)))
+
+    def run(self, plan, previous=()):
+        task = Task(TINY, "tiny", "scale=1", "plain", plan)
+        gauges = Gauges(now=self.clock.now, load=NoLoad(), gpu_states=list)
+        return list(run_trial(task, self, previous, gauges))
+
+
+def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
+    lab = FakeLab()
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3))
+    calls = iter(lab.calls)
+
+    def take(count):
+        return [next(calls) for _ in range(count)]
+
+    assert take(4) == ["start", "build once", "calibrate once", "stop once"]
+    assert take(3) == ["start", "build twice", "stop twice"]
+    for _ in range(2):
+        started = take(9)
+        assert started[0::3] == ["start"] * 3
+        arms = [call.removeprefix("build ") for call in started[1::3]]
+        assert sorted(arms) == ["control", "once", "twice"]
+        assert started[2::3] == [f"sample {arm}" for arm in arms]  # the warm-up
+        for _ in range(3):
+            assert sorted(take(3)) == ["sample control", "sample once", "sample twice"]
+        finished = take(6)
+        assert finished == [f"{do} {arm}" for arm in arms for do in ("memory", "finish")]
+        assert sorted(take(3)) == ["stop control", "stop once", "stop twice"]
+    assert next(calls, None) is None
+
+
+def test_the_orders_within_a_block_are_balanced():
+    lines = FakeLab().run(Plan(min_blocks=2, max_blocks=2, rounds=12))
+    rounds = [line for line in lines if isinstance(line, Round)]
+    for block in (0, 1):
+        firsts = Counter(line.order[0] for line in rounds if line.block == block)
+        assert set(firsts.values()) == {4}
+    assert [r.order for r in rounds[:12]] != [r.order for r in rounds[12:]]
+
+
+def test_every_arm_takes_the_same_number_of_steps():
+    lines = FakeLab().run(Plan(min_blocks=2, max_blocks=2, rounds=3))
+    rounds = [line for line in lines if isinstance(line, Round)]
+    assert {line.steps for line in rounds} == {7}
+    assert all(abs(line.step_time_s["twice"] / 0.02 - 1) < 1e-9 for line in rounds)
+
+
+def test_without_noise_the_first_stage_is_enough():
+    lines = FakeLab().run(Plan(rounds=2))
+    assert lines[-1] == End(trial="tiny[scale=1]", reason="precise", blocks_wanted=5)
+    assert sum(isinstance(line, Block) for line in lines) == 5
+
+
+def test_blocks_are_added_until_steins_number_is_reached():
+    lines = FakeLab(noise=0.1).run(Plan(rounds=4, budget_s=1e9, max_blocks=500))
+    blocks = sum(isinstance(line, Block) for line in lines)
+    assert lines[-1].reason == "precise"
+    assert blocks == lines[-1].blocks_wanted > 5
+
+
+def test_a_spent_budget_ends_a_trial_after_its_first_stage():
+    lines = FakeLab(noise=0.3).run(Plan(rounds=4, budget_s=0.001, max_blocks=500))
+    assert lines[-1].reason == "budget"
+    assert sum(isinstance(line, Block) for line in lines) == 5
+
+
+def test_a_noisy_machine_ends_a_trial_at_max_blocks():
+    lines = FakeLab(noise=0.5).run(Plan(rounds=2, budget_s=1e9, max_blocks=6))
+    assert lines[-1].reason == "max_blocks"
+
+
+def test_a_trial_that_was_cut_off_goes_on_after_its_last_line():
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=3)
+    whole = FakeLab().run(plan)
+    cut = next(i for i, line in enumerate(whole) if isinstance(line, Block) and line.block == 2) + 2
+    rest = FakeLab().run(plan, previous=whole[:cut])
+    blocks = [line.block for line in rest if isinstance(line, Block)]
+    assert blocks == [4, 5]  # the block that was cut off in its first round is left as it is
+    assert not any(line.kind in ("trial", "guard") for line in rest)
+    assert {line.steps for line in rest if isinstance(line, Round)} == {7}
+
+
+def test_a_trial_that_ended_is_not_measured_again():
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=3)
+    lab = FakeLab()
+    assert lab.run(plan, previous=FakeLab().run(plan)) == []
+    assert lab.calls == []
+
+
+def test_relative_error():
+    assert relative_error([1.0, 2.2], [1.0, 2.0]) == abs(2.2 - 2.0) / 2.0
+    assert relative_error([0.0], [0.0]) == 0.0
+    assert relative_error([1.0], [1.0, 1.0]) is None
+
+
+def test_a_learning_rate_that_diverged_once_is_not_the_best():
+    scores = {0.1: [0.9], 0.01: [0.8, 0.82], 0.001: [0.7, 0.7]}
+    assert best_rate(scores, sign=1) == 0.01
+    assert best_rate(scores, sign=-1) == 0.001

@@ -1,0 +1,171 @@
+"""Estimates, verdicts and power on numbers worked out by hand."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.lab.estimate import Estimate, blocks_needed, hodges_lehmann, interval
+from bench.lab.judge import (
+    Outcome,
+    Thresholds,
+    Verdict,
+    blocks_to_settle,
+    holm,
+    judge,
+    judge_claim,
+    p_value,
+    smallest_effect,
+)
+from bench.lab.schedule import balanced_orders, williams_square
+
+
+def estimate(low, high, blocks=10):
+    return Estimate((low + high) / 2, (high - low) / 2, (high - low) / 4.6, blocks - 1, blocks)
+
+
+def test_hodges_lehmann_is_the_median_of_pairwise_means():
+    # means of 1, 2, 9 with themselves and each other: 1, 1.5, 2, 5, 5.5, 9
+    assert hodges_lehmann([1, 2, 9]) == 3.5
+
+
+def test_hodges_lehmann_shrugs_off_a_spike():
+    assert hodges_lehmann([1.0] * 9 + [1000.0]) == 1.0
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=30), st.floats(-10, 10))
+def test_hodges_lehmann_moves_with_its_samples(values, shift):
+    moved = hodges_lehmann([v + shift for v in values])
+    assert math.isclose(moved, hodges_lehmann(values) + shift, abs_tol=1e-9)
+
+
+def test_a_t_interval_by_hand():
+    # mean 3, s = sqrt(2.5), t_4(0.975) = 2.776445: half-width = t * s / sqrt(5) = 1.963243
+    found = interval([1, 2, 3, 4, 5], 0.95)
+    assert found.point == 3
+    assert found.half_width == pytest.approx(1.963243, abs=1e-6)
+    assert (found.degrees, found.blocks) == (4, 5)
+
+
+def test_steins_interval_uses_the_variance_of_the_first_stage_alone():
+    # the same s and t, over 8 blocks: t * s / sqrt(8) = 1.552079
+    found = interval([1, 2, 3, 4, 5, 90, -90, 6], 0.95, first_stage=5)
+    assert found.half_width == pytest.approx(1.552079, abs=1e-6)
+    assert found.degrees == 4
+    assert found.point == pytest.approx(21 / 8)
+
+
+def test_steins_number_by_hand():
+    # (t * s / h)^2 = (2.776445 * 1.581139 / 1.5)^2 = 8.565: 9 blocks
+    assert blocks_needed([1, 2, 3, 4, 5], 1.5, 0.95) == 9
+    assert blocks_needed([1, 2, 3, 4, 5], 100, 0.95) == 5
+    assert blocks_needed([3, 3, 3], 0.1, 0.95) == 3
+
+
+def test_one_block_says_nothing():
+    assert interval([1.0], 0.95).half_width == math.inf
+
+
+def test_failures_do_not_enter_an_interval():
+    with pytest.raises(ValueError, match="must be finite"):
+        interval([1.0, math.nan], 0.95)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.10, -0.03, Verdict.BETTER),
+        (0.03, 0.10, Verdict.WORSE),
+        (-0.01, 0.015, Verdict.EQUIVALENT),
+        (0.012, 0.018, Verdict.EQUIVALENT),
+        (0.012, 0.028, Verdict.WORSE),
+        (0.004, 0.028, Verdict.INCONCLUSIVE),
+        (-0.05, 0.05, Verdict.INCONCLUSIVE),
+        (-0.021, 0.001, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_the_four_verdicts(low, high, verdict):
+    assert judge(estimate(low, high), Thresholds(floor=0.005, margin=0.02)) is verdict
+
+
+def test_where_more_is_better_the_signs_turn():
+    lines = Thresholds(floor=0.0, margin=0.01)
+    assert judge(estimate(0.02, 0.05), lines, better="more") is Verdict.BETTER
+    assert judge(estimate(-0.05, -0.02), lines, better="more") is Verdict.WORSE
+
+
+def test_the_region_of_equivalence_is_never_narrower_than_the_noise_floor():
+    assert judge(estimate(0.02, 0.04), Thresholds(floor=0.05, margin=0.01)) is Verdict.EQUIVALENT
+
+
+def test_too_few_blocks_are_inconclusive_whatever_they_show():
+    few = estimate(0.5, 0.6, blocks=4)
+    assert judge(few, Thresholds(0, 0.02)) is Verdict.INCONCLUSIVE
+    assert judge_claim(few, -math.inf, 0) is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (-0.2, -0.1, Outcome.CONFIRMED),
+        (0.1, 0.2, Outcome.REFUTED),
+        (-0.1, 0.1, Outcome.UNDECIDED),
+        (-0.1, 0.0, Outcome.CONFIRMED),
+    ],
+)
+def test_claims(low, high, outcome):
+    assert judge_claim(estimate(low, high), -math.inf, 0.0) is outcome
+
+
+def test_holm_by_hand():
+    # sorted .001 .01 .03 .04 against .0125 .0167 .025 .05: the first two survive
+    assert holm([0.03, 0.001, 0.04, 0.01]) == [False, True, False, True]
+    assert holm([]) == []
+
+
+def test_p_value_is_about_the_noise_floor():
+    found = estimate(0.01, 0.03)
+    assert p_value(found, floor=0.03) == 1.0
+    assert p_value(found, floor=0.0) < 0.01
+    assert p_value(interval([0.1] * 5, 0.95), floor=0.0) == 0.0
+
+
+def test_the_smallest_effect_shrinks_with_the_noise():
+    wide, narrow = estimate(-0.1, 0.1), estimate(-0.01, 0.01)
+    assert smallest_effect(wide, 0.0, 0.95) == pytest.approx(
+        10 * smallest_effect(narrow, 0.0, 0.95)
+    )
+
+
+def test_the_blocks_that_would_settle_it_do_settle_it():
+    rng = random.Random(0)
+    values = [rng.gauss(0.03, 0.04) for _ in range(10)]
+    found = interval(values, 0.95)
+    lines = Thresholds(floor=0.0, margin=0.02)
+    needed = blocks_to_settle(found, lines, 0.95)
+    spread = found.standard_error * math.sqrt(10)
+    settled = Estimate(found.point, 2.1 * spread / math.sqrt(needed), 0, needed - 1, needed)
+    assert judge(found, lines) is Verdict.INCONCLUSIVE
+    assert judge(settled, lines) is not Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("size", range(2, 9))
+def test_a_williams_square_is_balanced(size):
+    rows = williams_square(size)
+    for place in range(size):
+        column = [row[place] for row in rows]
+        assert all(column.count(item) == len(rows) // size for item in range(size))
+    pairs = [pair for row in rows for pair in zip(row, row[1:], strict=False)]
+    assert len({pairs.count(pair) for pair in pairs}) == 1
+    assert len(set(pairs)) == size * (size - 1)
+
+
+def test_orders_are_random_and_reproducible():
+    def take(seed):
+        orders = balanced_orders("abcd", random.Random(seed))
+        return [next(orders) for _ in range(8)]
+
+    assert take(1) == take(1)
+    assert take(1) != take(2)
