@@ -91,6 +91,16 @@ class TrialData:
         """The checks that failed; any makes the trial invalid."""
         return [check for check in self.checks if not self.holds(check)]
 
+    @property
+    def invalid(self) -> str | None:
+        """Why nothing may be concluded: a broken guard, or an environment that changed midway."""
+        if self.broken:
+            return "a guard is broken, so the arms did not do the same work"
+        for failure in self.failures:
+            if failure.what == "environment changed":
+                return f"the environment changed during the run: {failure.message}"
+        return None
+
     def why_not(self, arm: str) -> str | None:
         """Return why an arm has no findings, if something was in the way."""
         for absent in self.absences:
@@ -190,7 +200,8 @@ def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[floa
 
 def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     if metric.name == "step_time_s":
-        values = [r.step_time_s[arm] for rs in data.rounds.values() for r in rs if arm in r.step_time_s]
+        judged = (r for number in data.blocks for r in data.rounds.get(number, []))
+        values = [r.step_time_s[arm] for r in judged if arm in r.step_time_s]
         return hodges_lehmann(values[:2000]) if values else math.nan
     if metric.name == data.declared.quality:
         values = [x.values[arm] for x in data.learned if x.purpose == "judged" and arm in x.values]
@@ -244,8 +255,8 @@ def assess(data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, A
 
 
 def findings(data: TrialData, plan: Mapping[str, Any]) -> list[Finding]:
-    """Return every finding of a valid trial, the arms in order; none where a guard is broken."""
-    if data.broken:
+    """Return every finding of a valid trial, the arms in order; none where it is invalid."""
+    if data.invalid:
         return []
     pairs = ((arm, metric) for arm in data.treatments for metric in data.declared.metrics)
     found = (assess(data, metric, arm, plan) for arm, metric in pairs)
@@ -278,10 +289,10 @@ def claim_findings(data: TrialData, plan: Mapping[str, Any]) -> list[ClaimFindin
 
 def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any]) -> ClaimFinding:
     metric = data.metric(claim.metric)
-    finding = None if data.broken else assess(data, metric, claim.arm, plan)
+    finding = None if data.invalid else assess(data, metric, claim.arm, plan)
     trial = data.declared.trial
     if finding is None:
-        reason = data.why_not(claim.arm) or _why_nothing(data, metric)
+        reason = data.invalid or data.why_not(claim.arm) or _why_nothing(data, metric)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = _bounds(claim, metric)
     enough = finding.thresholds.min_blocks
@@ -294,8 +305,6 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any])
 
 
 def _why_nothing(data: TrialData, metric: MetricRecord) -> str:
-    if data.broken:
-        return "a guard is broken, so the arms did not do the same work"
     if not data.blocks:
         return "no block was finished"
     return f"this machine does not tell {metric.title}"
