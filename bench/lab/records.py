@@ -210,17 +210,7 @@ class Seal(Record):
 
 
 Line = Annotated[
-    Header
-    | Trial
-    | GuardCheck
-    | Round
-    | Block
-    | Learned
-    | Failure
-    | Absent
-    | End
-    | Resumed
-    | Seal,
+    Header | Trial | GuardCheck | Round | Block | Learned | Failure | Absent | End | Resumed | Seal,
     Field(discriminator="kind"),
 ]
 TrialLine = Trial | GuardCheck | Round | Block | Learned | Failure | Absent | End

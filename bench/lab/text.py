@@ -101,3 +101,55 @@ def power(finding: Finding) -> str:
     if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:
         return f"{text}; the estimate lies where no number of {word}s would settle it"
     return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"
+
+
+def compact(finding: Finding) -> str:
+    """Return the estimate with its interval; sizes that came out the same every time have none."""
+    if finding.estimate.half_width > 0:
+        return compared(finding)
+    point = finding.shown(finding.estimate.point)
+    exact = signed(point) if finding.metric.scale == "difference" else ratio(point)
+    return f"{exact} exactly"
+
+
+def bound(at_least: float | None, at_most: float | None, scale: str) -> str:
+    """Return a claim's bounds in words."""
+    show = signed if scale == "difference" else ratio
+    parts = (("at least", at_least), ("at most", at_most))
+    return ", ".join(f"{word} {show(x)}" for word, x in parts if x is not None)
+
+
+def level(confidence: float) -> str:
+    """Return the level of an interval, ``95 %``."""
+    return f"{100 * confidence:g} %"
+
+
+def beyond(x: float, scale: str) -> str:
+    """Return a distance from "no difference" (``±2.0 %``), given on the estimate's scale."""
+    return f"±{number(x)}" if scale == "difference" else f"±{percent(math.expm1(min(x, 700.0)))}"
+
+
+def error(x: float | None) -> str:
+    """Return a relative error, which spans many orders of magnitude."""
+    if x is None:
+        return "–"
+    return "0" if x == 0 else f"{x:.1e}".replace("-", "−")
+
+
+def fact(name: str, value: object) -> str:
+    """Return a recorded fact, its unit told by the end of its name."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    for suffix, show in (("_bytes", size), ("_s", seconds), ("_hz", _hertz)):
+        if name.endswith(suffix) and abs(value) < 1e300:
+            return show(value)
+    return str(value)
+
+
+def _hertz(x: float) -> str:
+    return f"{number(x / 1e6)} MHz" if x < 1e9 else f"{number(x / 1e9)} GHz"
+
+
+def count(n: int, word: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{n} {word}" + ("" if n == 1 else "s")

@@ -176,9 +176,7 @@ def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[flo
         if metric.name == "step_time_s":
             rows: list[Mapping[str, float]] = [r.step_time_s for r in data.rounds.get(number, [])]
         else:
-            rows = [
-                {name: v[metric.name] for name, v in block.values.items() if metric.name in v}
-            ]
+            rows = [{name: v[metric.name] for name, v in block.values.items() if metric.name in v}]
         paired = [
             _contrast(metric, row[arm], copies)
             for row in rows
@@ -219,7 +217,9 @@ def _margin(metric: MetricRecord, precision: float) -> float:
     return math.log1p(margin) if metric.scale == "ratio" else margin
 
 
-def assess(data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, Any]) -> Finding | None:
+def assess(
+    data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, Any]
+) -> Finding | None:
     """Return the finding on one metric of one arm; None where there is nothing to say.
 
     Args:
