@@ -10,6 +10,7 @@ from typing import Any, Literal
 from bench.lab.declare import CONTROL
 from bench.lab.judge import Verdict, holm
 from bench.lab.metrics import STEP_TIME
+from bench.lab.text import ROUNDING
 from bench.lab.trials import ClaimFinding, Finding, TrialData, assess, claim_findings, findings
 
 Word = Literal[
@@ -29,6 +30,11 @@ class Standing:
 
     word: Word
     reason: str = ""
+
+
+def reason(claim: ClaimFinding) -> str:
+    """Return why a claim has no better outcome, without saying "not measured here" twice."""
+    return claim.reason.removeprefix("not measured here: ")
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def _can_err(finding: Finding) -> bool:
     return (
         estimate.blocks >= finding.thresholds.min_blocks
         and math.isfinite(estimate.standard_error)
-        and estimate.standard_error > 0
+        and estimate.standard_error > ROUNDING
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from bench.lab import text
 from bench.lab.trials import TrialData
-from reports.judged import JudgedTrial, judge_trial
+from reports.judged import JudgedTrial, judge_trial, reason
 from reports.legible import legible, short_names
 
 WIDTH = 100
-HEADINGS = ("trial", "arm", "step time", "verdict", "peak memory", "quality")
+HEADINGS = ("trial and arm", "step time", "verdict", "peak memory", "quality")
 
 
 def verdict_table(trials: dict[str, TrialData], plan: Mapping[str, Any]) -> str:
@@ -24,21 +24,20 @@ def verdict_table(trials: dict[str, TrialData], plan: Mapping[str, Any]) -> str:
 
 
 def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
-    rows = [
-        _row(trial, name, arm)
-        for trial, name in zip(trials, names, strict=True)
-        for arm in trial.data.treatments
-    ]
-    return _aligned([HEADINGS, *rows]) if rows else []
+    """Return one line for each treatment, under a line for its trial."""
+    rows: list[tuple[str, ...]] = [HEADINGS]
+    for trial, name in zip(trials, names, strict=True):
+        rows.append((legible(f"{name}, against {trial.data.baseline}"),))
+        rows += [_row(trial, arm) for arm in trial.data.treatments]
+    return _aligned(rows) if trials else []
 
 
-def _row(trial: JudgedTrial, name: str, arm: str) -> tuple[str, ...]:
+def _row(trial: JudgedTrial, arm: str) -> tuple[str, ...]:
     step = trial.find(arm, "step_time_s")
     memory = trial.find(arm, "peak_device_memory_bytes")
     quality = trial.find(arm, trial.data.declared.quality or "")
     return (
-        legible(name),
-        legible(arm),
+        f"  {legible(arm)}",
         text.compared(step) if step else "–",
         trial.standing(arm).word,
         text.ratio(memory.shown(memory.estimate.point)) if memory else "–",
@@ -47,17 +46,16 @@ def _row(trial: JudgedTrial, name: str, arm: str) -> tuple[str, ...]:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return rows in columns; the two columns of names give way where the line is too long."""
-    kept = [i for i in range(len(rows[0])) if i < 4 or any(row[i] != "–" for row in rows[1:])]
-    rows = [tuple(row[i] for i in kept) for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(kept))]
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths[:2]) > 8:
-        longest = 0 if widths[0] >= widths[1] else 1
-        widths[longest] -= 1
+    """Return rows in columns; a row of one cell runs across them."""
+    full = [row for row in rows if len(row) > 1]
+    used = [i for i in range(len(HEADINGS)) if i < 3 or any(row[i] != "–" for row in full[1:])]
+    widths = {i: max(len(row[i]) for row in full) for i in used}
+    room = WIDTH - sum(widths[i] + 2 for i in used[1:])
+    widths[0] = min(widths[0], max(12, room))
     return [
-        "  ".join(_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))[
-            :WIDTH
-        ].rstrip()
+        "  ".join(_cut(row[i], widths[i]).ljust(widths[i]) for i in used)[:WIDTH].rstrip()
+        if len(row) > 1
+        else _cut(row[0], WIDTH)
         for row in rows
     ]
 
@@ -72,7 +70,7 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
         for judged in trial.claims:
             claim, metric = judged.claim, trial.data.metric(judged.claim.metric)
             wanted = text.bound(claim.at_least, claim.at_most, metric.scale)
-            found = text.compact(judged.finding) if judged.finding else judged.reason
+            found = text.compact(judged.finding) if judged.finding else reason(judged)
             lines += _wrapped(
                 f"{judged.outcome}: {claim.id} ({claim.arm}: {metric.title} {wanted}): {found}"
             )

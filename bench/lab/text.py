@@ -62,8 +62,12 @@ def quantity(x: float, unit: str) -> str:
 def ratio(x: float) -> str:
     """Return a ratio, ``1.07×``: to 0.01 near one, to three digits elsewhere."""
     if 0.1 <= x < 10:
-        return f"{x:.2f}×" if abs(x - 1) >= 0.0995 or x == 1 else f"{x:.3f}×"
+        return f"{x:.{_decimals(x)}f}×"
     return f"{number(x)}×"
+
+
+def _decimals(x: float) -> int:
+    return 2 if abs(x - 1) >= 0.0995 or x == 1 else 3
 
 
 def compared(finding: Finding) -> str:
@@ -72,6 +76,9 @@ def compared(finding: Finding) -> str:
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
         return f"{signed(point)} [{signed(low)}, {signed(high)}]"
+    if 0.1 <= low and high < 10:  # as many decimals at both ends as at the point
+        places = _decimals(point)
+        return f"{point:.{places}f}× [{low:.{places}f}, {high:.{places}f}]"
     return f"{ratio(point)} [{ratio(low)[:-1]}, {ratio(high)[:-1]}]"
 
 
@@ -103,9 +110,13 @@ def power(finding: Finding) -> str:
     return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"
 
 
+ROUNDING = 1e-12
+"""An interval narrower than this is arithmetic, not noise."""
+
+
 def compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
-    if finding.estimate.half_width > 0:
+    if finding.estimate.half_width > ROUNDING:
         return compared(finding)
     point = finding.shown(finding.estimate.point)
     exact = signed(point) if finding.metric.scale == "difference" else ratio(point)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from bench.lab import judge
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import Estimate, hodges_lehmann, interval
 from bench.lab.judge import Outcome, Thresholds, Verdict
+from bench.lab.metrics import STEP_TIME
 from bench.lab.records import (
     Absent,
     Block,
@@ -169,20 +170,32 @@ def _copies(values: Mapping[str, float], arm: str, baseline: str) -> list[float]
     return found if arm in values and baseline in values else None
 
 
+def round_contrasts(data: TrialData, block: int, arm: str) -> list[float]:
+    """Return the log ratio of step times of each round of a block, in order."""
+    rows = [line.step_time_s for line in data.rounds.get(block, [])]
+    return _paired(data, data.metric(STEP_TIME.name), rows, arm)
+
+
+def _paired(
+    data: TrialData, metric: MetricRecord, rows: Sequence[Mapping[str, float]], arm: str
+) -> list[float]:
+    return [
+        _contrast(metric, row[arm], copies)
+        for row in rows
+        if (copies := _copies(row, arm, data.baseline))
+    ]
+
+
 def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     """Return one contrast a finished block, in order: log ratios, or differences."""
     contrasts = []
     for number, block in sorted(data.blocks.items()):
-        if metric.name == "step_time_s":
-            rows: list[Mapping[str, float]] = [r.step_time_s for r in data.rounds.get(number, [])]
+        if metric.name == STEP_TIME.name:
+            paired = round_contrasts(data, number, arm)
         else:
-            rows = [{name: v[metric.name] for name, v in block.values.items() if metric.name in v}]
-        paired = [
-            _contrast(metric, row[arm], copies)
-            for row in rows
-            if (copies := _copies(row, arm, data.baseline))
-        ]
-        if paired and (arm in block.values):
+            row = {name: v[metric.name] for name, v in block.values.items() if metric.name in v}
+            paired = _paired(data, metric, [row], arm)
+        if paired and arm in block.values:
             contrasts.append(hodges_lehmann(paired))
     return contrasts
 
