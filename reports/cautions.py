@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.lab import text
-from bench.lab.records import Round
+from bench.lab.records import End, Round
 from reports.judged import JudgedTrial
 from reports.loading import JudgedRun
 from reports.tables import throttled
 
 BUSY_CORES = 0.1
-"""Median cores in use by others from which a trial carries a warning; an idle desktop shows 0.02."""
+"""Median cores in use by others that call for a warning; an idle desktop shows 0.02."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,27 @@ def _blocks(trial: JudgedTrial) -> Iterator[Caution]:
     if data.end is None:
         yield Caution("the run ended in the middle of this trial", "continue it with --ab-resume")
     elif data.end.reason in ("budget", "max_blocks"):
-        wanted = data.end.blocks_wanted
-        yield Caution(
-            f"the trial's {'budget' if data.end.reason == 'budget' else 'number of blocks'} was "
-            f"spent before the asked precision of {text.beyond(math.log1p(trial.plan['precision']), 'ratio')}"
-            + (f": {done} of {wanted} blocks" if wanted and wanted > done else ""),
-            "allow more time, or quieten the machine",
-        )
+        yield _imprecise(trial, data.end)
+
+
+def _imprecise(trial: JudgedTrial, end: End) -> Caution:
+    spent = "time budget" if end.reason == "budget" else "number of blocks"
+    asked = text.beyond(math.log1p(trial.plan["precision"]), "ratio")
+    done, wanted = len(trial.data.blocks), end.blocks_wanted
+    far = f": {done} of {wanted} blocks" if wanted and wanted > done else ""
+    return Caution(
+        f"the {spent} was spent before the asked precision of {asked} was reached{far}",
+        "allow more, or quieten the machine",
+    )
 
 
 def _others(trial: JudgedTrial) -> Iterator[Caution]:
     loads = [line.others_cpu for line in _judged_rounds(trial) if line.others_cpu is not None]
     if loads and median(loads) > BUSY_CORES:
         yield Caution(
-            f"other processes kept {text.number(median(loads))} cores busy in the median round; the "
-            "arms took turns, so the ratio is protected, but intervals are wider and times longer",
+            f"other processes kept {text.number(median(loads), 2)} cores busy in the median round; "
+            "the arms took turns, so the ratio is protected, but intervals are wider and times "
+            "longer",
             "end other programs and measure again",
         )
 
@@ -101,18 +107,17 @@ def _gpu(trial: JudgedTrial) -> Iterator[Caution]:
         if isinstance(hertz := (line.gpu or {}).get("lowest_sm_clock_hz"), int | float)
     ]
     if clocks and min(clocks) < 0.95 * median(clocks):
-        yield Caution(
-            f"the GPU's clock fell to {text.fact('clock_hz', min(clocks))} in some round; its median "
-            f"was {text.fact('clock_hz', median(clocks))}"
-        )
+        lowest, usual = (text.fact("clock_hz", x) for x in (min(clocks), median(clocks)))
+        yield Caution(f"the GPU's clock fell to {lowest} in some round; its median was {usual}")
 
 
 def _floor(trial: JudgedTrial) -> Iterator[Caution]:
     step = next((f for f in trial.findings if f.metric.name == "step_time_s"), None)
     if step and step.thresholds.floor > step.thresholds.margin:
+        limits = step.thresholds
+        floor, margin = (text.beyond(x, "ratio") for x in (limits.floor, limits.margin))
         yield Caution(
-            f"two identical arms lay {text.beyond(step.thresholds.floor, 'ratio')} apart here, more "
-            f"than the margin of {text.beyond(step.thresholds.margin, 'ratio')}: differences within "
-            "that are this machine's noise",
+            f"two identical arms lay {floor} apart here, more than the margin of {margin}: "
+            "differences within that are this machine's noise",
             "end other programs, and fix the clock governor to performance",
         )

@@ -1,4 +1,4 @@
-"""The figures of one trial: ratio against noise floor and margin, paired rounds, quality by seed."""
+"""The figures of one trial: ratio against noise floor, paired rounds, quality by seed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -25,6 +26,8 @@ WIDTH = 8.0
 """Inches at 72 points; the page scales it."""
 LEFT = 0.2
 """Share of the width that names take."""
+PANEL = 1.6
+"""Inches of height for each arm's rounds, its name above them."""
 
 
 def ratio_figure(trial: JudgedTrial, name: str) -> Markup | None:
@@ -62,7 +65,7 @@ def _ratio_ticks(axis: Axis, limits: tuple[float, float], most: int) -> None:
 
 
 def _bands(axes: Axes, finding: Finding, *, vertical: bool) -> None:
-    """Shade the margin and, within or beyond it, the noise floor; rule the line of no difference."""
+    """Shade the margin and the noise floor; rule the line of no difference."""
     span, line = (axes.axvspan, axes.axvline) if vertical else (axes.axhspan, axes.axhline)
     limits = finding.thresholds
     span(-limits.margin, limits.margin, color=MARGIN)
@@ -106,13 +109,13 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
     panels = [paired for arm in arms if (paired := paired_rounds(trial, arm)).blocks]
     if not panels:
         return None
-    height = 0.55 + 1.25 * len(panels)
+    height = 0.5 + PANEL * len(panels)
     low, high = _view([x for paired in panels for block in paired.ratios for x in block])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         for row, paired in enumerate(panels):
-            bottom = (0.5 + 1.25 * (len(panels) - 1 - row)) / height
-            axes = figure.add_axes((LEFT, bottom, 0.97 - LEFT, 1.1 / height))
+            bottom = (0.5 + PANEL * (len(panels) - 1 - row)) / height
+            axes = figure.add_axes((0.09, bottom, 0.88, (PANEL - 0.45) / height))
             _panel(axes, trial, paired, last=row == len(panels) - 1)
             axes.set_ylim(low, high)
             _ratio_ticks(axes.yaxis, (low, high), 4)
@@ -120,12 +123,12 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
 
 
 def _view(values: Sequence[float]) -> tuple[float, float]:
-    """Return limits that spikes do not stretch."""
-    ordered = sorted(values)
-    edge = len(ordered) // 50
-    low, high = ordered[edge], ordered[-1 - edge]
-    room = max(0.15 * (high - low), 0.005)
-    return min(low - room, -0.01), max(high + room, 0.01)
+    """Return limits that spikes do not stretch: three quartile ranges beyond the quartiles."""
+    lower, upper = np.quantile(values, (0.25, 0.75))
+    reach = 3 * (upper - lower)
+    low, high = max(min(values), lower - reach), min(max(values), upper + reach)
+    room = max(0.1 * (high - low), 0.005)
+    return float(min(low - room, -0.01)), float(max(high + room, 0.01))
 
 
 def _panel(axes: Axes, trial: JudgedTrial, paired: Paired, *, last: bool) -> None:
@@ -156,8 +159,8 @@ def _ticks(axes: Axes, paired: Paired, middles: list[float], *, last: bool) -> N
     axes.set_xticks(middles[::every], names[::every] if last else [""] * len(middles[::every]))
     axes.tick_params(axis="x", length=0)
     axes.spines["bottom"].set_visible(last)
-    shown = "A/A control" if paired.arm == CONTROL else label(paired.arm, 20)
-    axes.text(-0.245, 0.5, shown, transform=axes.transAxes, va="center", clip_on=False)
+    shown = "A/A control" if paired.arm == CONTROL else label(paired.arm, 60)
+    axes.set_title(shown, loc="left", fontsize=11, color=INK, pad=7)
     if last:
         axes.set_xlabel("block", color=MUTED)
 

@@ -160,7 +160,8 @@ def _once(new: JudgedRun, runs: list[JudgedRun]) -> JudgedRun:
             same = "the same content" if old.run.sha256 == new.run.sha256 else "other content"
             raise RecordError(
                 "each run is given once",
-                f"{new.run.path}: run {new.header.run[:80]!r} again, with {same}, after {old.run.path}",
+                f"{new.run.path}: run {new.header.run[:80]!r} again, with {same}, "
+                f"after {old.run.path}",
                 "keep the complete one of the two",
             )
     return new

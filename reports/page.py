@@ -17,7 +17,7 @@ from markupsafe import Markup
 from bench.lab import text
 from bench.lab.errors import RecordError
 from reports import arms, cautions, figures, views
-from reports.judged import JudgedTrial, Multiplicity, multiplicity, reason
+from reports.judged import JudgedTrial, multiplicity, reason
 from reports.legible import legible, short_names
 from reports.loading import JudgedRun, Runs, load
 from reports.tables import case_text, gpu_names
@@ -63,16 +63,17 @@ def page(runs: Runs) -> str:
         "case_text": case_text,
         "gpu_names": gpu_names,
     }
+    trials = [trial for run in runs.runs for trial in run.trials]
+    confidence = min(run.header.plan["confidence"] for run in runs.runs)
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         css=Markup(css),  # noqa: S704 - our own file
         policy=policy(css),
         runs=[_run_view(run, f"r{number}") for number, run in enumerate(runs.runs, 1)],
         refused=runs.refused,
-        outcomes=Counter(
-            str(claim.outcome) for run in runs.runs for t in run.trials for claim in t.claims
-        ),
-        many=_multiplicity(runs),
+        outcomes=Counter(str(claim.outcome) for trial in trials for claim in trial.claims),
+        questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
+        many=multiplicity(trials, confidence),
         version=metadata.version("keras-ab"),
     )
 
@@ -88,11 +89,6 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return legible(str(value))
     return value
-
-
-def _multiplicity(runs: Runs) -> Multiplicity:
-    trials = [trial for run in runs.runs for trial in run.trials]
-    return multiplicity(trials, max(run.header.plan["confidence"] for run in runs.runs))
 
 
 def _run_view(run: JudgedRun, anchor: str) -> dict[str, Any]:

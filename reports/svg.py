@@ -1,4 +1,4 @@
-"""A matplotlib figure as inline SVG that obeys the page: its colours, its font, its security policy."""
+"""A matplotlib figure as inline SVG that obeys the page: its colours, its font, its policy."""
 
 from __future__ import annotations
 

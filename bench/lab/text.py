@@ -16,7 +16,7 @@ def number(x: float, digits: int = 3) -> str:
         return "∞" if x > 0 else "−∞"
     if x == 0:
         return "0"
-    places = digits - 1 - math.floor(math.log10(abs(x)))
+    places = digits - 1 - int(f"{x:.{digits - 1}e}".partition("e")[2])
     if -9 < places < 8:
         text = f"{round(x, places):.{max(0, places)}f}"
         return text.replace("-", "−")
@@ -76,7 +76,7 @@ def compared(finding: Finding) -> str:
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
         return f"{signed(point)} [{signed(low)}, {signed(high)}]"
-    if 0.1 <= low and high < 10:  # as many decimals at both ends as at the point
+    if low >= 0.1 and high < 10:  # as many decimals at both ends as at the point
         places = _decimals(point)
         return f"{point:.{places}f}× [{low:.{places}f}, {high:.{places}f}]"
     return f"{ratio(point)} [{ratio(low)[:-1]}, {ratio(high)[:-1]}]"
@@ -118,6 +118,8 @@ def compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
     if finding.estimate.half_width > ROUNDING:
         return compared(finding)
+    if abs(finding.estimate.point) < ROUNDING:
+        return "the same"
     point = finding.shown(finding.estimate.point)
     exact = signed(point) if finding.metric.scale == "difference" else ratio(point)
     return f"{exact} exactly"
