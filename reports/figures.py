@@ -20,7 +20,7 @@ from bench.lab.estimate import hodges_lehmann
 from bench.lab.trials import Finding, round_contrasts, seed_contrasts
 from reports.judged import JudgedTrial
 from reports.legible import label
-from reports.svg import FLOOR, HOLLOW, INK, MARGIN, MUTED, RULE, STYLE, VERDICTS, inline
+from reports.svg import FLOOR, HOLLOW, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
 
 WIDTH = 8.0
 """Inches at 72 points; the page scales it."""
@@ -178,7 +178,7 @@ def quality_figure(trial: JudgedTrial, name: str) -> Markup | None:
         _bands(axes, rows[0], vertical=True)
         for y, finding in enumerate(reversed(rows)):
             seeds = seed_contrasts(trial.data, finding.metric, finding.arm)
-            axes.plot(seeds, [y + 0.22] * len(seeds), "|", color=RULE, markersize=7, mew=1.5)
+            axes.plot(seeds, [y + 0.22] * len(seeds), "|", color=MUTED, markersize=7, mew=1.5)
             _interval(axes, y, finding)
         axes.set_yticks(range(len(rows)), [_row_name(f) for f in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.3)

@@ -10,6 +10,8 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from reports.legible import legible
+
 INK, MUTED, RULE, FLOOR, MARGIN, HOLLOW = (f"#0{i}0{i}0{i}" for i in range(1, 7))
 COLOURS = {
     INK: "var(--ink)",
@@ -69,7 +71,11 @@ def inline(figure: Figure, name: str, says: str) -> Markup:
     _keep_named(root)
     for group in root.iter("g"):
         _hoist(group)
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": says}
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": legible(says, 1000),
+    }
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - escaped by it
 
 
