@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from reports.page import write_page
-from tests.reports import simulated
+from tests.reports import scenes
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two simulated runs on two machines."""
     path = tmp_path_factory.mktemp("runs")
-    simulated.rich(path)
+    scenes.rich(path)
     return path
 
 

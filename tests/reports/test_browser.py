@@ -57,7 +57,7 @@ def test_hostile_strings_neither_run_nor_widen_the_page(browser: Any, tmp_path: 
     page = browser.new_page(viewport={"width": 360, "height": 800})
     heard: list[Any] = []
     for event in ("console", "pageerror", "dialog"):
-        page.on(event, heard.append)
+        page.on(event, lambda said: heard.append(said))
     page.goto(write_page(run, tmp_path / "r.html").as_uri())
     assert heard == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

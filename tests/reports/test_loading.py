@@ -12,7 +12,7 @@ from bench.lab.errors import RecordError
 from bench.lab.judge import Verdict
 from reports import tables
 from reports.judged import multiplicity
-from tests.reports import simulated
+from tests.reports import scenes, simulated
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +127,13 @@ def test_only_bad_files_are_an_error_that_names_each(tmp_path: Path) -> None:
 def test_a_plan_that_cannot_be_judged_by_is_refused(plan: dict, tmp_path: Path) -> None:
     head = simulated.header("r")
     head = head.model_copy(update={"plan": head.plan | plan})
-    path = simulated.write(tmp_path / "r.jsonl", head, simulated.scenes()[:1])
+    path = simulated.write(tmp_path / "r.jsonl", head, scenes.scenes()[:1])
     with pytest.raises(RecordError, match="plan"):
         reports.load(path)
 
 
 def test_a_claim_on_an_undeclared_metric_is_refused_by_line(tmp_path: Path) -> None:
-    scene = simulated.scenes()[0]
+    scene = scenes.scenes()[0]
     path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene], seal=False)
     path.write_text(path.read_text().replace('"metric":"peak_device', '"metric":"another'))
     with pytest.raises(RecordError, match=r"line 2.*not declared"):

@@ -13,7 +13,7 @@ from bench.lab.records import Absent, Failure
 from reports.arms import difference, lines_of
 from reports.page import page, policy, write_page
 from reports.views import break_even_steps, source
-from tests.reports import simulated
+from tests.reports import scenes, simulated
 
 HOSTILE = (
     "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -53,7 +53,7 @@ def elements(written: Path) -> Elements:
         "has paid for that after about",
         "Power: a difference of",
         "survive Holm’s correction",
-        "would be judged better or worse by chance",
+        "would be judged better or worse by chance, on average",
         "a guard is broken, so the arms did not do the same work",
         "MemoryError: could not allocate 8 GiB",
         "Traceback (most recent call last):",
@@ -162,7 +162,7 @@ def test_only_web_addresses_become_links() -> None:
 
 
 def test_a_recipe_is_compared_field_by_field() -> None:
-    old, new = simulated.declared(simulated.scenes()[3]).arms[:2]
+    old, new = simulated.declared(scenes.scenes()[3]).arms[:2]
     changed = [
         f"{line.sign}{line.code.strip()}" for line in difference(old, new) if line.sign > " "
     ]
@@ -180,8 +180,8 @@ def test_break_even() -> None:
 
 
 def test_a_run_with_nothing_but_failures_has_a_page(tmp_path: Path) -> None:
-    scenes = simulated.scenes()[4:]
-    simulated.write(tmp_path / "r.jsonl", simulated.header("r"), scenes)
+    chosen = scenes.scenes()[4:]
+    simulated.write(tmp_path / "r.jsonl", simulated.header("r"), chosen)
     text = Elements(page(reports.load(tmp_path))).text
     assert "invalid" in text
     assert "None was judged better or worse" in " ".join(text.split())

@@ -12,7 +12,7 @@ import reports
 from bench.lab.errors import RecordError
 from bench.lab.run_file import read_run
 from reports.page import page
-from tests.reports import simulated
+from tests.reports import scenes, simulated
 
 FUZZ = settings(
     max_examples=150,
@@ -24,11 +24,11 @@ FUZZ = settings(
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    scenes = simulated.scenes()[1:2] + simulated.scenes()[5:]
-    for scene in scenes:
+    chosen = scenes.scenes()[1:2] + scenes.scenes()[5:]
+    for scene in chosen:
         scene.blocks, scene.rounds = min(scene.blocks, 2), 3
     path = tmp_path_factory.mktemp("fuzz") / "r.jsonl"
-    return simulated.write(path, simulated.header("r"), scenes).read_bytes()
+    return simulated.write(path, simulated.header("r"), chosen).read_bytes()
 
 
 def written(folder: Path, data: bytes) -> Path:

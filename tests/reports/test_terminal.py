@@ -7,7 +7,7 @@ import pytest
 import reports
 from reports.legible import legible, short_names
 from reports.terminal import WIDTH, verdict_table
-from tests.reports import simulated
+from tests.reports import scenes, simulated
 from tests.reports.test_page import HOSTILE, hostile_scene
 
 
@@ -55,7 +55,7 @@ def test_no_trials_make_no_table() -> None:
 
 
 def test_short_names_keep_what_tells_siblings_apart() -> None:
-    declared = [simulated.declared(scene) for scene in simulated.scenes()[:3]]
+    declared = [simulated.declared(scene) for scene in scenes.scenes()[:3]]
     assert short_names(declared) == ["labels classes=10", "labels classes=1000", "optimizers"]
 
 
