@@ -121,6 +121,7 @@ class Door:
             min_blocks=option("--ab-min-blocks"),
             max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),
             rounds=option("--ab-rounds"),
+            sample_time_s=option("--ab-sample-time"),
         )
         self._resume = self._resumed(option("--ab-resume"))
         self._session: Session | None = None

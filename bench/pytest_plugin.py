@@ -53,6 +53,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"rounds in a block (default {DEFAULTS.rounds})",
     )
+    add(
+        "--ab-sample-time",
+        type=float,
+        default=DEFAULTS.sample_time_s,
+        metavar="SECONDS",
+        help=f"how long one sample lasts; sets its steps (default {DEFAULTS.sample_time_s:g})",
+    )
     add("--ab-backend", default="tensorflow", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     add("--ab-runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where run files go")
     add(
@@ -156,7 +163,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
     door = session.config.stash.get(DOOR, None)
     if door:
-        door.close(complete=session.exitstatus in (0, 1) and not session.shouldstop)
+        door.close(complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -120,8 +120,8 @@ class Case:
 
     @property
     def id(self) -> str:
-        """The case in node ids and file records, ``batch=256,classes=1000``."""
-        return ",".join(f"{key}={value}" for key, value in self.params.items()) or "only"
+        """The case in node ids and records, ``batch:256-classes:1000``; pytest's -k takes it."""
+        return "-".join(f"{key}:{value}" for key, value in self.params.items()) or "only"
 
 
 def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]:

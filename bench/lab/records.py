@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 SCHEMA = 1
 """Raised when a reader of the old schema would misread the new one."""
@@ -91,6 +99,19 @@ class Trial(Record):
     guards: list[GuardRecord]
     quality: str | None
     """Name of the metric of quality, if the experiment judges any."""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Trial:
+        metrics = [metric.name for metric in self.metrics]
+        for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {kind}s have the same name")
+        for claim in self.claims:
+            if claim.metric not in metrics:
+                raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
+            if claim.at_most is None and claim.at_least is None:
+                raise ValueError(f"claim {claim.id!r} has no bound")
+        return self
 
 
 class GuardCheck(Record):

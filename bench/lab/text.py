@@ -16,7 +16,7 @@ def number(x: float, digits: int = 3) -> str:
         return "∞" if x > 0 else "−∞"
     if x == 0:
         return "0"
-    places = digits - 1 - math.floor(math.log10(abs(x)))
+    places = digits - 1 - int(f"{x:.{digits - 1}e}".partition("e")[2])
     if -9 < places < 8:
         text = f"{round(x, places):.{max(0, places)}f}"
         return text.replace("-", "−")
@@ -62,8 +62,12 @@ def quantity(x: float, unit: str) -> str:
 def ratio(x: float) -> str:
     """Return a ratio, ``1.07×``: to 0.01 near one, to three digits elsewhere."""
     if 0.1 <= x < 10:
-        return f"{x:.2f}×" if abs(x - 1) >= 0.0995 or x == 1 else f"{x:.3f}×"
+        return f"{x:.{_decimals(x)}f}×"
     return f"{number(x)}×"
+
+
+def _decimals(x: float) -> int:
+    return 2 if abs(x - 1) >= 0.0995 or x == 1 else 3
 
 
 def compared(finding: Finding) -> str:
@@ -72,6 +76,9 @@ def compared(finding: Finding) -> str:
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
         return f"{signed(point)} [{signed(low)}, {signed(high)}]"
+    if low >= 0.1 and high < 10:  # as many decimals at both ends as at the point
+        places = _decimals(point)
+        return f"{point:.{places}f}× [{low:.{places}f}, {high:.{places}f}]"
     return f"{ratio(point)} [{ratio(low)[:-1]}, {ratio(high)[:-1]}]"
 
 
@@ -101,3 +108,61 @@ def power(finding: Finding) -> str:
     if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:
         return f"{text}; the estimate lies where no number of {word}s would settle it"
     return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"
+
+
+ROUNDING = 1e-12
+"""An interval narrower than this is arithmetic, not noise."""
+
+
+def compact(finding: Finding) -> str:
+    """Return the estimate with its interval; sizes that came out the same every time have none."""
+    if finding.estimate.half_width > ROUNDING:
+        return compared(finding)
+    if abs(finding.estimate.point) < ROUNDING:
+        return "the same"
+    point = finding.shown(finding.estimate.point)
+    exact = signed(point) if finding.metric.scale == "difference" else ratio(point)
+    return f"{exact} exactly"
+
+
+def bound(at_least: float | None, at_most: float | None, scale: str) -> str:
+    """Return a claim's bounds in words."""
+    show = signed if scale == "difference" else ratio
+    parts = (("at least", at_least), ("at most", at_most))
+    return ", ".join(f"{word} {show(x)}" for word, x in parts if x is not None)
+
+
+def level(confidence: float) -> str:
+    """Return the level of an interval, ``95 %``."""
+    return f"{100 * confidence:g} %"
+
+
+def beyond(x: float, scale: str) -> str:
+    """Return a distance from "no difference" (``±2.0 %``), given on the estimate's scale."""
+    return f"±{number(x)}" if scale == "difference" else f"±{percent(math.expm1(min(x, 700.0)))}"
+
+
+def error(x: float | None) -> str:
+    """Return a relative error, which spans many orders of magnitude."""
+    if x is None:
+        return "–"
+    return "0" if x == 0 else f"{x:.1e}".replace("-", "−")
+
+
+def fact(name: str, value: object) -> str:
+    """Return a recorded fact, its unit told by the end of its name."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    for suffix, show in (("_bytes", size), ("_s", seconds), ("_hz", _hertz)):
+        if name.endswith(suffix) and abs(value) < 1e300:
+            return show(value)
+    return str(value)
+
+
+def _hertz(x: float) -> str:
+    return f"{number(x / 1e6)} MHz" if x < 1e9 else f"{number(x / 1e9)} GHz"
+
+
+def count(n: int, word: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{n} {word}" + ("" if n == 1 else "s")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from bench.lab import judge
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import Estimate, hodges_lehmann, interval
 from bench.lab.judge import Outcome, Thresholds, Verdict
+from bench.lab.metrics import STEP_TIME
 from bench.lab.records import (
     Absent,
     Block,
@@ -91,6 +93,16 @@ class TrialData:
         """The checks that failed; any makes the trial invalid."""
         return [check for check in self.checks if not self.holds(check)]
 
+    @property
+    def invalid(self) -> str | None:
+        """Why nothing may be concluded: a broken guard, or an environment that changed midway."""
+        if self.broken:
+            return "a guard is broken, so the arms did not do the same work"
+        for failure in self.failures:
+            if failure.what == "environment changed":
+                return f"the environment changed during the run: {failure.message}"
+        return None
+
     def why_not(self, arm: str) -> str | None:
         """Return why an arm has no findings, if something was in the way."""
         for absent in self.absences:
@@ -159,20 +171,32 @@ def _copies(values: Mapping[str, float], arm: str, baseline: str) -> list[float]
     return found if arm in values and baseline in values else None
 
 
+def round_contrasts(data: TrialData, block: int, arm: str) -> list[float]:
+    """Return the log ratio of step times of each round of a block, in order."""
+    rows = [line.step_time_s for line in data.rounds.get(block, [])]
+    return _paired(data, data.metric(STEP_TIME.name), rows, arm)
+
+
+def _paired(
+    data: TrialData, metric: MetricRecord, rows: Sequence[Mapping[str, float]], arm: str
+) -> list[float]:
+    return [
+        _contrast(metric, row[arm], copies)
+        for row in rows
+        if (copies := _copies(row, arm, data.baseline))
+    ]
+
+
 def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     """Return one contrast a finished block, in order: log ratios, or differences."""
     contrasts = []
     for number, block in sorted(data.blocks.items()):
-        if metric.name == "step_time_s":
-            rows: list[Mapping[str, float]] = [r.step_time_s for r in data.rounds.get(number, [])]
+        if metric.name == STEP_TIME.name:
+            paired = round_contrasts(data, number, arm)
         else:
-            rows = [{name: v[metric.name] for name, v in block.values.items() if metric.name in v}]
-        paired = [
-            _contrast(metric, row[arm], copies)
-            for row in rows
-            if (copies := _copies(row, arm, data.baseline))
-        ]
-        if paired and (arm in block.values):
+            row = {name: v[metric.name] for name, v in block.values.items() if metric.name in v}
+            paired = _paired(data, metric, [row], arm)
+        if paired and arm in block.values:
             contrasts.append(hodges_lehmann(paired))
     return contrasts
 
@@ -197,10 +221,9 @@ def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[floa
 
 def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     if metric.name == "step_time_s":
-        values = [
-            r.step_time_s[arm] for rs in data.rounds.values() for r in rs if arm in r.step_time_s
-        ]
-        return hodges_lehmann(values[:2000]) if values else math.nan
+        judged = (r for number in data.blocks for r in data.rounds.get(number, []))
+        values = [r.step_time_s[arm] for r in judged if arm in r.step_time_s]
+        return median(values) if values else math.nan
     if metric.name == data.declared.quality:
         values = [x.values[arm] for x in data.learned if x.purpose == "judged" and arm in x.values]
     else:
@@ -253,8 +276,8 @@ def assess(
 
 
 def findings(data: TrialData, plan: Mapping[str, Any]) -> list[Finding]:
-    """Return every finding of a valid trial, the arms in order; none where a guard is broken."""
-    if data.broken:
+    """Return every finding of a valid trial, the arms in order; none where it is invalid."""
+    if data.invalid:
         return []
     pairs = ((arm, metric) for arm in data.treatments for metric in data.declared.metrics)
     found = (assess(data, metric, arm, plan) for arm, metric in pairs)
@@ -287,10 +310,10 @@ def claim_findings(data: TrialData, plan: Mapping[str, Any]) -> list[ClaimFindin
 
 def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any]) -> ClaimFinding:
     metric = data.metric(claim.metric)
-    finding = None if data.broken else assess(data, metric, claim.arm, plan)
+    finding = None if data.invalid else assess(data, metric, claim.arm, plan)
     trial = data.declared.trial
     if finding is None:
-        reason = data.why_not(claim.arm) or _why_nothing(data, metric)
+        reason = data.invalid or data.why_not(claim.arm) or _why_nothing(data, metric)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = _bounds(claim, metric)
     enough = finding.thresholds.min_blocks
@@ -303,8 +326,6 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any])
 
 
 def _why_nothing(data: TrialData, metric: MetricRecord) -> str:
-    if data.broken:
-        return "a guard is broken, so the arms did not do the same work"
     if not data.blocks:
         return "no block was finished"
     return f"this machine does not tell {metric.title}"

@@ -39,7 +39,7 @@ ACCURACY = Metric("accuracy", "accuracy", "1", "more", "difference", 0.01)
         ({"arms": (ARM,)}, "at least two arms"),
         ({"arms": (ARM, ARM)}, "twice: one"),
         ({"cases": ()}, "at least one case"),
-        ({"cases": (Case({"n": 1}), Case({"n": 1}, quick=False))}, "twice: n=1"),
+        ({"cases": (Case({"n": 1}), Case({"n": 1}, quick=False))}, "twice: n:1"),
         ({"sources": ()}, "names the source"),
         ({"name": "Bad name"}, "lower_case"),
         ({"claims": (Claim("c", "s", "three", "step_time_s", at_most=1),)}, "'three'"),
@@ -101,15 +101,15 @@ def test_quality_needs_five_seeds_of_its_own():
 def test_unknown_names_say_what_there_is():
     with pytest.raises(DeclarationError, match="use one of one, two"):
         GOOD.arm("three")
-    with pytest.raises(DeclarationError, match="use one of n=1"):
-        GOOD.case("n=2")
+    with pytest.raises(DeclarationError, match="use one of n:1"):
+        GOOD.case("n:2")
     with pytest.raises(DeclarationError, match="use one of tensorflow"):
         backends.load("theano")
 
 
 def test_a_grid_has_every_combination():
     cases = grid(batch=(1, 2), width=(8,))
-    assert [case.id for case in cases] == ["batch=1,width=8", "batch=2,width=8"]
+    assert [case.id for case in cases] == ["batch:1-width:8", "batch:2-width:8"]
 
 
 def test_the_control_is_the_baseline_once_more():

@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     for name in ("faults", "unfair", "baseline_fails"):
         session.measure(Task(file, name, "only", "plain", session.plan), ignore)
     tiny = str(EXPERIMENTS / "bench_tiny.py")
-    session.measure(Task(tiny, "tiny", "scale=1", "plain", session.plan), ignore)
+    session.measure(Task(tiny, "tiny", "scale:1", "plain", session.plan), ignore)
     session.close(seal=True)
     return read_run(session.path)
 
@@ -88,7 +88,7 @@ def test_a_baseline_that_fails_ends_the_trial(trials):
 
 def test_claims_come_out_one_way_or_another(run, trials):
     outcomes = {
-        c.claim.id: str(c.outcome) for c in claim_findings(trials["tiny[scale=1]"], run.header.plan)
+        c.claim.id: str(c.outcome) for c in claim_findings(trials["tiny[scale:1]"], run.header.plan)
     }
     assert outcomes["tiny.slower"] == "confirmed"
     assert outcomes["tiny.smaller"] == "refuted"
@@ -98,7 +98,7 @@ def test_claims_come_out_one_way_or_another(run, trials):
 def test_an_experiment_for_another_backend_is_not_measured_here(tmp_path):
     session = Session.begin(tmp_path, "plain", PLAN)
     labels = str(Path(__file__).parents[2] / "bench" / "bench_labels.py")
-    case = "classes=10,batch=256,width=512"
+    case = "classes:10-batch:256-width:512"
     data = session.measure(Task(labels, "labels", case, "plain", session.plan), ignore)
     session.close(seal=True)
     assert data.end.reason == "absent"
@@ -112,7 +112,7 @@ def test_a_changed_environment_invalidates_what_is_measured_after_it(tmp_path, m
     session = Session.begin(tmp_path, "plain", PLAN)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     tiny = str(EXPERIMENTS / "bench_tiny.py")
-    data = session.measure(Task(tiny, "tiny", "scale=1", "plain", session.plan), ignore)
+    data = session.measure(Task(tiny, "tiny", "scale:1", "plain", session.plan), ignore)
     session.close(seal=True)
     (failure,) = data.failures
     assert failure.what == "environment changed"

@@ -93,7 +93,7 @@ class FakeLab:
         return {"twice": 0.02}.get(arm, 0.01) * float(np.exp(self._rng.normal(0, self._noise)))
 
     def run(self, plan, previous=()):
-        task = Task(TINY, "tiny", "scale=1", "plain", plan)
+        task = Task(TINY, "tiny", "scale:1", "plain", plan)
         gauges = Gauges(now=self.clock.now, load=NoLoad(), gpu_states=list)
         return list(run_trial(task, self, previous, gauges))
 
@@ -140,7 +140,7 @@ def test_every_arm_takes_the_same_number_of_steps():
 
 def test_without_noise_the_first_stage_is_enough():
     lines = FakeLab().run(Plan(rounds=2))
-    assert lines[-1] == End(trial="tiny[scale=1]", reason="precise", blocks_wanted=5)
+    assert lines[-1] == End(trial="tiny[scale:1]", reason="precise", blocks_wanted=5)
     assert sum(isinstance(line, Block) for line in lines) == 5
 
 

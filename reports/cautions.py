@@ -1,0 +1,123 @@
+"""What a reader should know before trusting a number: a cause, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from bench.lab import text
+from bench.lab.records import End, Round
+from reports.judged import JudgedTrial
+from reports.loading import JudgedRun
+from reports.tables import throttled
+
+BUSY_CORES = 0.1
+"""Median cores in use by others that call for a warning; an idle desktop shows 0.02."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One warning."""
+
+    says: str
+    do: str = ""
+
+
+def of_run(run: JudgedRun) -> list[Caution]:
+    """Return the warnings that touch every number of a run."""
+    found = [Caution(notice, "continue it with --ab-resume") for notice in run.run.notices]
+    if any(record.kind == "resumed" for record in run.run.records):
+        found.append(Caution("the run was cut off once and continued later"))
+    git = run.header.conditions.get("git")
+    if isinstance(git, dict) and git.get("dirty"):
+        found.append(
+            Caution(
+                "keras-ab's code had changes that were not committed, so the commit below is not "
+                "quite what was measured",
+                "commit, then measure again before you cite these numbers",
+            )
+        )
+    return found
+
+
+def of_trial(trial: JudgedTrial) -> list[Caution]:
+    """Return the warnings that touch one trial."""
+    return [*_blocks(trial), *_others(trial), *_gpu(trial), *_floor(trial)]
+
+
+def _judged_rounds(trial: JudgedTrial) -> list[Round]:
+    return [line for n in trial.data.blocks for line in trial.data.rounds.get(n, [])]
+
+
+def _blocks(trial: JudgedTrial) -> Iterator[Caution]:
+    data, done = trial.data, len(trial.data.blocks)
+    unfinished = sum(len(lines) for n, lines in data.rounds.items() if n not in data.blocks)
+    needed = max(5, trial.plan["min_blocks"])
+    if data.rounds and done < needed:
+        yield Caution(
+            f"{text.count(done, 'block')} finished; below {needed} nothing is concluded",
+            "let the trial run to its end",
+        )
+    if unfinished:
+        yield Caution(
+            f"{text.count(unfinished, 'round')} of a block that did not finish: shown, not judged"
+        )
+    if data.end is None:
+        yield Caution("the run ended in the middle of this trial", "continue it with --ab-resume")
+    elif data.end.reason in ("budget", "max_blocks"):
+        yield _imprecise(trial, data.end)
+
+
+def _imprecise(trial: JudgedTrial, end: End) -> Caution:
+    spent = "time budget" if end.reason == "budget" else "number of blocks"
+    asked = text.beyond(math.log1p(trial.plan["precision"]), "ratio")
+    done, wanted = len(trial.data.blocks), end.blocks_wanted
+    far = f": {done} of {wanted} blocks" if wanted and wanted > done else ""
+    return Caution(
+        f"the {spent} was spent before the asked precision of {asked} was reached{far}",
+        "allow more, or quieten the machine",
+    )
+
+
+def _others(trial: JudgedTrial) -> Iterator[Caution]:
+    loads = [line.others_cpu for line in _judged_rounds(trial) if line.others_cpu is not None]
+    if loads and median(loads) > BUSY_CORES:
+        yield Caution(
+            f"other processes kept {text.number(median(loads), 2)} cores busy in the median round; "
+            "the arms took turns, so the ratio is protected, but intervals are wider and times "
+            "longer",
+            "end other programs and measure again",
+        )
+
+
+def _gpu(trial: JudgedTrial) -> Iterator[Caution]:
+    rounds = _judged_rounds(trial)
+    slowed = [reasons for line in rounds if (reasons := throttled(line))]
+    if slowed:
+        yield Caution(
+            f"the GPU was slowed down in {len(slowed)} of {len(rounds)} rounds "
+            f"({', '.join(sorted(set(slowed)))})",
+            "cool it, or fix its clocks below the limit with nvidia-smi --lock-gpu-clocks",
+        )
+    clocks = [
+        hertz
+        for line in rounds
+        if isinstance(hertz := (line.gpu or {}).get("lowest_sm_clock_hz"), int | float)
+    ]
+    if clocks and min(clocks) < 0.95 * median(clocks):
+        lowest, usual = (text.fact("clock_hz", x) for x in (min(clocks), median(clocks)))
+        yield Caution(f"the GPU's clock fell to {lowest} in some round; its median was {usual}")
+
+
+def _floor(trial: JudgedTrial) -> Iterator[Caution]:
+    step = next((f for f in trial.findings if f.metric.name == "step_time_s"), None)
+    if step and step.thresholds.floor > step.thresholds.margin:
+        limits = step.thresholds
+        floor, margin = (text.beyond(x, "ratio") for x in (limits.floor, limits.margin))
+        yield Caution(
+            f"two identical arms lay {floor} apart here, more than the margin of {margin}: "
+            "differences within that are this machine's noise",
+            "end other programs, and fix the clock governor to performance",
+        )

@@ -1,0 +1,123 @@
+"""A trial with its findings and claims, as the lab's own judge sees the raw samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.lab.declare import CONTROL
+from bench.lab.judge import Verdict, holm
+from bench.lab.metrics import STEP_TIME
+from bench.lab.text import ROUNDING
+from bench.lab.trials import ClaimFinding, Finding, TrialData, assess, claim_findings, findings
+
+Word = Literal[
+    "better",
+    "worse",
+    "equivalent",
+    "inconclusive",
+    "invalid",
+    "failed",
+    "not measured here",
+]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an arm stands: its verdict on step time, or why it has none."""
+
+    word: Word
+    reason: str = ""
+
+
+def reason(claim: ClaimFinding) -> str:
+    """Return why a claim has no better outcome, without saying "not measured here" twice."""
+    return claim.reason.removeprefix("not measured here: ")
+
+
+@dataclass(frozen=True)
+class JudgedTrial:
+    """One trial and all that the judge says about it."""
+
+    data: TrialData
+    plan: Mapping[str, Any]
+    findings: list[Finding]
+    claims: list[ClaimFinding]
+    control: Finding | None
+    """The A/A comparison of step time."""
+
+    def find(self, arm: str, metric: str) -> Finding | None:
+        """Return the finding on one metric of one arm, if there is one."""
+        return next(
+            (f for f in self.findings if f.arm == arm and f.metric.name == metric),
+            None,
+        )
+
+    def of(self, arm: str) -> list[Finding]:
+        """Return every finding on one arm."""
+        return [f for f in self.findings if f.arm == arm]
+
+    def standing(self, arm: str) -> Standing:
+        """Return where an arm stands."""
+        if self.data.invalid:
+            return Standing("invalid", self.data.invalid)
+        if step := self.find(arm, STEP_TIME.name):
+            return Standing(step.verdict.value)
+        reason = self.data.why_not(arm) or "no block was finished"
+        if any(absent.arm in (arm, None) for absent in self.data.absences) or not self._failed(arm):
+            return Standing("not measured here", reason.removeprefix("not measured here: "))
+        return Standing("failed", reason)
+
+    def _failed(self, arm: str) -> bool:
+        return any(f.arm in (arm, self.data.baseline, CONTROL, None) for f in self.data.failures)
+
+
+def judge_trial(data: TrialData, plan: Mapping[str, Any]) -> JudgedTrial:
+    """Judge one trial from its raw samples."""
+    step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
+    control = assess(data, step, CONTROL, plan) if step else None
+    return JudgedTrial(data, plan, findings(data, plan), claim_findings(data, plan), control)
+
+
+@dataclass(frozen=True)
+class Multiplicity:
+    """What many comparisons at one level do to the verdicts among them.
+
+    Args:
+        compared: comparisons with noise in them and blocks enough for a verdict.
+        expected_false: how many of these would err if no technique made any difference.
+        verdicts: those judged better or worse, noise in them or not.
+        survivors: those of `verdicts` that survive Holm's correction.
+    """
+
+    compared: int
+    expected_false: float
+    verdicts: list[Finding]
+    survivors: list[Finding]
+
+    def survives(self, finding: Finding) -> bool:
+        """Tell whether a verdict survives."""
+        return any(finding is other for other in self.survivors)
+
+
+def _can_err(finding: Finding) -> bool:
+    """Tell whether chance has a part in a finding: sizes without noise have none."""
+    estimate = finding.estimate
+    return (
+        estimate.blocks >= finding.thresholds.min_blocks
+        and math.isfinite(estimate.standard_error)
+        and estimate.standard_error > ROUNDING
+    )
+
+
+def multiplicity(trials: Iterable[JudgedTrial], confidence: float) -> Multiplicity:
+    """Return how many false verdicts to expect among many, and which survive correction."""
+    found = [finding for trial in trials for finding in trial.findings]
+    noisy = [finding for finding in found if _can_err(finding)]
+    kept = holm([finding.p_value for finding in noisy], 1 - confidence)
+    chancy = {id(finding): keep for finding, keep in zip(noisy, kept, strict=True)}
+    verdicts = [f for f in found if f.verdict in (Verdict.BETTER, Verdict.WORSE)]
+    survivors = [f for f in verdicts if chancy.get(id(f), True)]
+    return Multiplicity(len(noisy), len(noisy) * (1 - confidence), verdicts, survivors)

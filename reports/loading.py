@@ -1,0 +1,183 @@
+"""Find, read and judge run files; a bad file is set aside with its reason, not in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from glob import glob, has_magic
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from bench.lab.declare import Plan
+from bench.lab.errors import DeclarationError, RecordError
+from bench.lab.records import Header
+from bench.lab.run_file import Run, read_run
+from bench.lab.trials import group
+from reports import tables
+from reports.judged import JudgedTrial, judge_trial
+
+_PLAN = TypeAdapter(Plan)
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """One run file with every trial in it judged."""
+
+    run: Run
+    trials: list[JudgedTrial]
+
+    @property
+    def header(self) -> Header:
+        """The run's first record."""
+        return self.run.header
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that is left out, and why."""
+
+    path: Path
+    error: RecordError
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All that was read, as tidy tables.
+
+    Args:
+        runs: the good ones, in the order in which they began.
+        refused: the others, each with its error.
+    """
+
+    runs: list[JudgedRun]
+    refused: list[Refused] = field(default_factory=list)
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """One row per sample: seconds per step of one arm in one round."""
+        return tables.samples(self.runs)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial, arm and metric, with the verdict."""
+        return tables.trials(self.runs)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """One row per claim and trial, with the outcome."""
+        return tables.claims(self.runs)
+
+    @cached_property
+    def machines(self) -> pd.DataFrame:
+        """One row per run: the machine, the versions, the state of the file."""
+        return tables.machines(self.runs)
+
+
+def load(paths: str | Path | Iterable[str | Path]) -> Runs:
+    """Read run files and judge their trials.
+
+    Args:
+        paths: files, folders (searched for ``*.jsonl``, folders within them too) and globs.
+
+    Raises:
+        RecordError: where nothing at all could be read.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    runs: list[JudgedRun] = []
+    refused: list[Refused] = []
+    for path in _files(given):
+        try:
+            runs.append(_once(read_and_judge(path), runs))
+        except RecordError as error:
+            refused.append(Refused(path, error))
+    if not runs:
+        raise _nothing(given, refused)
+    return Runs(sorted(runs, key=lambda run: (run.header.started, run.header.run)), refused)
+
+
+def _files(given: list[str | Path]) -> Iterator[Path]:
+    """Yield each file once, in a fixed order."""
+    seen: set[Path] = set()
+    for entry in given:
+        for path in sorted(_expand(entry)):
+            if (place := path.resolve()) not in seen:
+                seen.add(place)
+                yield path
+
+
+def _expand(entry: str | Path) -> list[Path]:
+    path = Path(entry)
+    if path.is_dir():
+        return [found for found in path.rglob("*.jsonl") if found.is_file()]
+    if not path.exists() and has_magic(str(entry)):
+        return [Path(found) for found in glob(str(entry), recursive=True)]  # noqa: PTH207
+    return [path]
+
+
+def read_and_judge(path: Path) -> JudgedRun:
+    """Read one run file and judge its trials.
+
+    Raises:
+        RecordError: for a file that is not a sound run.
+    """
+    run = read_run(path)
+    plan = _checked_plan(run)
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            trials = [judge_trial(data, plan) for data in group(run.records).values()]
+    except (ArithmeticError, ValueError) as error:
+        raise RecordError(
+            "the samples of a run can be judged",
+            f"{path}: {error}",
+            "restore the file from where it was measured, or leave it out",
+        ) from error
+    return JudgedRun(run, trials)
+
+
+def _checked_plan(run: Run) -> dict[str, object]:
+    """Return the run's plan, which every verdict depends on."""
+    try:
+        _PLAN.validate_python(run.header.plan)
+    except (ValidationError, DeclarationError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else error
+        raise RecordError(
+            "a run's header holds the plan that it was measured by",
+            f"{run.path}, line 1: {str(why)[:300]}",
+            "restore the file from where it was measured, or leave it out",
+        ) from error
+    return run.header.plan
+
+
+def _once(new: JudgedRun, runs: list[JudgedRun]) -> JudgedRun:
+    """Refuse a run that is there already: counted twice, it would look like two."""
+    for old in runs:
+        if old.header.run == new.header.run:
+            same = "the same content" if old.run.sha256 == new.run.sha256 else "other content"
+            raise RecordError(
+                "each run is given once",
+                f"{new.run.path}: run {new.header.run[:80]!r} again, with {same}, "
+                f"after {old.run.path}",
+                "keep the complete one of the two",
+            )
+    return new
+
+
+def _nothing(given: list[str | Path], refused: list[Refused]) -> RecordError:
+    if len(refused) == 1:
+        return refused[0].error
+    if refused:
+        return RecordError(
+            "at least one run file can be read",
+            "; ".join(str(bad.error.received) for bad in refused),
+            "restore one of these from where it was measured",
+        )
+    return RecordError(
+        "there is a run to report on",
+        f"no *.jsonl in {', '.join(str(path) for path in given) or 'an empty list of paths'}",
+        "measure one with pytest --benchmark, or name the folder that holds your runs",
+    )

@@ -1,0 +1,132 @@
+"""A matplotlib figure as inline SVG that obeys the page: its colours, its font, its policy."""
+
+from __future__ import annotations
+
+import io
+import re
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from reports.legible import legible
+
+INK, MUTED, RULE, FLOOR, MARGIN, HOLLOW = (f"#0{i}0{i}0{i}" for i in range(1, 7))
+COLOURS = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    RULE: "var(--rule)",
+    FLOOR: "var(--floor)",
+    MARGIN: "var(--margin)",
+    HOLLOW: "var(--page)",
+    "#070707": "var(--better)",
+    "#080808": "var(--worse)",
+    "#090909": "var(--equivalent)",
+    "#0a0a0a": "var(--inconclusive)",
+}
+"""Stand-ins that matplotlib draws with, and the colours of the page that take their place."""
+
+VERDICTS = {
+    "better": "#070707",
+    "worse": "#080808",
+    "equivalent": "#090909",
+    "inconclusive": "#0a0a0a",
+}
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
+    "axes.edgecolor": RULE,
+    "axes.linewidth": 1.0,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 11,
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "patch.linewidth": 0,
+}
+_LEFT_OUT = {"metadata", "style"}
+_KEPT = re.compile("fill|stroke|opacity|text-anchor|font-size")
+
+
+def inline(figure: Figure, name: str, says: str) -> Markup:
+    """Return a figure as an ``<svg>`` without styles, scripts or names that another could share.
+
+    Args:
+        figure: drawn with the colours above.
+        name: unique on the page.
+        says: what the figure shows, for those who cannot see it.
+    """
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
+    root = ElementTree.fromstring(file.getvalue())  # noqa: S314 - matplotlib wrote it just now
+    for element in root.iter():
+        _plain(element, name)
+    _keep_named(root)
+    for group in root.iter("g"):
+        _hoist(group)
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": legible(says, 1000),
+    }
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - escaped by it
+
+
+def _plain(element: ElementTree.Element, name: str) -> None:
+    """Turn one element's style into attributes, and its names into ones of this figure alone."""
+    element.tag = element.tag.rpartition("}")[2]
+    for child in list(element):
+        if child.tag.rpartition("}")[2] in _LEFT_OUT:
+            element.remove(child)
+    old = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+    new = {key: _local(value, name) for key, value in old.items() if key not in ("style", "id")}
+    if "id" in old:
+        new["id"] = f"{name}-{old['id']}"
+    for part in filter(None, old.get("style", "").split(";")):
+        key, _, value = (word.strip() for word in part.partition(":"))
+        if _KEPT.match(key):  # the font is the page's
+            new[key] = COLOURS.get(value, value)
+    element.attrib = {key: _shorter(key, value) for key, value in new.items()}
+    element.tail = None
+    if element.tag not in ("text", "tspan"):
+        element.text = None
+
+
+def _local(value: str, name: str) -> str:
+    return re.sub(r"^(url\()?#", rf"\g<1>#{name}-", value)
+
+
+def _shorter(key: str, value: str) -> str:
+    """Round coordinates to a hundredth of a point."""
+    if key not in ("d", "x", "y", "transform"):
+        return value
+    return re.sub(
+        r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", " ".join(value.split())
+    )
+
+
+def _keep_named(root: ElementTree.Element) -> None:
+    """Drop the names that nothing refers to."""
+    values = " ".join(v for e in root.iter() for k, v in e.attrib.items() if k != "id")
+    for element in root.iter():
+        if f"#{element.get('id')}" not in values:
+            element.attrib.pop("id", None)
+
+
+def _hoist(group: ElementTree.Element) -> None:
+    """Say once for a group of markers what is true of all of them."""
+    marks = [child for child in group if child.tag == "use"]
+    if len(marks) < 2 or len(marks) != len(group):
+        return
+    for key, value in list(marks[0].attrib.items()):
+        if key not in ("x", "y", "href") and all(mark.get(key) == value for mark in marks):
+            group.set(key, value)
+            for mark in marks:
+                del mark.attrib[key]

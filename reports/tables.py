@@ -1,0 +1,252 @@
+"""Judged runs as tidy pandas tables, with units in the column names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.lab.records import Round
+from bench.lab.trials import Finding
+from reports.judged import JudgedTrial
+
+if TYPE_CHECKING:
+    from reports.loading import JudgedRun
+
+Row = dict[str, Any]
+
+SAMPLES = (
+    "run",
+    "trial",
+    "experiment",
+    "block",
+    "block_finished",
+    "round",
+    "position",
+    "arm",
+    "steps",
+    "step_time_s",
+    "others_cpu_cores",
+    "gpu_lowest_sm_clock_hz",
+    "gpu_throttled",
+)
+TRIALS = (
+    "run",
+    "trial",
+    "experiment",
+    "case",
+    "arm",
+    "baseline",
+    "metric",
+    "unit",
+    "better",
+    "verdict",
+    "reason",
+    "ratio",
+    "difference",
+    "low",
+    "high",
+    "confidence",
+    "blocks",
+    "floor",
+    "margin",
+    "smallest_effect",
+    "blocks_to_settle",
+    "p_value",
+    "baseline_value",
+    "arm_value",
+)
+CLAIMS = (
+    "run",
+    "trial",
+    "experiment",
+    "claim",
+    "statement",
+    "source",
+    "arm",
+    "metric",
+    "at_least",
+    "at_most",
+    "outcome",
+    "reason",
+    "point",
+    "low",
+    "high",
+    "blocks",
+)
+MACHINES = (
+    "run",
+    "started",
+    "backend",
+    "cpu",
+    "cores_usable",
+    "memory_bytes",
+    "gpus",
+    "python",
+    "packages",
+    "sealed",
+    "sha256",
+    "path",
+)
+
+
+def _frame(rows: Iterable[Row], columns: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame.from_records(list(rows), columns=list(columns))
+
+
+def samples(runs: Iterable[JudgedRun]) -> pd.DataFrame:
+    """Return one row per sample."""
+    return _frame((row for run in runs for row in _sample_rows(run)), SAMPLES)
+
+
+def _sample_rows(run: JudgedRun) -> Iterator[Row]:
+    for trial in run.trials:
+        declared, finished = trial.data.declared, trial.data.blocks
+        for block, rounds in trial.data.rounds.items():
+            for line in rounds:
+                for arm, duration in line.step_time_s.items():
+                    yield {
+                        "run": run.header.run,
+                        "trial": declared.trial,
+                        "experiment": declared.experiment,
+                        "block": block,
+                        "block_finished": block in finished,
+                        "round": line.round,
+                        "position": line.order.index(arm) if arm in line.order else None,
+                        "arm": arm,
+                        "steps": line.steps,
+                        "step_time_s": duration,
+                        "others_cpu_cores": line.others_cpu,
+                        "gpu_lowest_sm_clock_hz": (line.gpu or {}).get("lowest_sm_clock_hz"),
+                        "gpu_throttled": throttled(line),
+                    }
+
+
+def throttled(line: Round) -> str:
+    """Return why the GPU was slowed down in a round; empty where it was not."""
+    reasons = (line.gpu or {}).get("throttled")
+    return ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
+
+
+def trials(runs: Iterable[JudgedRun]) -> pd.DataFrame:
+    """Return one row per trial, arm and metric; one row for an arm that has no findings."""
+    return _frame((row for run in runs for row in _trial_rows(run)), TRIALS)
+
+
+def _trial_rows(run: JudgedRun) -> Iterator[Row]:
+    for trial in run.trials:
+        for arm in trial.data.treatments:
+            about = {
+                "run": run.header.run,
+                "trial": trial.data.declared.trial,
+                "experiment": trial.data.declared.experiment,
+                "case": case_text(trial),
+                "arm": arm,
+                "baseline": trial.data.baseline,
+            }
+            found = trial.of(arm)
+            for finding in found:
+                yield about | _finding_row(finding, trial.plan["confidence"])
+            if not found:
+                standing = trial.standing(arm)
+                yield about | {"verdict": standing.word, "reason": standing.reason}
+
+
+def case_text(trial: JudgedTrial) -> str:
+    """Return the case as ``key=value, key=value``."""
+    return ", ".join(f"{key}={value}" for key, value in trial.data.declared.case.items())
+
+
+def _finding_row(finding: Finding, confidence: float) -> Row:
+    estimate, is_ratio = finding.estimate, finding.metric.scale == "ratio"
+    point = finding.shown(estimate.point)
+    return {
+        "metric": finding.metric.name,
+        "unit": finding.metric.unit,
+        "better": finding.metric.better,
+        "verdict": finding.verdict.value,
+        "reason": "",
+        "ratio": point if is_ratio else math.nan,
+        "difference": math.nan if is_ratio else point,
+        "low": finding.shown(estimate.low),
+        "high": finding.shown(estimate.high),
+        "confidence": confidence,
+        "blocks": estimate.blocks,
+        "floor": _beyond(finding, finding.thresholds.floor),
+        "margin": _beyond(finding, finding.thresholds.margin),
+        "smallest_effect": _beyond(finding, finding.smallest_effect),
+        "blocks_to_settle": finding.blocks_to_settle,
+        "p_value": finding.p_value,
+        "baseline_value": finding.baseline_value,
+        "arm_value": finding.arm_value,
+    }
+
+
+def _beyond(finding: Finding, x: float) -> float:
+    """Return a distance from "no difference": a share of a ratio, or a difference."""
+    return x if finding.metric.scale == "difference" else finding.shown(x) - 1
+
+
+def claims(runs: Iterable[JudgedRun]) -> pd.DataFrame:
+    """Return one row per claim and trial."""
+    return _frame((row for run in runs for row in _claim_rows(run)), CLAIMS)
+
+
+def _claim_rows(run: JudgedRun) -> Iterator[Row]:
+    for trial in run.trials:
+        for judged in trial.claims:
+            claim, finding = judged.claim, judged.finding
+            row = {
+                "run": run.header.run,
+                "trial": judged.trial,
+                "experiment": trial.data.declared.experiment,
+                "claim": claim.id,
+                "statement": claim.statement,
+                "source": claim.source,
+                "arm": claim.arm,
+                "metric": claim.metric,
+                "at_least": claim.at_least,
+                "at_most": claim.at_most,
+                "outcome": judged.outcome.value,
+                "reason": judged.reason,
+            }
+            if finding:
+                e = finding.estimate
+                row |= {"point": finding.shown(e.point), "blocks": e.blocks}
+                row |= {"low": finding.shown(e.low), "high": finding.shown(e.high)}
+            yield row
+
+
+def machines(runs: Iterable[JudgedRun]) -> pd.DataFrame:
+    """Return one row per run."""
+    return _frame((_machine_row(run) for run in runs), MACHINES)
+
+
+def _machine_row(run: JudgedRun) -> Row:
+    header = run.header
+    packages = header.environment.get("packages")
+    return {
+        "run": header.run,
+        "started": header.started,
+        "backend": header.backend,
+        "cpu": header.machine.get("cpu"),
+        "cores_usable": header.machine.get("cores_usable"),
+        "memory_bytes": header.machine.get("memory_bytes"),
+        "gpus": ", ".join(gpu_names(header.machine)),
+        "python": header.environment.get("python"),
+        "packages": ", ".join(f"{k} {v}" for k, v in packages.items())
+        if isinstance(packages, dict)
+        else "",
+        "sealed": run.run.sealed,
+        "sha256": run.run.sha256,
+        "path": str(run.run.path),
+    }
+
+
+def gpu_names(machine: dict[str, Any]) -> list[str]:
+    """Return the names of a machine's GPUs."""
+    gpus = machine.get("gpus")
+    found = gpus if isinstance(gpus, list) else []
+    return [str(gpu.get("name")) for gpu in found if isinstance(gpu, dict)]

@@ -1,0 +1,99 @@
+"""The verdict table as plain text, for the end of a benchmark run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from bench.lab import text
+from bench.lab.trials import TrialData
+from reports.judged import JudgedTrial, judge_trial, reason
+from reports.legible import legible, short_names
+
+WIDTH = 100
+HEADINGS = ("trial and arm", "step time", "verdict", "peak memory", "quality")
+
+
+def verdict_table(trials: dict[str, TrialData], plan: Mapping[str, Any]) -> str:
+    """Return verdicts, claims, and what was not measured, in at most 100 columns."""
+    judged = [judge_trial(data, plan) for data in trials.values()]
+    names = short_names([trial.data.declared for trial in judged])
+    parts = (_verdicts(judged, names), _claims(judged), _troubles(judged, names))
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
+    """Return one line for each treatment, under a line for its trial."""
+    rows: list[tuple[str, ...]] = [HEADINGS]
+    for trial, name in zip(trials, names, strict=True):
+        rows.append((legible(f"{name}, against {trial.data.baseline}"),))
+        rows += [_row(trial, arm) for arm in trial.data.treatments]
+    return _aligned(rows) if trials else []
+
+
+def _row(trial: JudgedTrial, arm: str) -> tuple[str, ...]:
+    step = trial.find(arm, "step_time_s")
+    memory = trial.find(arm, "peak_device_memory_bytes")
+    quality = trial.find(arm, trial.data.declared.quality or "")
+    return (
+        f"  {legible(arm)}",
+        text.compared(step) if step else "–",
+        trial.standing(arm).word,
+        text.ratio(memory.shown(memory.estimate.point)) if memory else "–",
+        f"{text.signed(quality.estimate.point)} {quality.verdict}" if quality else "–",
+    )
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return rows in columns; a row of one cell runs across them."""
+    full = [row for row in rows if len(row) > 1]
+    used = [i for i in range(len(HEADINGS)) if i < 3 or any(row[i] != "–" for row in full[1:])]
+    widths = {i: max(len(row[i]) for row in full) for i in used}
+    room = WIDTH - sum(widths[i] + 2 for i in used[1:])
+    widths[0] = min(widths[0], max(12, room))
+    return [
+        "  ".join(_cut(row[i], widths[i]).ljust(widths[i]) for i in used)[:WIDTH].rstrip()
+        if len(row) > 1
+        else _cut(row[0], WIDTH)
+        for row in rows
+    ]
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: width - 1]}…"
+
+
+def _claims(trials: list[JudgedTrial]) -> list[str]:
+    lines = []
+    for trial in trials:
+        for judged in trial.claims:
+            claim, metric = judged.claim, trial.data.metric(judged.claim.metric)
+            wanted = text.bound(claim.at_least, claim.at_most, metric.scale)
+            found = text.compact(judged.finding) if judged.finding else reason(judged)
+            lines += _wrapped(
+                f"{judged.outcome}: {claim.id} ({claim.arm}: {metric.title} {wanted}): {found}"
+            )
+    return lines and ["claims", *lines]
+
+
+def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
+    lines = []
+    for trial, name in zip(trials, names, strict=True):
+        for arm in trial.data.treatments:
+            standing = trial.standing(arm)
+            if standing.reason:
+                lines += _wrapped(f"{standing.word}: {name}, {arm}: {standing.reason}")
+        for failure in trial.data.failures:
+            if trial.find(failure.arm or "", "step_time_s"):
+                lines += _wrapped(
+                    f"failed later: {name}, {failure.arm}: {failure.what} during "
+                    f"{failure.stage}: {failure.message}"
+                )
+    return lines
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(
+        legible(line)[:2000], WIDTH, initial_indent="  ", subsequent_indent="      "
+    )

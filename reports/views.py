@@ -1,0 +1,135 @@
+"""What the template asks for and Python says better."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bench.lab import text
+from bench.lab.declare import CONTROL
+from bench.lab.estimate import hodges_lehmann
+from bench.lab.judge import Verdict
+from bench.lab.trials import Finding
+from reports.figures import paired_rounds
+from reports.judged import JudgedTrial
+
+_LINK = re.compile(r"https?://[^\s<>\"']+\Z")
+_MEMORY = ("peak_device_memory_bytes", "peak_host_memory_bytes")
+_HOST = ("peak_host_memory_bytes", "host_high_water_bytes")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source with its link, if it ends in one."""
+
+    says: str
+    link: str
+
+
+def source(written: str) -> Source:
+    """Part a source from its link; only http and https are links."""
+    found = _LINK.search(written)
+    if not found:
+        return Source(written, "")
+    return Source(written[: found.start()].rstrip(" ,"), found[0])
+
+
+def memory(trial: JudgedTrial, arm: str) -> Finding | None:
+    """Return the finding on peak memory: the device's, or else the host's."""
+    found = (trial.find(arm, name) for name in _MEMORY)
+    return next((finding for finding in found if finding), None)
+
+
+def other_sizes(trial: JudgedTrial, arm: str) -> list[Finding]:
+    """Return the findings on sizes that the arm changes, peaks aside."""
+    return [
+        f
+        for f in trial.of(arm)
+        if f.metric.unit in ("B", "lines")
+        and f.metric.name not in (*_MEMORY, *_HOST)
+        and abs(f.estimate.point) > text.ROUNDING
+    ]
+
+
+def quality(trial: JudgedTrial, arm: str) -> Finding | None:
+    """Return the finding on quality, if the experiment judges any."""
+    name = trial.data.declared.quality
+    return trial.find(arm, name) if name else None
+
+
+def needs_power(finding: Finding) -> bool:
+    """Tell whether a finding has to say what it could have seen."""
+    undecided = finding.verdict in (Verdict.INCONCLUSIVE, Verdict.EQUIVALENT)
+    return undecided and finding.estimate.half_width > text.ROUNDING
+
+
+def answer(trial: JudgedTrial, arm: str) -> str:
+    """Say in one sentence what a trial found out about an arm's step time."""
+    standing, step = trial.standing(arm), trial.find(arm, "step_time_s")
+    if step is None:
+        return standing.reason
+    times = f"{text.compared(step)} of {trial.data.baseline}’s"
+    return f"Step time {times} over {text.blocks(step.estimate.blocks)}."
+
+
+def startup(trial: JudgedTrial, arm: str) -> str | None:
+    """Say when an arm has paid for its first step, or lost what its first step won."""
+    first, step = trial.find(arm, "first_step_time_s"), trial.find(arm, "step_time_s")
+    settled = (Verdict.BETTER, Verdict.WORSE)
+    if not first or not step or first.verdict not in settled:
+        return None
+    extra = first.arm_value - first.baseline_value
+    cost = f"Its first step takes {text.seconds(abs(extra))} {'more' if extra > 0 else 'less'}"
+    if step.verdict not in settled:
+        return f"{cost}; its steady step is not known to differ, so no break-even can be told."
+    if step.verdict is first.verdict:
+        return f"{cost}, and each later step is {step.verdict} as well: there is no break-even."
+    steps = break_even_steps(extra, step.baseline_value - step.arm_value)
+    won = "has paid for that" if extra > 0 else "has used that up"
+    return f"{cost}; it {won} after about {text.number(steps)} steps."
+
+
+def break_even_steps(first_extra_s: float, saved_per_step_s: float) -> float:
+    """Return the n at which both arms have taken as long: ``1 + extra / saved per step``."""
+    return 1 + first_extra_s / saved_per_step_s if saved_per_step_s else math.inf
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """One block of one arm: the centre of its paired rounds, and their range."""
+
+    arm: str
+    block: int
+    rounds: int
+    finished: bool
+    centre: str
+    lowest: str
+    highest: str
+
+
+def block_rows(trial: JudgedTrial) -> Iterator[BlockRow]:
+    """Yield the table behind the picture of the paired rounds."""
+    for arm in (*trial.data.treatments, CONTROL):
+        paired = paired_rounds(trial, arm)
+        for number, finished, ratios in zip(
+            paired.blocks, paired.finished, paired.ratios, strict=True
+        ):
+            shown = [math.exp(x) for x in (hodges_lehmann(ratios), min(ratios), max(ratios))]
+            yield BlockRow(arm, number + 1, len(ratios), finished, *map(text.ratio, shown))
+
+
+def facts(nested: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the leaves of nested facts with the path to each."""
+    if isinstance(nested, dict):
+        for key, value in nested.items():
+            yield from facts(value, f"{path} · {key}" if path else str(key))
+    elif isinstance(nested, list) and any(isinstance(x, dict | list) for x in nested):
+        for number, value in enumerate(nested, 1):
+            yield from facts(value, f"{path} {number}")
+    elif isinstance(nested, list):
+        yield path, ", ".join(text.fact(path, x) for x in nested) or "none"
+    else:
+        yield path, "–" if nested is None else text.fact(path, nested)

@@ -1,0 +1,91 @@
+"""The page in a real browser: silent, self-contained, and never wider than its window."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.page import write_page
+from tests.reports import simulated
+from tests.reports.test_page import HOSTILE, hostile_scene
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_opens_in_silence_and_fits(browser: Any, written: Path, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(written.as_uri())
+    assert said == []
+    assert asked == [written.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 26)"
+    assert dark == (scheme == "dark")
+    page.close()
+
+
+def test_hostile_strings_neither_run_nor_widen_the_page(browser: Any, tmp_path: Path) -> None:
+    run = simulated.write(tmp_path / "r.jsonl", simulated.header(HOSTILE), [hostile_scene()])
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    heard: list[Any] = []
+    for event in ("console", "pageerror", "dialog"):
+        page.on(event, lambda said: heard.append(said))
+    page.goto(write_page(run, tmp_path / "r.html").as_uri())
+    assert heard == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+
+
+def test_figures_follow_the_colour_scheme(browser: Any, written: Path) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto(written.as_uri())
+    colour = "getComputedStyle(document.querySelector('figure svg text')).fill"
+    dark = page.evaluate(colour)
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(colour) != dark
+    page.close()
+
+
+def test_the_keyboard_reaches_the_answers_first(browser: Any, written: Path) -> None:
+    page = browser.new_page()
+    page.goto(written.as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the answers"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#answers")
+    page.close()
+
+
+def test_prints(browser: Any, written: Path) -> None:
+    page = browser.new_page()
+    page.goto(written.as_uri())
+    assert page.pdf().startswith(b"%PDF")
+    page.close()

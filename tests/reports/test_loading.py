@@ -1,0 +1,155 @@
+"""Runs are found, read, judged and laid out in tables; bad files do not stop good ones."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import reports
+from bench.lab.errors import RecordError
+from bench.lab.judge import Verdict
+from reports import tables
+from reports.judged import multiplicity
+from tests.reports import scenes, simulated
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> reports.Runs:
+    return reports.load(folder)
+
+
+def test_reads_files_folders_and_globs(folder: Path) -> None:
+    ways = (folder, str(folder), [folder / "cpu.jsonl", folder / "gpu.jsonl"], f"{folder}/*.jsonl")
+    names = [[run.header.run for run in reports.load(way).runs] for way in ways]
+    assert names == [["2026-01-02T0304-cpu000", "2026-01-02T0304-gpu000"]] * 4
+
+
+def test_columns_carry_units(runs: reports.Runs) -> None:
+    assert tuple(runs.samples.columns) == tables.SAMPLES
+    assert tuple(runs.trials.columns) == tables.TRIALS
+    assert tuple(runs.claims.columns) == tables.CLAIMS
+    assert tuple(runs.machines.columns) == tables.MACHINES
+
+
+def test_samples_hold_every_measured_time(runs: reports.Runs) -> None:
+    lines = [r for t in runs.runs[0].trials for rs in t.data.rounds.values() for r in rs]
+    own = runs.samples[runs.samples.run == runs.runs[0].header.run]
+    assert len(own) == sum(len(line.step_time_s) for line in lines)
+    assert own.step_time_s.sum() == pytest.approx(
+        sum(t for line in lines for t in line.step_time_s.values())
+    )
+
+
+def test_rounds_of_an_unfinished_block_are_kept_and_not_judged(runs: reports.Runs) -> None:
+    trial = runs.runs[1].trials[1]
+    own = runs.samples[(runs.samples.run == "2026-01-02T0304-gpu000")]
+    own = own[own.trial == trial.data.declared.trial]
+    assert (~own.block_finished).sum() == 4 * 4  # 4 rounds of 3 arms and the control
+    assert trial.find("sparse_int32", "step_time_s").estimate.blocks == 3  # type: ignore[union-attr]
+
+
+def test_verdicts_are_those_that_were_simulated(runs: reports.Runs) -> None:
+    table = runs.trials[runs.trials.run == "2026-01-02T0304-cpu000"]
+    step = table[(table.metric == "step_time_s") | table.metric.isna()]
+    found = {(row.experiment, row.arm): row.verdict for row in step.itertuples()}
+    assert found["labels", "sparse_int32"] == "better"  # the last case's
+    assert found["optimizers", "adafactor"] == "worse"
+    assert found["jit", "jit_and_pad"] == "inconclusive"
+    assert found["recompute", "each"] == "invalid"
+    assert found["accumulation", "accumulate_fused"] == "failed"
+    assert found["mixed_precision", "float16"] == "not measured here"
+
+
+def test_ratios_and_differences_stand_in_columns_of_their_own(runs: reports.Runs) -> None:
+    table = runs.trials.dropna(subset="metric")
+    accuracy = table.metric == "test_accuracy"
+    assert table[accuracy].ratio.isna().all()
+    assert table[~accuracy].difference.isna().all()
+    assert (table.low <= table.ratio.fillna(table.difference)).all()
+    assert (table.high >= table.ratio.fillna(table.difference)).all()
+
+
+def test_claims_have_outcomes_and_reasons(runs: reports.Runs) -> None:
+    outcomes = runs.claims.set_index("claim").outcome
+    assert outcomes["jit.at-least-free"] == "undecided"
+    assert outcomes["recompute.saves-memory"] == "not measured here"
+    assert outcomes["optimizers.adafactor-faster"] == "refuted"
+    assert "guard" in runs.claims.set_index("claim").reason["recompute.saves-memory"]
+
+
+def test_holm_keeps_clear_verdicts_and_exact_sizes_cannot_err(runs: reports.Runs) -> None:
+    many = multiplicity(runs.runs[0].trials, 0.95)
+    assert many.expected_false == pytest.approx(0.05 * many.compared)
+    assert all(f.verdict in (Verdict.BETTER, Verdict.WORSE) for f in many.verdicts)
+    exact = [f for f in many.verdicts if f.metric.name == "label_bytes"]
+    assert exact
+    assert all(many.survives(f) for f in exact)
+
+
+def test_a_bad_file_is_set_aside_with_its_reason(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "cpu.jsonl", tmp_path / "good.jsonl")
+    (tmp_path / "bad.jsonl").write_text("not a run\n")
+    runs = reports.load(tmp_path)
+    assert len(runs.runs) == 1
+    assert [bad.path.name for bad in runs.refused] == ["bad.jsonl"]
+    assert "a file of another kind" in str(runs.refused[0].error)
+
+
+def test_the_same_run_twice_is_counted_once(folder: Path, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        shutil.copy(folder / "cpu.jsonl", tmp_path / name)
+    runs = reports.load([tmp_path, tmp_path / "a.jsonl"])
+    assert len(runs.runs) == 1
+    assert "the same content" in str(runs.refused[0].error)
+
+
+@pytest.mark.parametrize("paths", [[], "", "*.nothing", "missing.jsonl"])
+def test_nothing_to_read_is_an_error_in_three_parts(
+    paths: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecordError) as caught:
+        reports.load(paths)  # type: ignore[arg-type]
+    assert caught.value.must
+    assert caught.value.do
+
+
+def test_only_bad_files_are_an_error_that_names_each(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    with pytest.raises(RecordError, match=r"a\.jsonl.*b\.jsonl"):
+        reports.load(tmp_path)
+
+
+@pytest.mark.parametrize("plan", [{"confidence": 2.0}, {"confidence": None}, {"min_blocks": "x"}])
+def test_a_plan_that_cannot_be_judged_by_is_refused(plan: dict, tmp_path: Path) -> None:
+    head = simulated.header("r")
+    head = head.model_copy(update={"plan": head.plan | plan})
+    path = simulated.write(tmp_path / "r.jsonl", head, scenes.scenes()[:1])
+    with pytest.raises(RecordError, match="plan"):
+        reports.load(path)
+
+
+def test_a_claim_on_an_undeclared_metric_is_refused_by_line(tmp_path: Path) -> None:
+    scene = scenes.scenes()[0]
+    path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene], seal=False)
+    path.write_text(path.read_text().replace('"metric":"peak_device', '"metric":"another'))
+    with pytest.raises(RecordError, match=r"line 2.*not declared"):
+        reports.load(path)
+
+
+def test_a_run_with_nothing_in_it_has_empty_tables(tmp_path: Path) -> None:
+    simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [])
+    runs = reports.load(tmp_path)
+    assert runs.trials.empty
+    assert runs.samples.empty
+    assert len(runs.machines) == 1
+
+
+def test_power_columns_are_shares_of_a_ratio(runs: reports.Runs) -> None:
+    step = runs.trials[runs.trials.metric == "step_time_s"]
+    assert step.margin.map(lambda x: math.isclose(x, 0.02)).all()
+    assert (step.smallest_effect > step.floor).all()
+    assert pd.api.types.is_numeric_dtype(step.blocks_to_settle)

@@ -1,0 +1,65 @@
+"""The table at the end of a benchmark run fits the terminal and leaves nothing out."""
+
+from pathlib import Path
+
+import pytest
+
+import reports
+from reports.legible import legible, short_names
+from reports.terminal import WIDTH, verdict_table
+from tests.reports import scenes, simulated
+from tests.reports.test_page import HOSTILE, hostile_scene
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> str:
+    return table_of(folder / "cpu.jsonl")
+
+
+def table_of(path: Path) -> str:
+    run = reports.load(path).runs[0]
+    trials = {trial.data.declared.trial: trial.data for trial in run.trials}
+    return verdict_table(trials, run.header.plan)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "labels classes=1000, against one_hot",
+        "0.931× [0.927, 0.935]  better",
+        "−0.025 worse",
+        "confirmed: labels.compact (sparse_uint16: stored labels at most 0.0100×): 0.000500×",
+        "undecided: jit.at-least-free",
+        "invalid: recompute, each: a guard is broken",
+        "failed: accumulation, accumulate_fused: raised during sampling",
+        "not measured here: mixed_precision, float16: float16 matrix units",
+    ],
+)
+def test_the_table_says(words: str, table: str) -> None:
+    assert words in " ".join(table.split("\n")) or words in table
+
+
+def test_every_line_fits(table: str) -> None:
+    assert max(map(len, table.splitlines())) <= WIDTH
+
+
+def test_hostile_names_fit_and_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [hostile_scene()])
+    table = table_of(path)
+    assert max(map(len, table.splitlines())) <= WIDTH
+    assert not set(table) & {"\x1b", "\x00", "\u202e", "\r"}
+
+
+def test_no_trials_make_no_table() -> None:
+    assert verdict_table({}, {}) == ""
+
+
+def test_short_names_keep_what_tells_siblings_apart() -> None:
+    declared = [simulated.declared(scene) for scene in scenes.scenes()[:3]]
+    assert short_names(declared) == ["labels classes=10", "labels classes=1000", "optimizers"]
+
+
+def test_legible_bounds_length_and_drops_what_cannot_be_seen() -> None:
+    assert legible("a\x00b\u202ec\ud800") == "a�b�c�"
+    assert legible("x" * 30_000).endswith("… (30000 characters in all)")
+    assert "<script>" in legible(HOSTILE)
