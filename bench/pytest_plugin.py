@@ -163,7 +163,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
     door = session.config.stash.get(DOOR, None)
     if door:
-        door.close(complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail))
+        door.close(
+            complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail)
+        )
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 EXPERIMENTS = Path(__file__).parent / "experiments"
 TINY = str(EXPERIMENTS / "bench_tiny.py")
 FAULTS = str(EXPERIMENTS / "bench_faults.py")
-FAST = ("--ab-backend", "plain", "--ab-budget", "0.1", "--ab-rounds", "4", "--ab-sample-time", "0.001")
+FAST = (
+    "--ab-backend",
+    "plain",
+    "--ab-budget",
+    "0.1",
+    "--ab-rounds",
+    "4",
+    "--ab-sample-time",
+    "0.001",
+)
 
 
 def command(*arguments: str) -> list[str]:

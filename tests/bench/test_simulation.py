@@ -61,8 +61,7 @@ def test_one_arm_after_the_other_calls_identical_arms_different(name, at_least):
     """What all of A, then all of B does on the same machines, judged by Mann-Whitney."""
     rng = np.random.default_rng(3)
     false = sum(
-        mannwhitneyu(*MACHINES[name].sequential(rng, samples=100)).pvalue < 0.05
-        for _ in range(400)
+        mannwhitneyu(*MACHINES[name].sequential(rng, samples=100)).pvalue < 0.05 for _ in range(400)
     )
     assert false / 400 >= at_least
 

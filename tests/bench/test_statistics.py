@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -157,7 +158,7 @@ def test_a_williams_square_is_balanced(size):
     for place in range(size):
         column = [row[place] for row in rows]
         assert all(column.count(item) == len(rows) // size for item in range(size))
-    pairs = [pair for row in rows for pair in zip(row, row[1:], strict=False)]
+    pairs = [pair for row in rows for pair in pairwise(row)]
     assert len({pairs.count(pair) for pair in pairs}) == 1
     assert len(set(pairs)) == size * (size - 1)
 
