@@ -52,8 +52,8 @@ class ExtendedBatchNormalization(keras.layers.Layer):
     The paper's abstract says that the standard deviation is computed "along the (N, C, H, W)
     dimensions". Taken at its word, that is the deviation of all elements from their common mean,
     ``tensor_mean``, the default. Implementations are found that average the channels' variances
-    instead, ``channel_means``. The two differ by the variance of the channel means: σ² (tensor_mean)
-    = σ² (channel_means) + var(μ_c). The paper's body was not at hand to settle which one it means.
+    instead, ``channel_means``. The first exceeds the second by the variance of the channel means.
+    The paper's body was not at hand to settle which of the two it means.
 
     Args:
         axis: The channel axis.
@@ -116,9 +116,11 @@ class ExtendedBatchNormalization(keras.layers.Layer):
         )
         trained = {"shape": (channels,), "autocast": False}
         moving = {"trainable": False, "autocast": False, "aggregation": "mean"}
-        self.gamma = self.add_weight(name="gamma", initializer="ones", **trained)
-        self.beta = self.add_weight(name="beta", initializer="zeros", **trained)
-        self.gamma.trainable, self.beta.trainable = self.scale, self.center
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(name="gamma", initializer="ones", **trained)
+        if self.center:
+            self.beta = self.add_weight(name="beta", initializer="zeros", **trained)
         self.moving_mean = self.add_weight(
             name="moving_mean", shape=(channels,), initializer="zeros", **moving
         )
@@ -134,15 +136,15 @@ class ExtendedBatchNormalization(keras.layers.Layer):
             self._update(self.moving_mean, moments.mean)
             self._update(self.moving_variance, moments.variance)
         else:
-            moments = Moments(*[ops.cast(m, dtype) for m in self._moving_statistics()])
-        gain = ops.cast(self.gamma, dtype) * ops.rsqrt(moments.variance + self.epsilon)
-        centred = x - self._along_channels(moments.mean, x)
-        outputs = centred * self._along_channels(gain, x)
-        outputs = outputs + self._along_channels(ops.cast(self.beta, dtype), x)
+            moving = self.moving_mean, self.moving_variance
+            moments = Moments(*[ops.cast(m, dtype) for m in moving])
+        outputs = x - self._along_channels(moments.mean, x)
+        outputs = outputs * ops.rsqrt(moments.variance + self.epsilon)
+        if self.scale:
+            outputs = outputs * self._along_channels(ops.cast(self.gamma, dtype), x)
+        if self.center:
+            outputs = outputs + self._along_channels(ops.cast(self.beta, dtype), x)
         return ops.cast(outputs, self.compute_dtype)
-
-    def _moving_statistics(self) -> tuple:
-        return self.moving_mean, self.moving_variance
 
     def _batch_moments(self, x: Any) -> Moments:
         """Pool the channels' variances by the law of total variance, exact for equal counts."""

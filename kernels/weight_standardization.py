@@ -107,12 +107,10 @@ class WSConv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, ops.cast(self._standardized(kernel), inputs.dtype))
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the gain beside what ``Conv2D`` saves and loads, the kernel and the bias."""
-        if not self.built:
-            return
-        for key, weight in enumerate([self.kernel, *([self.bias] if self.use_bias else [])]):
-            store[str(key)] = ops.convert_to_numpy(weight)
-        store["gain"] = ops.convert_to_numpy(self.gain)
+        """Save the gain too, which ``Conv2D`` would leave out."""
+        super().save_own_variables(store)
+        if self.built:
+            store["gain"] = self.gain
 
     def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(store)
