@@ -99,8 +99,8 @@ class RematerialisedChain(keras.layers.Layer):
     def _run(self, part: Any, inputs: Any) -> Any:
         """Run one segment so that it is recomputed, and update its state once."""
         state = part.non_trainable_variables
-        before = [ops.convert_to_tensor(_stored(v)) for v in state]
-        weights = [ops.convert_to_tensor(_stored(v)) for v in part.trainable_variables]
+        before = [ops.copy(_read(v)) for v in state]
+        weights = [_read(v) for v in part.trainable_variables]
 
         def pure(x: Any, *weights: Any) -> list[Any]:
             outputs, after = part.stateless_call(list(weights), before, x, training=True)
@@ -126,10 +126,14 @@ class RematerialisedChain(keras.layers.Layer):
         return cls(**{**config, "layers": layers})
 
 
-def _stored(variable: Any) -> Any:
-    """Return a variable's value in its own dtype, whatever dtype the layer computes in."""
+def _read(variable: Any) -> Any:
+    """Return a variable's value in its own dtype, whatever dtype the layer computes in.
+
+    On TensorFlow ``variable.value`` is a variable still, which would show later assignments.
+    """
     with keras.src.backend.AutocastScope(None):
-        return variable.value
+        value = variable.value
+    return value.value() if hasattr(value, "read_value") else value
 
 
 def _recomputed(pure: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
