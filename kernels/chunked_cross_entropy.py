@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from kernels.ordering import zero_after
+from kernels.plain_tensor import plain_tensor
 from kernels.precision import accumulation_dtype
 from kernels.require import require
 
@@ -86,11 +87,11 @@ def chunked_cross_entropy(
     Raises:
         ValueError: When shapes do not fit or the chunk is no positive whole number.
     """
-    hidden, kernel = ops.convert_to_tensor(hidden), ops.convert_to_tensor(kernel)
+    hidden, kernel = plain_tensor(hidden), plain_tensor(kernel)
     labels = ops.cast(labels, "int32")
     _require_fit(hidden, kernel, labels, chunk)
     width, vocabulary = kernel.shape
-    bias = ops.zeros((vocabulary,), kernel.dtype) if bias is None else ops.convert_to_tensor(bias)
+    bias = ops.zeros((vocabulary,), kernel.dtype) if bias is None else plain_tensor(bias)
     flat_labels = ops.reshape(labels, (-1,))
     losses = _losses(flat_labels, min(chunk, vocabulary))(
         ops.reshape(hidden, (-1, width)), kernel, bias
@@ -178,8 +179,8 @@ def _forward(
     zeros = ops.zeros_like(ops.cast(labels, dtype))
     # Finite, as −∞ less −∞ is NaN; no logit of a finite head is smaller in float32.
     least = zeros + float(np.finfo(np.float32).min)
-    carried = _over_chunks(step, (least, zeros, zeros), kernel.shape[1], chunk)
-    largest, total, label_logit = carried
+    start = (least, zeros, zeros)
+    largest, total, label_logit = _over_chunks(step, start, kernel.shape[1], chunk)
     return largest + ops.log(total), label_logit
 
 
@@ -201,9 +202,8 @@ def _backward(
         dw_chunk = ops.matmul(ops.transpose(hidden), dz)
         return dh, ops.slice_update(dw, (0, start), ops.cast(dw_chunk, dw.dtype)), db
 
-    carried = (ops.cast(ops.zeros_like(hidden), dtype), ops.zeros_like(kernel))
-    carried = (*carried, ops.zeros_like(bias))
-    dh, dw, db = _over_chunks(step, carried, kernel.shape[1], chunk)
+    zeros = ops.cast(ops.zeros_like(hidden), dtype), ops.zeros_like(kernel), ops.zeros_like(bias)
+    dh, dw, db = _over_chunks(step, zeros, kernel.shape[1], chunk)
     return ops.cast(dh, hidden.dtype), dw, db
 
 

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from kernels.ordering import zero_after
+from kernels.plain_tensor import plain_tensor
 from kernels.require import require
 
 Layer = TypeVar("Layer")
@@ -127,13 +128,9 @@ class RematerialisedChain(keras.layers.Layer):
 
 
 def _read(variable: Any) -> Any:
-    """Return a variable's value in its own dtype, whatever dtype the layer computes in.
-
-    On TensorFlow ``variable.value`` is a variable still, which would show later assignments.
-    """
+    """Return a variable's value in its own dtype, whatever dtype the layer computes in."""
     with keras.src.backend.AutocastScope(None):
-        value = variable.value
-    return value.value() if hasattr(value, "read_value") else value
+        return plain_tensor(variable)
 
 
 def _recomputed(pure: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
