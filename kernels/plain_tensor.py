@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 
@@ -14,5 +15,5 @@ def plain_tensor(value: Any) -> Any:
     Args:
         value: What ``keras.ops.convert_to_tensor`` takes.
     """
-    tensor = ops.convert_to_tensor(value)
+    tensor = ops.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
     return tensor.value() if hasattr(tensor, "read_value") else tensor
