@@ -118,4 +118,4 @@ if __name__ == "__main__":
     check_extended_batch_norm()
     check_training()
     check_rematerialisation()
-    print(f"all equal their references on {keras.backend.backend()}")  # noqa: T201
+    print(f"all equal their references on {keras.backend.backend()}")
