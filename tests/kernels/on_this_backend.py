@@ -78,7 +78,6 @@ def _trained(optimizer):
 def check_training():
     for optimizer in (
         SM3(CyclicalLearningRate(0.01, 0.05, 2)),
-        Adafactor(0.05),
         AdaptiveGradientClipping(
             keras.optimizers.Adam(0.01), ["dense"], gradient_accumulation_steps=2
         ),

@@ -15,7 +15,7 @@ from kernels.chunked_cross_entropy import (
 
 tf = pytest.importorskip("tensorflow")
 
-SIZES = [(1, 1, 1), (4, 3, 10), (5, 2, 7), (3, 4, 8), (2, 3, 9)]
+SIZES = [(1, 1, 1), (4, 3, 10), (3, 4, 8)]
 MODES = {
     "eager": lambda f: f,
     "graph": lambda f: tf.function(f),
@@ -44,7 +44,7 @@ def _losses_and_gradients(inputs, upstream, chunk, dtype="float32", mode=MODES["
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-@pytest.mark.parametrize("chunk", [1, 3, 4, 100])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_equals_the_whole_softmax(sizes, chunk, mode):
     inputs, upstream = _problem(*sizes)
