@@ -1,0 +1,19 @@
+"""A variable's value as a tensor that later assignments leave alone."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def plain_tensor(value: Any) -> Any:
+    """Return a tensor for a Keras variable, an array or a tensor, in its compute dtype.
+
+    On TensorFlow, ``ops.convert_to_tensor`` hands out a variable itself where no cast is due. It
+    would show later assignments, and ``tf.custom_gradient`` refuses to see one inside.
+
+    Args:
+        value: What ``keras.ops.convert_to_tensor`` takes.
+    """
+    tensor = ops.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
+    return tensor.value() if hasattr(tensor, "read_value") else tensor
