@@ -151,5 +151,5 @@ def test_two_replicas_pool_their_statistics_only_when_synchronized():
     if keras.backend.backend() != "tensorflow":
         pytest.skip("tf.distribute is TensorFlow's")
     command = [sys.executable, "-c", TWO_REPLICAS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "both replicas agree" in done.stdout, done.stderr[-2000:]

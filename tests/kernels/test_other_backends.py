@@ -17,7 +17,7 @@ def test_every_technique_equals_its_reference(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, str(PROGRAM)],
         env=environment,
         capture_output=True,
@@ -30,5 +30,5 @@ def test_every_technique_equals_its_reference(backend):
 
 def test_importing_the_package_imports_no_framework():
     code = "import sys, kernels; print({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

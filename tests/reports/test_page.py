@@ -205,5 +205,5 @@ def test_no_framework_is_imported(folder: Path, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script, str(folder / "gpu.jsonl"), str(tmp_path / "r.html")]
     root = Path(reports.__file__).parents[1]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"
