@@ -1,0 +1,17 @@
+"""What the techniques need that Keras lacks, and the fused kernels.
+
+Importing this package imports no framework and builds nothing.
+"""
+
+from typing import Any
+
+__all__ = ["NotAvailable", "Required", "Status", "status", "use"]  # noqa: F822 - see __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    """Import what belongs to the switch when it is asked for."""
+    if name in __all__:
+        from kernels.native import switch
+
+        return getattr(switch, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,171 @@
+"""Adaptive gradient clipping, fused over all variables."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kernels.native import switch
+from kernels.native.call import Request, call
+from kernels.native.fused import _check, _compiled, _dense
+from kernels.native.stablehlo import Tensor
+
+
+def unit_axes(rank: int) -> tuple[int, ...]:
+    """Return the axes that one output unit's norm runs over.
+
+    A vector or scalar is one unit; rank 2 and 3 project the first axis; a convolution kernel
+    projects all axes but the last. By rank, not after a squeeze: a 1×1×1×N kernel is a kernel.
+    """
+    if rank < 2:
+        return tuple(range(rank))
+    return (0,) if rank < 4 else tuple(range(rank - 1))
+
+
+def reference(
+    w: np.ndarray, g: np.ndarray, *, clipping: float = 0.01, epsilon: float = 1e-3
+) -> np.ndarray:
+    """Compute the clipped gradient in float64.
+
+    Formula: for each unit i, G_i λ max(‖W_i‖, ε)/‖G_i‖ where ‖G_i‖ > λ max(‖W_i‖, ε), else G_i.
+
+    Args:
+        w: The variable, any shape.
+        g: Its gradient.
+        clipping: λ.
+        epsilon: ε, which keeps zero weights trainable.
+
+    Source: Brock, De, Smith and Simonyan (2021), High-Performance Large-Scale Image Recognition
+    Without Normalization, https://arxiv.org/abs/2102.06171, equation 3.
+    """
+    w, g = np.asarray(w, np.float64), np.asarray(g, np.float64)
+    axes = unit_axes(w.ndim)
+    with np.errstate(all="ignore"):
+        limit = clipping * np.maximum(_norm(w, axes), epsilon)
+        norm = _norm(g, axes)
+        return g * np.where(norm > limit, limit / norm, 1.0)
+
+
+def _norm(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return np.sqrt(np.sum(x * x, axis=axes, keepdims=True))
+
+
+@keras.saving.register_keras_serializable("keras_ab.native")
+class AdaptiveClip(keras.optimizers.Optimizer):
+    """A wrapper that clips adaptively, then lets any Keras optimizer take its step.
+
+    Args:
+        optimizer: The optimizer inside.
+        clipping: λ.
+        epsilon: ε.
+        exclude: Variables whose path holds one of these strings are not clipped; the paper leaves
+            out the last linear layer.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        clipping: float = 0.01,
+        epsilon: float = 1e-3,
+        exclude: tuple[str, ...] = (),
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Wrap `optimizer`; further arguments are Keras' own and concern only the wrapper.
+
+        Raises:
+            ValueError: clipping or epsilon is not positive.
+        """
+        if clipping <= 0 or epsilon <= 0:
+            raise ValueError(
+                f"clipping and epsilon must be positive; got {clipping} and {epsilon}; "
+                "the paper has 0.01 and 0.001"
+            )
+        kwargs.pop("learning_rate", None)
+        super().__init__(learning_rate=0.0, name=name, **kwargs)
+        self.inner_optimizer = keras.optimizers.get(optimizer)
+        self.clipping, self.epsilon, self.exclude = clipping, epsilon, tuple(exclude)
+
+    def build(self, variables: list[Any]) -> None:
+        """Build the optimizer inside; the wrapper keeps nothing."""
+        if self.built:
+            return
+        super().build(variables)
+        self.inner_optimizer.build(variables)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The wrapper's variables and the inner optimizer's."""
+        return [*self._variables, *self.inner_optimizer.variables]
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self.inner_optimizer.learning_rate = value
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Clip, then apply."""
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        variables = list(trainable_variables)
+        if not self.built:
+            self.build(variables)
+        self.inner_optimizer.apply(self.clipped(list(grads), variables), variables)
+        self._iterations.assign_add(1)
+
+    def clipped(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        """Return the gradients, clipped but for None and for excluded variables."""
+        chosen = [
+            i
+            for i, (g, v) in enumerate(zip(gradients, variables, strict=True))
+            if g is not None and not any(part in v.path for part in self.exclude)
+        ]
+        if not chosen:
+            return gradients
+        own = [variables[i] for i in chosen]
+        dense = [ops.cast(_dense(gradients[i]), variables[i].dtype) for i in chosen]
+        for i, g in zip(chosen, self._clip(dense, own), strict=True):
+            gradients[i] = g
+        return gradients
+
+    def _clip(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        if not switch.native():
+            return [self._plain(g, v) for g, v in zip(gradients, variables, strict=True)]
+        _check(variables)
+        return _compiled(self, "_kernel_clip", variables, self._native)(gradients)
+
+    def _native(self, variables: list[Any], gradients: list[Any]) -> list[Any]:
+        pairs = zip(variables, gradients, strict=True)
+        operands = [x for v, g in pairs for x in (ops.convert_to_tensor(v), g)]
+        results = [Tensor(tuple(v.shape), v.dtype) for v in variables]
+        attributes = {"clipping": self.clipping, "epsilon": self.epsilon}
+        return call(Request("kab_adaptive_clip", operands, results, attributes))
+
+    def _plain(self, gradient: Any, variable: Any) -> Any:
+        w, g = ops.cast(variable, "float32"), ops.cast(gradient, "float32")
+        axes = unit_axes(len(variable.shape))
+        w_norm, norm = (ops.sqrt(ops.sum(x * x, axis=axes, keepdims=True)) for x in (w, g))
+        limit = self.clipping * ops.maximum(w_norm, self.epsilon)
+        clipped = g * (limit / ops.where(norm > limit, norm, 1.0))
+        return ops.cast(ops.where(norm > limit, clipped, g), gradient.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the wrapper and the optimizer inside."""
+        return {
+            "name": self.name,
+            "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            "clipping": self.clipping,
+            "epsilon": self.epsilon,
+            "exclude": list(self.exclude),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "AdaptiveClip":
+        """Rebuild both."""
+        inner = keras.saving.deserialize_keras_object(config.pop("optimizer"), custom_objects)
+        return cls(inner, **config)
