@@ -8,7 +8,7 @@ from keras import ops
 
 from kernels.native import switch
 from kernels.native.call import Request, call
-from kernels.native.fused import _check, _compiled, _dense
+from kernels.native.fused import check_variables, compiled, dense
 from kernels.native.stablehlo import Tensor
 
 
@@ -21,6 +21,12 @@ def unit_axes(rank: int) -> tuple[int, ...]:
     if rank < 2:
         return tuple(range(rank))
     return (0,) if rank < 4 else tuple(range(rank - 1))
+
+
+def unit_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the units' norms, with the axes kept that they run over."""
+    axes = unit_axes(len(shape))
+    return tuple(1 if axis in axes else d for axis, d in enumerate(shape))
 
 
 def reference(
@@ -109,50 +115,59 @@ class AdaptiveClip(keras.optimizers.Optimizer):
         self.inner_optimizer.learning_rate = value
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Clip, then apply."""
+        """Clip, then apply.
+
+        With native kernels both run in one jit-compiled function: XLA then fuses the product with
+        the factors into the inner optimizer's update.
+        """
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         variables = list(trainable_variables)
         if not self.built:
             self.build(variables)
-        self.inner_optimizer.apply(self.clipped(list(grads), variables), variables)
+        pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
+        present, own = [dense(g) for g, _ in pairs], [v for _, v in pairs]
+        if switch.native():
+            check_variables(own)
+            compiled(self, "_kernel_step", own, self._step)(present)
+        else:
+            self._step(own, present)
         self._iterations.assign_add(1)
 
+    def _step(self, variables: list[Any], gradients: list[Any]) -> None:
+        self.inner_optimizer.apply(self.clipped(gradients, variables), variables)
+
     def clipped(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
-        """Return the gradients, clipped but for None and for excluded variables."""
+        """Return the gradients, clipped but for the excluded variables."""
         chosen = [
-            i
-            for i, (g, v) in enumerate(zip(gradients, variables, strict=True))
-            if g is not None and not any(part in v.path for part in self.exclude)
+            i for i, v in enumerate(variables) if not any(part in v.path for part in self.exclude)
         ]
-        if not chosen:
-            return gradients
         own = [variables[i] for i in chosen]
-        dense = [ops.cast(_dense(gradients[i]), variables[i].dtype) for i in chosen]
-        for i, g in zip(chosen, self._clip(dense, own), strict=True):
-            gradients[i] = g
-        return gradients
+        held = [ops.cast(gradients[i], variables[i].dtype) for i in chosen]
+        clipped = list(gradients)
+        for i, g, factor in zip(chosen, held, self._factors(own, held), strict=True):
+            clipped[i] = ops.cast(ops.cast(g, "float32") * factor, g.dtype)
+        return clipped
 
-    def _clip(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+    def _factors(self, variables: list[Any], gradients: list[Any]) -> list[Any]:
+        """Return a factor for each unit, of a shape that multiplies the gradient."""
+        if not variables:
+            return []
+        pairs = list(zip(variables, gradients, strict=True))
         if not switch.native():
-            return [self._plain(g, v) for g, v in zip(gradients, variables, strict=True)]
-        _check(variables)
-        return _compiled(self, "_kernel_clip", variables, self._native)(gradients)
-
-    def _native(self, variables: list[Any], gradients: list[Any]) -> list[Any]:
-        pairs = zip(variables, gradients, strict=True)
+            return [self._plain(v, g) for v, g in pairs]
         operands = [x for v, g in pairs for x in (ops.convert_to_tensor(v), g)]
-        results = [Tensor(tuple(v.shape), v.dtype) for v in variables]
+        shapes = [unit_shape(tuple(v.shape)) for v in variables]
+        results = [Tensor(shape, "float32") for shape in shapes]
         attributes = {"clipping": self.clipping, "epsilon": self.epsilon}
         return call(Request("kab_adaptive_clip", operands, results, attributes))
 
-    def _plain(self, gradient: Any, variable: Any) -> Any:
+    def _plain(self, variable: Any, gradient: Any) -> Any:
         w, g = ops.cast(variable, "float32"), ops.cast(gradient, "float32")
         axes = unit_axes(len(variable.shape))
         w_norm, norm = (ops.sqrt(ops.sum(x * x, axis=axes, keepdims=True)) for x in (w, g))
         limit = self.clipping * ops.maximum(w_norm, self.epsilon)
-        clipped = g * (limit / ops.where(norm > limit, norm, 1.0))
-        return ops.cast(ops.where(norm > limit, clipped, g), gradient.dtype)
+        return ops.where(norm > limit, limit / ops.where(norm > limit, norm, 1.0), 1.0)
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the wrapper and the optimizer inside."""

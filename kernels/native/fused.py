@@ -44,13 +44,13 @@ class FusedUpdate:
         if not switch.native():
             super()._backend_update_step(grads, trainable_variables, learning_rate)  # type: ignore[misc]
             return
-        _check(trainable_variables)
+        check_variables(trainable_variables)
         variables = list(trainable_variables)
         gradients = [
-            keras.ops.cast(_dense(g), v.dtype) for g, v in zip(grads, variables, strict=True)
+            keras.ops.cast(dense(g), v.dtype) for g, v in zip(grads, variables, strict=True)
         ]
         scalars = [keras.ops.cast(s, "float32") for s in self.kernel_scalars(learning_rate)]
-        _compiled(self, "_kernel_step", variables, self._update)(scalars, gradients)
+        compiled(self, "_kernel_step", variables, self._update)(scalars, gradients)
 
     def _update(self, variables: list[Any], scalars: list[Any], gradients: list[Any]) -> None:
         """Call the kernel on all variables and assign what it gives."""
@@ -90,7 +90,7 @@ class _Held:
         self.key, self.function = key, function
 
 
-def _compiled(owner: Any, name: str, variables: list[Any], update: Any) -> Any:
+def compiled(owner: Any, name: str, variables: list[Any], update: Any) -> Any:
     """Return `update` with its variables bound; on TensorFlow as a jit-compiled function.
 
     Outside jit TensorFlow copies a variable on its way into a kernel (2.5 times the step at 25 M
@@ -111,11 +111,13 @@ def _compiled(owner: Any, name: str, variables: list[Any], update: Any) -> Any:
     return held.function
 
 
-def _dense(gradient: Any) -> Any:
+def dense(gradient: Any) -> Any:
+    """Return the gradient as one tensor: an embedding's comes as rows and their indices."""
     return keras.ops.convert_to_tensor(gradient, sparse=False)
 
 
-def _check(variables: Sequence[Any]) -> None:
+def check_variables(variables: Sequence[Any]) -> None:
+    """Raise where a fused update cannot serve these variables, before anything is traced."""
     for variable in variables:
         if variable.dtype not in DTYPES:
             raise TypeError(

@@ -66,10 +66,10 @@ typedef struct {
 void kab_adafactor(const kab_adafactor_tensor* tensors, int64_t count,
                    const kab_adafactor_step* step, const kab_workers* workers);
 
-// A matrix (fan_in, units), one norm a unit.
+// Matrices (fan_in, units); factor (units,) is what scales each unit's gradient.
 typedef struct {
   const void *w, *g;
-  void* g_out;
+  float* factor;
   int64_t fan_in, units;
   int32_t dtype;
 } kab_clip_tensor;

@@ -167,13 +167,14 @@ std::vector<kab_adafactor_tensor> adafactor_tensors(Walk& walk) {
 std::vector<kab_clip_tensor> clip_tensors(Walk& walk) {
   std::vector<kab_clip_tensor> tensors;
   while (walk.more()) {
-    const View w = walk.floating(), g = walk.operand_like(w), out = walk.result_like(w);
+    const View w = walk.floating(), g = walk.operand_like(w);
     if (!walk.good()) break;
     int64_t units = 1;
     if (w.rank() > 3) units = w.dims.back();
     if (w.rank() == 2 || w.rank() == 3)
       for (int64_t axis = 1; axis < w.rank(); ++axis) units *= w.dims[axis];
-    tensors.push_back({w.data, g.data, out.data, units ? w.n / units : 0, units, w.dtype});
+    float* factor = walk.numbers_out(units);
+    tensors.push_back({w.data, g.data, factor, units ? w.n / units : 0, units, w.dtype});
   }
   return tensors;
 }
