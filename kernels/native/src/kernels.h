@@ -3,14 +3,11 @@
 // A caller passes the tensors of all variables at once; a result may share its operand's memory
 // where a comment says so. Pointers need the alignment of one element, no more.
 #pragma once
-#include <stdint.h>
+#include "tensors.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum kab_dtype { KAB_FLOAT32 = 0, KAB_BFLOAT16 = 1, KAB_FLOAT16 = 2 };
-enum { KAB_MAX_RANK = 8 };
 
 // Where to run blocks. `schedule` must run task(data) once, at any time, on any thread.
 typedef struct kab_workers {
@@ -22,42 +19,11 @@ typedef struct kab_workers {
 // Threads of the C++ library, for callers without a pool (tests, ctypes).
 const kab_workers* kab_own_threads(int64_t threads);
 
-// w, m, v, g and the results hold n elements of one dtype; a result may be its operand.
-typedef struct {
-  const void *w, *m, *v, *g;
-  void *w_out, *m_out, *v_out;
-  int64_t n;
-  int32_t dtype;
-} kab_adam_tensor;
-
 void kab_adam(const kab_adam_tensor* tensors, int64_t count, double alpha, double beta_1,
               double beta_2, double epsilon, const kab_workers* workers);
 
-// Accumulators are float32, one per axis, or one of n elements for rank 0 and 1; they must not
-// share memory with their results. momentum may be null.
-typedef struct {
-  const void *w, *g, *momentum;
-  void *w_out, *momentum_out;
-  const float* accumulator[KAB_MAX_RANK];
-  float* accumulator_out[KAB_MAX_RANK];
-  int64_t dims[KAB_MAX_RANK];
-  int64_t n;
-  int32_t rank, dtype;
-} kab_sm3_tensor;
-
 void kab_sm3(const kab_sm3_tensor* tensors, int64_t count, double learning_rate, double momentum,
              const kab_workers* workers);
-
-// A stack of `lead` matrices (rows, cols), r (lead, rows) and c (lead, cols) in float32; or, with
-// c null, an unfactored vector of n elements with r its second moment.
-typedef struct {
-  const void *w, *g;
-  void* w_out;
-  const float *r, *c;
-  float *r_out, *c_out;
-  int64_t lead, rows, cols, n;
-  int32_t dtype;
-} kab_adafactor_tensor;
 
 typedef struct {
   double rho, decay, epsilon_1, epsilon_2, clip_threshold;
@@ -65,14 +31,6 @@ typedef struct {
 
 void kab_adafactor(const kab_adafactor_tensor* tensors, int64_t count,
                    const kab_adafactor_step* step, const kab_workers* workers);
-
-// Matrices (fan_in, units); factor (units,) is what scales each unit's gradient.
-typedef struct {
-  const void *w, *g;
-  float* factor;
-  int64_t fan_in, units;
-  int32_t dtype;
-} kab_clip_tensor;
 
 void kab_adaptive_clip(const kab_clip_tensor* tensors, int64_t count, double clipping,
                        double epsilon, const kab_workers* workers);
