@@ -46,6 +46,8 @@ def reference(
     Cost, https://arxiv.org/abs/1804.04235, Algorithms 4 to 6.
     """
     w, r, g = (np.asarray(x, np.float64) for x in (w, r, g))
+    if not w.size:
+        return w, r, c
     with np.errstate(all="ignore"):
         square = g * g + epsilon_1
         if c is None:
@@ -61,7 +63,7 @@ def reference(
 
 
 def _rms(x: np.ndarray) -> float:
-    return math.sqrt(np.mean(x * x)) if x.size else 0.0
+    return math.sqrt(np.mean(x * x))
 
 
 @keras.saving.register_keras_serializable("keras_ab.native")

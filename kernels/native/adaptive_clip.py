@@ -140,7 +140,9 @@ class AdaptiveClip(keras.optimizers.Optimizer):
     def clipped(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
         """Return the gradients, clipped but for the excluded variables."""
         chosen = [
-            i for i, v in enumerate(variables) if not any(part in v.path for part in self.exclude)
+            i
+            for i, v in enumerate(variables)
+            if 0 not in v.shape and not any(part in v.path for part in self.exclude)
         ]
         own = [variables[i] for i in chosen]
         held = [ops.cast(gradients[i], variables[i].dtype) for i in chosen]

@@ -45,10 +45,12 @@ class FusedUpdate:
             super()._backend_update_step(grads, trainable_variables, learning_rate)  # type: ignore[misc]
             return
         check_variables(trainable_variables)
-        variables = list(trainable_variables)
-        gradients = [
-            keras.ops.cast(dense(g), v.dtype) for g, v in zip(grads, variables, strict=True)
+        pairs = [
+            (v, keras.ops.cast(dense(g), v.dtype))
+            for g, v in zip(grads, trainable_variables, strict=True)
+            if 0 not in v.shape
         ]
+        variables, gradients = [v for v, _ in pairs], [g for _, g in pairs]
         scalars = [keras.ops.cast(s, "float32") for s in self.kernel_scalars(learning_rate)]
         compiled(self, "_kernel_step", variables, self._update)(scalars, gradients)
 

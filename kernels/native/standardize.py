@@ -1,5 +1,6 @@
 """Scaled weight standardisation of one kernel, forward and backward."""
 
+import math
 from typing import Any
 
 import keras
@@ -28,18 +29,22 @@ def reference(kernel: np.ndarray, gain: np.ndarray, epsilon: float = EPSILON) ->
     gap in unnormalized ResNets, https://arxiv.org/abs/2101.08692, equation 2; ε as in the code of
     https://arxiv.org/abs/2102.06171.
     """
-    w = np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1])
+    w = np.asarray(kernel, np.float64).reshape(_fan_in(kernel), kernel.shape[-1])
     with np.errstate(all="ignore"):
         d = w - w.mean(axis=0)
         scale = 1 / np.sqrt(np.maximum((d * d).sum(axis=0), epsilon))
         return (d * scale * np.asarray(gain, np.float64)).reshape(kernel.shape)
 
 
+def _fan_in(kernel: np.ndarray) -> int:
+    return math.prod(kernel.shape[:-1])
+
+
 def reference_gradient(
     kernel: np.ndarray, gain: np.ndarray, upstream: np.ndarray, epsilon: float = EPSILON
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the gradients for kernel and gain in float64, by the chain rule step by step."""
-    w = np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1])
+    w = np.asarray(kernel, np.float64).reshape(_fan_in(kernel), kernel.shape[-1])
     u = np.asarray(upstream, np.float64).reshape(w.shape)
     with np.errstate(all="ignore"):
         d = w - w.mean(axis=0)

@@ -212,7 +212,11 @@ class Matrices {
 
 void update(const kab_adafactor_tensor& t, const kab_adafactor_step& s,
             const kab_workers* workers) {
-  if (t.n == 0) return;
+  if (t.n == 0) {  // no gradient, no news: what is kept stays
+    std::copy_n(t.r, t.c ? t.lead * t.rows : 0, t.r_out);
+    if (t.c) std::copy_n(t.c, t.lead * t.cols, t.c_out);
+    return;
+  }
   if (t.c)
     Matrices(t, s, workers).run();
   else
