@@ -195,7 +195,7 @@ def test_a_label_out_of_range_is_nan(cuda, rng):
 
 
 def test_many_variables_take_few_launches(cuda, driver, rng):
-    """100 variables: 55 to a launch, the module loaded once."""
+    """100 variables: 52 to a launch, the module loaded once."""
     launches = ctypes.c_int.in_dll(driver, "mock_launches")
     before = launches.value
     cases.check_adam(cuda, [(9,)] * 100, np.float32, rng)
@@ -258,6 +258,8 @@ def test_a_driver_that_is_too_old(mock_path):
 
 def test_a_driver_that_serves(mock_path):
     nvrtc()
+    for unit in device_code.UNITS:
+        device_code.cubin(unit, 90)  # cached here: NVRTC itself crashes beside a mock libcuda
     assert ask(str(mock_path), "12000") == "fine (90,)\n"
 
 
