@@ -5,7 +5,7 @@ Importing this package imports no framework and builds nothing.
 
 from typing import Any
 
-__all__ = ["NotAvailable", "Required", "Status", "status", "use"]  # noqa: F822 - see __getattr__
+__all__ = ["NotAvailable", "Required", "Status", "status", "use"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from kernels.native import switch
-from kernels.native.call import Request, call
+from kernels.native.call import Request, call, unconverted
 from kernels.native.fused import check_variables, compiled, dense
 from kernels.native.stablehlo import Tensor
 
@@ -114,6 +114,7 @@ class AdaptiveClip(keras.optimizers.Optimizer):
     def learning_rate(self, value: Any) -> None:
         self.inner_optimizer.learning_rate = value
 
+    @unconverted
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Clip, then apply.
 

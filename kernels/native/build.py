@@ -61,7 +61,7 @@ def check_platform() -> None:
     """Raise NotAvailable where the library has no build."""
     machine = platform.machine()
     if sys.platform != "linux" or machine not in {"x86_64", "aarch64"}:
-        raise NotAvailable(
+        raise NotAvailable.because(
             "Native kernels need Linux on x86-64 or aarch64",
             f"{sys.platform} on {machine}",
             'Use kernels.use("reference") here.',
@@ -76,7 +76,7 @@ def compiler() -> Compiler:
         if shutil.which(command[0]):
             return Compiler(tuple(command), _version(command))
     tried = ", ".join(command[0] for command in candidates)
-    raise NotAvailable(
+    raise NotAvailable.because(
         "Native kernels need a C++17 compiler",
         f"none ({tried} not on the path)",
         "Install one (Debian: apt install g++), or set CXX.",
@@ -99,7 +99,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def _broken(command: list[str], done: subprocess.CompletedProcess[str]) -> NotAvailable:
     said = (done.stderr or done.stdout).strip()[-2000:] or "no message"
-    return NotAvailable(
+    return NotAvailable.because(
         "The C++ compiler must compile the kernels",
         f"exit status {done.returncode} from {shlex.join(command)}: {said}",
         "Install a working compiler with its C++ headers, or name another in CXX.",
@@ -114,7 +114,7 @@ def ffi_headers() -> Path:
     """
     found = [path for path in _include_directories() if (path / "xla/ffi/api/ffi.h").exists()]
     if not found:
-        raise NotAvailable(
+        raise NotAvailable.because(
             "Native kernels need XLA's FFI headers",
             "neither TensorFlow nor jaxlib with them",
             "Install tensorflow==2.21.* or jax.",

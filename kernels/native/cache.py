@@ -42,7 +42,7 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
             make(made)
             made.replace(target)
     except OSError as error:
-        raise NotAvailable(
+        raise NotAvailable.because(
             "The kernels' cache directory must be writable",
             f"{target.parent}: {error.strerror or error}",
             "Set KERAS_AB_CACHE to a directory that is.",

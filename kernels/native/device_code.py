@@ -41,7 +41,7 @@ def _driver_error(library: ctypes.CDLL) -> NotAvailable | None:
         return None
     must, _, rest = said.decode().partition("; got ")
     got, _, remedy = rest.partition(". ")
-    return NotAvailable(must, got, remedy)
+    return NotAvailable.because(must, got, remedy)
 
 
 def prepare_visible_gpus(library: ctypes.CDLL) -> None:
@@ -107,7 +107,7 @@ def nvrtc() -> ctypes.CDLL:
                 return ctypes.CDLL(path)
             except OSError:
                 continue
-    raise NotAvailable(
+    raise NotAvailable.because(
         "CUDA kernels need NVRTC",
         f"none of {', '.join(NVRTC_LIBRARIES)}",
         "Install nvidia-cuda-nvrtc-cu12.",
@@ -138,7 +138,7 @@ def compile_source(source: str, capability: int, compiler: ctypes.CDLL) -> bytes
     options = _strings([f"--gpu-architecture=sm_{capability}", "--std=c++17"])
     try:
         if status := compiler.nvrtcCompileProgram(program, len(options), options):
-            raise NotAvailable(
+            raise NotAvailable.because(
                 f"NVRTC must compile the kernels for sm_{capability}",
                 f"status {status}: {_text(compiler, program, 'ProgramLog').decode()[-2000:]}",
                 "Install an nvidia-cuda-nvrtc-cu12 that knows the GPU.",

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from kernels.native import switch
-from kernels.native.call import Request, call
+from kernels.native.call import Request, call, unconverted
 from kernels.native.stablehlo import Tensor
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -38,6 +38,7 @@ class FusedUpdate:
         """Return the constants of the kernel."""
         raise NotImplementedError
 
+    @unconverted
     def _backend_update_step(
         self, grads: Any, trainable_variables: Any, learning_rate: Any
     ) -> None:

@@ -36,7 +36,7 @@ def library() -> ctypes.CDLL:
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
-        raise NotAvailable(
+        raise NotAvailable.because(
             "The cached kernel library must load",
             str(error),
             f"Delete {path}; it is built anew.",
@@ -55,7 +55,7 @@ def with_tensorflow() -> None:
 
     refused = library().kab_register(_tensorflow_api(tf))
     if refused:
-        raise NotAvailable(
+        raise NotAvailable.because(
             "TensorFlow's XLA must accept the kernels",
             refused.decode(),
             "Install tensorflow==2.21.*, for which they are written.",
@@ -64,14 +64,14 @@ def with_tensorflow() -> None:
 
 def _tensorflow_api(tf: ModuleType) -> int:
     for name in TENSORFLOW_LIBRARIES:
-        path = Path(tf.__file__).parent / name
+        path = Path(str(tf.__file__)).parent / name
         try:
             get = getattr(ctypes.CDLL(str(path)), API_SYMBOL)
         except (OSError, AttributeError):
             continue
         get.restype = ctypes.c_void_p
         return get()
-    raise NotAvailable(
+    raise NotAvailable.because(
         "TensorFlow must export xla::ffi::GetXlaFfiApi",
         f"TensorFlow {tf.__version__}, which does not",
         "Install tensorflow==2.21.*.",
@@ -93,7 +93,7 @@ def with_backend(backend: str) -> None:
     """Register the kernels with a Keras backend, "tensorflow" or "jax"."""
     known = {"tensorflow": with_tensorflow, "jax": with_jax}
     if backend not in known:
-        raise NotAvailable(
+        raise NotAvailable.because(
             "Native kernels need Keras on TensorFlow or JAX",
             f"the backend {backend}",
             "Set KERAS_BACKEND to tensorflow or jax.",

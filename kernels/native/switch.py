@@ -1,7 +1,8 @@
 """The one switch between native kernels and their references, and what it comes to."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal
 
@@ -9,6 +10,7 @@ from kernels.native import device_code, register
 from kernels.native.errors import NotAvailable, Required
 
 Mode = Literal["native", "reference", "require"]
+Device = Literal["cpu", "cuda"]
 MODES = ("native", "reference", "require")
 VARIABLE = "KERAS_AB_KERNELS"
 __all__ = ["NotAvailable", "Required", "Status", "mode", "native", "status", "use"]
@@ -28,7 +30,7 @@ class Status:
     """What one operation uses on one kind of device, and why."""
 
     op: str
-    device: Literal["cpu", "cuda"]
+    device: Device
     uses: Literal["native", "reference", "nothing"]
     why: str
 
@@ -117,25 +119,25 @@ def status() -> tuple[Status, ...]:
 
     Builds the library where the cache lacks it, and imports no framework.
     """
+    devices = [_state("cpu", _check_cpu), _state("cuda", _check_cuda)]
+    return tuple(replace(state, op=op) for op in OPS for state in devices)
+
+
+def _state(device: Device, check: Callable[[], str]) -> Status:
     if mode() == "reference":
         chosen = "kernels.use" if use._chosen else VARIABLE
-        states = {device: ("reference", f"chosen by {chosen}") for device in ("cpu", "cuda")}
-    else:
-        states = {"cpu": _cpu_state(), "cuda": _cuda_state()}
-    return tuple(Status(op, device, *states[device]) for op in OPS for device in states)
-
-
-def _cpu_state() -> tuple[str, str]:
+        return Status("", device, "reference", f"chosen by {chosen}")
     try:
-        register.library()
+        return Status("", device, "native", check())
     except NotAvailable as error:
-        return "nothing", str(error)
-    return "native", "built and loaded"
+        return Status("", device, "nothing", str(error))
 
 
-def _cuda_state() -> tuple[str, str]:
-    try:
-        device_code.check(register.library())
-    except NotAvailable as error:
-        return "nothing", str(error)
-    return "native", "a driver and NVRTC are there"
+def _check_cpu() -> str:
+    register.library()
+    return "built and loaded"
+
+
+def _check_cuda() -> str:
+    device_code.check(register.library())
+    return "a driver and NVRTC are there"

@@ -153,7 +153,7 @@ def adam_structs(tensors: list[dict[str, np.ndarray]]) -> Any:
 
 
 def sm3_structs(tensors: list[dict[str, Any]]) -> Any:
-    """w and m in place; accumulators from "mu" to "mu_out"."""
+    """Update w and m in place; accumulators from "mu" to "mu_out"."""
     rows = []
     for t in tensors:
         w, pad = t["w"], MAX_RANK - len(t["mu"])
@@ -168,7 +168,7 @@ def sm3_structs(tensors: list[dict[str, Any]]) -> Any:
 
 
 def adafactor_structs(tensors: list[dict[str, Any]]) -> Any:
-    """w in place; r and c to "r_out" and "c_out"."""
+    """Update w in place; r and c to "r_out" and "c_out"."""
     rows = []
     for t in tensors:
         w = t["w"]
@@ -188,6 +188,3 @@ def clip_structs(tensors: list[dict[str, Any]]) -> Any:
         fan_in = t["w"].size // units if units else 0
         rows.append({**row, "fan_in": fan_in, "units": units, "dtype": CODES[t["w"].dtype]})
     return many(Clip, rows)
-
-
-

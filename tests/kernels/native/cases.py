@@ -64,7 +64,9 @@ def check_adam(kernels: Any, shapes: list, dtype: Any, rng: np.random.Generator)
             near(t[name], result)
 
 
-def sm3_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, momentum: float) -> dict:
+def sm3_tensor(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, momentum: float
+) -> dict:
     dims = [(d,) for d in shape] if len(shape) > 1 else [shape]
     t = {k: random(rng, shape, dtype) for k in ("w", "g")}
     t["mu"] = [positive(rng, d, np.float32) for d in dims]

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 PROGRAM = """
+
+# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
 import jax, jax.numpy as jnp, keras, numpy as np
 import kernels
 from kernels.native import adafactor, adam, adaptive_clip, sm3
@@ -17,14 +19,15 @@ from tests.kernels.native import cases
 assert keras.backend.backend() == "jax"
 rng = np.random.default_rng(3)
 for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
-    for form in (lambda f: f, jax.jit):
+    for form in (jax.jit, lambda f: f)[: 2 if dtype == jnp.float32 else 1]:
         x, labels = cases.random(rng, (5, 33), dtype), np.arange(5)
         up = np.ones(5, np.float32)
         value, d = form(jax.value_and_grad(lambda x: ce.sparse_cross_entropy(labels, x).sum()))(x)
         cases.near(np.asarray(value), ce.reference(labels, x).sum())
         cases.near(np.asarray(d), ce.reference_gradient(labels, x, up))
         w, gain = cases.random(rng, (3, 3, 4, 6), dtype), cases.random(rng, (6,), np.float32)
-        d = form(jax.grad(lambda w, g: ws.standardize(w, g).astype(jnp.float32).sum(), (0, 1)))(w, gain)
+        summed = lambda w, g: ws.standardize(w, g).astype(jnp.float32).sum()
+        d = form(jax.grad(summed, (0, 1)))(w, gain)
         expected = ws.reference_gradient(w, gain, np.ones_like(w))
         scale = np.abs(ws.reference(w, gain)).max()
         assert np.abs(np.asarray(d[0], np.float64) - expected[0]).max() < 1e-5 * scale
@@ -63,6 +66,10 @@ def test_jax():
         pytest.skip("JAX is not installed; install jax to try its FFI")
     environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]

@@ -1,5 +1,7 @@
 """The switch and the status."""
 
+# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
 import subprocess
 import sys
 
@@ -18,10 +20,10 @@ def nothing_chosen(monkeypatch):
 @pytest.fixture
 def missing(monkeypatch):
     def refuse() -> None:
-        raise kernels.NotAvailable("A compiler must be there", "none", "Install g++.")
+        raise kernels.NotAvailable.because("A compiler must be there", "none", "Install g++.")
 
     monkeypatch.setattr(register, "library", refuse)
-    monkeypatch.setattr(register, "with_backend", lambda backend: refuse())
+    monkeypatch.setattr(register, "with_backend", lambda _: refuse())
 
 
 def test_native_is_the_default():
@@ -45,7 +47,7 @@ def test_uses_nest():
 
 @pytest.mark.parametrize("bad", ["", "auto", "Native", None])
 def test_an_unknown_mode(bad):
-    with pytest.raises(ValueError, match="kernels.use must be one of native, reference, require"):
+    with pytest.raises(ValueError, match=r"kernels\.use must be one of native, reference, require"):
         kernels.use(bad)
 
 
@@ -62,7 +64,7 @@ def test_nothing_falls_back_in_silence(missing):
 
 
 def test_required_is_an_error_and_at_once(missing):
-    with pytest.raises(kernels.Required, match=r"got none\. Install g\+\+"):
+    with pytest.raises(kernels.Required, match=r"got none; to do: Install g\+\+"):
         kernels.use("require")
     assert switch.mode() == "native"
     assert not issubclass(kernels.Required, kernels.NotAvailable)
@@ -91,7 +93,7 @@ def test_status_says_what_is_used_and_why():
 
 def test_status_of_what_is_missing(missing):
     assert {(s.uses, s.why) for s in kernels.status()} == {
-        ("nothing", "A compiler must be there; got none. Install g++.")
+        ("nothing", "A compiler must be there; got none; to do: Install g++.")
     }
 
 

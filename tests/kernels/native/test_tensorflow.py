@@ -70,9 +70,7 @@ def test_cross_entropy(rng, form, dtype):
     x, up = tensor(rng, (5, 33), dtype), tensor(rng, (5,), "float32")
     labels = np.array([0, 32, 7, 7, 1], np.uint16)
     run = form(
-        lambda x: value_and_gradient(
-            lambda x: ce.sparse_cross_entropy(labels, x), x, upstream=up
-        )
+        lambda x: value_and_gradient(lambda x: ce.sparse_cross_entropy(labels, x), x, upstream=up)
     )
     loss, (d,) = run(x)
     cases.near(loss.numpy(), ce.reference(labels, x.numpy()))
@@ -118,7 +116,7 @@ def test_a_batch_of_any_size(rng, jit):
     function = tf.function(both, jit_compile=jit, input_signature=signature)
     for size in (8, 3):
         x, labels = tensor(rng, (size, 9), "float32"), np.arange(size, dtype=np.int32)
-        (loss, (d,)), ((mean, variance), (d_x,)) = function(labels, x)
+        (loss, (d,)), ((mean, _), (d_x,)) = function(labels, x)
         assert d.shape == d_x.shape == (size, 9)
         cases.near(loss.numpy(), ce.reference(labels, x.numpy()))
         cases.near(d.numpy(), ce.reference_gradient(labels, x.numpy(), np.ones(size)))
@@ -174,11 +172,12 @@ def test_bad_input_is_refused_before_the_graph(function, shapes, dtypes, error, 
 
 
 def test_the_kernel_refuses_what_python_would_have(rng):
+    register.with_tensorflow()
     x = tf.zeros((2, 3))
+    number = stablehlo.Tensor((2,), "float32")
     with pytest.raises(tf.errors.InvalidArgumentError, match="labels must be int32 or int64"):
-        number = stablehlo.Tensor((2,), "float32")
         call(Request("kab_cross_entropy_forward", [x, x], [number] * 3))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="takes 1 operands"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too few results"):
         call(Request("kab_batch_statistics_forward", [x, x], [stablehlo.Tensor((3,), "float32")]))
 
 
@@ -192,7 +191,7 @@ def test_an_empty_batch(rng):
 
 def test_a_missing_kernel_keeps_its_name_in_a_graph(rng, monkeypatch):
     def refuse(backend: str) -> None:
-        raise kernels.NotAvailable("A compiler must be there", "none", "Install g++.")
+        raise kernels.NotAvailable.because("A compiler must be there", "none", "Install g++.")
 
     monkeypatch.setattr(register, "with_backend", refuse)
     labels, x = np.zeros(2, np.int32), tf.zeros((2, 3))
@@ -224,10 +223,17 @@ def losses(make: Any, mode: str, fit: dict, rng: np.random.Generator) -> list[fl
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_native_and_reference_train_alike(make, fit):
-    """Stock Adam takes 1 - 0.999 in float32, 2e-5 off: hence 1e-4, not 1e-6."""
+    """Not to 1e-6: stock Adam takes 1 - 0.999 in float32, 2e-5 off, and SM3's first step is ±η.
+
+    A gradient that ought to be 0 is rounding noise, and SM3 and Adam take its sign.
+    """
     both = [losses(make, mode, fit, np.random.default_rng(1)) for mode in ("native", "reference")]
-    np.testing.assert_allclose(*both, rtol=1e-4)
+    np.testing.assert_allclose(*both, rtol=2e-3)
     assert both[0][-1] < both[0][0]
+
+
+def step_of(optimizer: Any, variables: list) -> Any:
+    return lambda gradients: optimizer.apply(gradients, variables)
 
 
 @forms
@@ -243,7 +249,7 @@ def test_apply_in_every_form(rng, form, make):
             optimizer = make()
             optimizer.build(variables)
             held = gradients[: len(variables)]
-            step = form(lambda g, o=optimizer, v=variables: o.apply(g, v))
+            step = form(step_of(optimizer, variables))
             for _ in range(3):
                 step(held)
             both.append([v.numpy() for v in variables])
@@ -263,6 +269,8 @@ def test_low_precision_policies_train(policy, name):
     assert history[-1] < history[0]
 
 
+# Keras 3.15.1 writes a model through NumPy 2's deprecated conversion of a TensorFlow tensor.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_saved_model_goes_on_as_it_was(tmp_path, name):
     x, y = data(np.random.default_rng(1))
@@ -272,7 +280,9 @@ def test_a_saved_model_goes_on_as_it_was(tmp_path, name):
     first.save(tmp_path / "model.keras")
     second = keras.saving.load_model(tmp_path / "model.keras")
     assert second.optimizer.get_config() == first.optimizer.get_config()
-    both = [m.fit(x, y, epochs=1, shuffle=False, verbose=0).history["loss"] for m in (first, second)]
+    both = [
+        m.fit(x, y, epochs=1, shuffle=False, verbose=0).history["loss"] for m in (first, second)
+    ]
     assert both[0] == both[1]
 
 
@@ -314,7 +324,7 @@ def test_an_embeddings_gradient_is_taken_whole():
     ],
 )
 def test_bad_hyperparameters(make):
-    with pytest.raises(ValueError, match="; got .*; "):
+    with pytest.raises(ValueError, match=r"; got .*; "):
         make()
 
 
