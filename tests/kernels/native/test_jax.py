@@ -1,5 +1,7 @@
 """The same library in JAX, through its FFI: ops, gradients, optimizers, Keras' fit."""
 
+# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
 import importlib.util
 import os
 import subprocess
@@ -8,8 +10,6 @@ import sys
 import pytest
 
 PROGRAM = """
-
-# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
 import jax, jax.numpy as jnp, keras, numpy as np
 import kernels
 from kernels.native import adafactor, adam, adaptive_clip, sm3
