@@ -1,0 +1,138 @@
+#include "device.h"
+using namespace kab;
+
+__device__ inline double decayed(double before, double now, double decay) {
+  return (1 - decay) * before + decay * now;
+}
+
+__device__ inline double at_least(double x, double low) { return x < low ? low : x; }  // NaN stays
+
+struct Place {
+  const kab_adafactor_tensor& t;
+  int64_t rows;  // of all its matrices
+  double *w_squares, *u_squares, *mean_r, *rms_w, *scale;
+  __device__ explicit Place(const AdafactorItem& item)
+      : t(item.t), rows(item.t.lead * item.t.rows), w_squares(item.scratch),
+        u_squares(w_squares + rows), mean_r(u_squares + rows), rms_w(mean_r + item.t.lead),
+        scale(rms_w + 1) {}
+  __device__ double update(int64_t row, int64_t j) const {
+    const int64_t matrix = row / t.rows;
+    const float f = float(sqrt(mean_r[matrix] / double(t.r_out[row])));
+    const float c = float(1 / sqrt(double(t.c_out[matrix * t.cols + j])));
+    return load(t.g, row * t.cols + j, t.dtype) * f * c;
+  }
+};
+
+// One block a row.
+KAB_KERNEL kab_cuda_kernel_adafactor_rows(const __grid_constant__ Pack<AdafactorItem> pack,
+                                          const float* decay, double epsilon_1) {
+  const int which = owner(pack);
+  const Place p(pack.item[which]);
+  const int64_t row = blockIdx.x - pack.first[which];
+  double squares = 0, w_squares = 0;
+  for (int64_t j = threadIdx.x; j < p.t.cols; j += kThreads) {
+    const double g = load(p.t.g, row * p.t.cols + j, p.t.dtype);
+    const double w = load(p.t.w, row * p.t.cols + j, p.t.dtype);
+    squares += g * g + epsilon_1;
+    w_squares += w * w;
+  }
+  squares = block_sum(squares);
+  w_squares = block_sum(w_squares);
+  if (threadIdx.x) return;
+  p.t.r_out[row] = float(decayed(p.t.r[row], squares / double(p.t.cols), *decay));
+  p.w_squares[row] = w_squares;
+}
+
+// One block for 32 columns of one matrix.
+KAB_KERNEL kab_cuda_kernel_adafactor_columns(const __grid_constant__ Pack<AdafactorItem> pack,
+                                             const float* decay, double epsilon_1) {
+  const int which = owner(pack);
+  const kab_adafactor_tensor& t = pack.item[which].t;
+  const int64_t strips = (t.cols + kColumns - 1) / kColumns;
+  const int64_t block = blockIdx.x - pack.first[which], matrix = block / strips;
+  const int64_t j = block % strips * kColumns + column_of_thread();
+  double sum = 0;
+  for (int64_t i = row_of_thread(); i < t.rows && j < t.cols; i += kRowStep) {
+    const double g = load(t.g, (matrix * t.rows + i) * t.cols + j, t.dtype);
+    sum += g * g + epsilon_1;
+  }
+  sum = column_sum(sum);
+  const int64_t at = matrix * t.cols + j;
+  if (row_of_thread() == 0 && j < t.cols)
+    t.c_out[at] = float(decayed(t.c[at], sum / double(t.rows), *decay));
+}
+
+// One block a tensor: the mean of r in each matrix, and max(epsilon_2, RMS(w)).
+KAB_KERNEL kab_cuda_kernel_adafactor_means(const __grid_constant__ Pack<AdafactorItem> pack,
+                                           double epsilon_2) {
+  const Place p(pack.item[owner(pack)]);
+  for (int64_t matrix = 0; matrix < p.t.lead; ++matrix) {
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < p.t.rows; i += kThreads) sum += p.t.r_out[matrix * p.t.rows + i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) p.mean_r[matrix] = sum / double(p.t.rows);
+  }
+  double squares = 0;
+  for (int64_t row = threadIdx.x; row < p.rows; row += kThreads) squares += p.w_squares[row];
+  squares = block_sum(squares);
+  if (threadIdx.x == 0) *p.rms_w = at_least(sqrt(squares / double(p.t.n)), epsilon_2);
+}
+
+// One block a row.
+KAB_KERNEL kab_cuda_kernel_adafactor_norm(const __grid_constant__ Pack<AdafactorItem> pack) {
+  const int which = owner(pack);
+  const Place p(pack.item[which]);
+  const int64_t row = blockIdx.x - pack.first[which];
+  double squares = 0;
+  for (int64_t j = threadIdx.x; j < p.t.cols; j += kThreads) {
+    const double u = p.update(row, j);
+    squares += u * u;
+  }
+  squares = block_sum(squares);
+  if (threadIdx.x == 0) p.u_squares[row] = squares;
+}
+
+// One block a tensor.
+KAB_KERNEL kab_cuda_kernel_adafactor_scale(const __grid_constant__ Pack<AdafactorItem> pack,
+                                           const float* rho, double clip_threshold) {
+  const Place p(pack.item[owner(pack)]);
+  double squares = 0;
+  for (int64_t row = threadIdx.x; row < p.rows; row += kThreads) squares += p.u_squares[row];
+  squares = block_sum(squares);
+  const double clip = at_least(sqrt(squares / double(p.t.n)) / clip_threshold, 1);
+  if (threadIdx.x == 0) *p.scale = *p.rms_w * *rho / clip;
+}
+
+// One block a row.
+KAB_KERNEL kab_cuda_kernel_adafactor_apply(const __grid_constant__ Pack<AdafactorItem> pack) {
+  const int which = owner(pack);
+  const Place p(pack.item[which]);
+  const int64_t row = blockIdx.x - pack.first[which];
+  const float scale = float(*p.scale);
+  for (int64_t j = threadIdx.x; j < p.t.cols; j += kThreads) {
+    const int64_t i = row * p.t.cols + j;
+    store(p.t.w_out, i, load(p.t.w, i, p.t.dtype) - scale * float(p.update(row, j)), p.t.dtype);
+  }
+}
+
+// One block a vector.
+KAB_KERNEL kab_cuda_kernel_adafactor_vector(const __grid_constant__ Pack<AdafactorItem> pack,
+                                            const float* rho, const float* decay, double epsilon_1,
+                                            double epsilon_2, double clip_threshold) {
+  const kab_adafactor_tensor& t = pack.item[owner(pack)].t;
+  double w_squares = 0, u_squares = 0;
+  for (int64_t i = threadIdx.x; i < t.n; i += kThreads) {
+    const double g = load(t.g, i, t.dtype), w = load(t.w, i, t.dtype);
+    const double v = decayed(t.r[i], g * g + epsilon_1, *decay);
+    t.r_out[i] = float(v);
+    w_squares += w * w;
+    u_squares += g * g / v;
+  }
+  const double n = double(t.n), rms_u = sqrt(block_sum(u_squares) / n) / clip_threshold;
+  const double rms_w = at_least(sqrt(block_sum(w_squares) / n), epsilon_2);
+  const float scale = float(rms_w * *rho / at_least(rms_u, 1));
+  for (int64_t i = threadIdx.x; i < t.n; i += kThreads) {
+    const float u = load(t.g, i, t.dtype) / sqrtf(t.r_out[i]);
+    store(t.w_out, i, load(t.w, i, t.dtype) - scale * u, t.dtype);
+  }
+}

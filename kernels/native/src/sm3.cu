@@ -1,0 +1,83 @@
+#include "device.h"
+using namespace kab;
+
+// Keeps a NaN on either side.
+__device__ inline float minimum(float a, float b) { return a != a || a < b ? a : b; }
+
+__device__ inline float new_weight(const kab_sm3_tensor& t, int64_t i, float g, float nu,
+                                   float learning_rate, float momentum, float rate) {
+  float step = nu == 0.f ? 0.f : g / sqrtf(nu);
+  if (t.momentum) {
+    step = load(t.momentum, i, t.dtype) * momentum + step * rate;
+    store(t.momentum_out, i, step, t.dtype);
+  }
+  return load(t.w, i, t.dtype) - learning_rate * step;
+}
+
+KAB_KERNEL kab_cuda_kernel_sm3_clear(const __grid_constant__ Pack<kab_sm3_tensor> pack,
+                                     const float*, float, float) {
+  const kab_sm3_tensor& t = pack.item[owner(pack)];
+  for (int axis = 0; axis < t.rank; ++axis)
+    for (int64_t k = threadIdx.x; k < t.dims[axis]; k += kThreads) t.accumulator_out[axis][k] = 0.f;
+}
+
+KAB_KERNEL kab_cuda_kernel_sm3_entries(const __grid_constant__ Pack<kab_sm3_tensor> pack,
+                                       const float* learning_rate, float momentum, float rate) {
+  const int which = owner(pack);
+  const kab_sm3_tensor& t = pack.item[which];
+  const int64_t begin = int64_t(blockIdx.x - pack.first[which]) * kChunk;
+  const int64_t end = begin + kChunk < t.n ? begin + kChunk : t.n;
+  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
+    const float g = load(t.g, i, t.dtype), nu = t.accumulator[0][i] + g * g;
+    t.accumulator_out[0][i] = nu;
+    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate), t.dtype);
+  }
+}
+
+__device__ inline void raise_to(float* p, unsigned pattern) {
+  atomicMax(reinterpret_cast<unsigned*>(p), pattern);  // patterns of sums of squares order as they
+}
+
+// A tile of lines by columns. Maxima over its columns are kept in registers, over its lines in
+// shared memory, so that global atomics are one a column and thread, and one a line and axis.
+KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor> pack,
+                                     const float* learning_rate, float momentum, float rate) {
+  __shared__ unsigned line_top[kTile];
+  const int which = owner(pack);
+  const kab_sm3_tensor& t = pack.item[which];
+  const int last = t.rank - 1;
+  const int64_t n = t.dims[last], lines = t.n / n;
+  int width = 1;
+  while (width < n && width < kThreads) width *= 2;
+  const int rows = kTile / width;
+  const int64_t across = (n + width - 1) / width;
+  const int64_t tile = int64_t(blockIdx.x - pack.first[which]);
+  const int64_t j = tile % across * width + threadIdx.x % width, first = tile / across * rows;
+  for (int k = threadIdx.x; k < rows; k += kThreads) line_top[k] = 0;
+  __syncthreads();
+  unsigned column_top = 0;
+  for (int row = threadIdx.x / width; row < rows && first + row < lines && j < n;
+       row += kThreads / width) {
+    int64_t rest = first + row;
+    float low = t.accumulator[last][j];
+    for (int axis = last - 1; axis >= 0; --axis) {
+      low = minimum(t.accumulator[axis][rest % t.dims[axis]], low);
+      rest /= t.dims[axis];
+    }
+    const int64_t i = (first + row) * n + j;
+    const float g = load(t.g, i, t.dtype), nu = low + g * g;
+    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate), t.dtype);
+    const unsigned pattern = __float_as_uint(nu) & 0x7fffffffu;
+    column_top = pattern > column_top ? pattern : column_top;
+    atomicMax(&line_top[row], pattern);
+  }
+  if (j < n) raise_to(t.accumulator_out[last] + j, column_top);
+  __syncthreads();
+  for (int row = threadIdx.x; row < rows && first + row < lines; row += kThreads) {
+    int64_t rest = first + row;
+    for (int axis = last - 1; axis >= 0; --axis) {
+      raise_to(t.accumulator_out[axis] + rest % t.dims[axis], line_top[row]);
+      rest /= t.dims[axis];
+    }
+  }
+}

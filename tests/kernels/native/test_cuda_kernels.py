@@ -1,0 +1,270 @@
+"""The CUDA kernels compile for each architecture, launch rightly, and compute their references.
+
+None of this needs a GPU: a mock driver runs the very sources on the CPU, a fiber a thread. What
+it cannot show is the hardware's own arithmetic, memory and speed.
+"""
+
+# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
+import ctypes
+import shutil
+import subprocess
+import sys
+from ctypes import c_double, c_int32, c_int64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kernels.native import build, device_code, register, standardize
+from tests.kernels.native import c_interface as c
+from tests.kernels.native import cases
+
+HERE = Path(__file__).parent
+SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
+SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
+STRIPS = 8
+
+dtypes = pytest.mark.parametrize("dtype", c.DTYPES.values(), ids=c.DTYPES)
+
+
+def nvrtc() -> ctypes.CDLL:
+    try:
+        return device_code.nvrtc()
+    except device_code.NotAvailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("capability", [80, 90, 120])
+@pytest.mark.parametrize("unit", device_code.UNITS)
+def test_every_source_compiles(unit, capability):
+    source = (build.SOURCES / f"{unit}.cu").read_text()
+    assert device_code.compile_source(source, capability, nvrtc())[:4] == b"\x7fELF"
+
+
+def test_units_are_the_sources():
+    assert {path.stem for path in build.SOURCES.glob("*.cu")} == set(device_code.UNITS)
+
+
+def test_a_source_that_does_not_compile_says_why():
+    with pytest.raises(device_code.NotAvailable, match="nonsense"):
+        device_code.compile_source("nonsense", 90, nvrtc())
+
+
+@pytest.fixture(scope="module")
+def mock_path(tmp_path_factory: Any) -> Path:
+    path = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-Wl,-soname,libcuda.so.1"]
+    command = [*build.compiler().command, *flags, f"-I{build.SOURCES}", f"-I{HERE}"]
+    subprocess.run([*command, str(HERE / "mock_driver.cc"), "-o", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def driver(mock_path: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(mock_path))
+
+
+@pytest.fixture(scope="module")
+def cuda(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
+    """A copy of the library, so that the process' own does not take the mock for a driver."""
+    copy = tmp_path_factory.mktemp("library") / "kernels.so"
+    shutil.copy(build.library(), copy)
+    library = ctypes.CDLL(str(copy))
+    for unit in device_code.UNITS:
+        library.kab_device_code(unit.encode(), 90, b"cubin\0", ctypes.c_long(6))
+    return c.Cuda(library)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+class Launches:
+    """The per-tensor kernels as launches, as handlers_cuda.cc makes them."""
+
+    def __init__(self, cuda: c.Cuda) -> None:
+        self.cuda = cuda
+
+    def cross_entropy(self, x: np.ndarray, labels: np.ndarray, upstream: np.ndarray) -> list:
+        code, classes = c_int32(c.CODES[x.dtype]), c_int64(x.shape[1])
+        out = [np.full(len(x), np.nan, np.float32) for _ in range(3)]
+        d = np.empty_like(x)
+        common = (x, code, labels, c_int32(labels.itemsize), classes)
+        unit = "cross_entropy"
+        self.cuda.launch(unit, f"{unit}_forward", (len(x), 1), *common, *out)
+        rest = (*out[1:], upstream, d)
+        self.cuda.launch(unit, f"{unit}_backward", (len(x) * STRIPS, 1), *common, *rest)
+        return [out[0], d]
+
+    def standardize(self, w: np.ndarray, gain: np.ndarray, up: np.ndarray) -> list:
+        code, eps = c_int32(c.CODES[w.dtype]), c_double(standardize.EPSILON)
+        size = c_int64(int(np.prod(w.shape[:-1]))), c_int64(w.shape[-1])
+        grid = (-(-w.shape[-1] // 32), 1)
+        y, d, d_gain = np.empty_like(w), np.empty_like(w), np.empty_like(gain)
+        unit = "standardize"
+        self.cuda.launch(unit, f"{unit}_forward", grid, w, code, gain, *size, eps, y)
+        rest = (w, code, gain, up, *size, eps, d, d_gain)
+        self.cuda.launch(unit, f"{unit}_backward", grid, *rest)
+        return [y, d, d_gain]
+
+    def batch_statistics(self, x: np.ndarray, d_mean: np.ndarray, d_var: np.ndarray) -> list:
+        rows, channels = x.shape
+        each, parts = 64, -(-rows // 64)
+        code, size = c_int32(c.CODES[x.dtype]), (c_int64(rows), c_int64(channels))
+        scratch, d = np.full(2 * parts * channels, np.nan), np.empty_like(x)
+        mean, variance = np.empty_like(d_mean), np.empty_like(d_var)
+        unit, grid = "batch_statistics", (-(-channels // 32), parts)
+        self.cuda.launch(unit, f"{unit}_parts", grid, x, code, *size, c_int64(each), scratch)
+        rest = (*size, c_int64(each), c_int64(parts), scratch, mean, variance)
+        self.cuda.launch(unit, f"{unit}_join", (1, 1), *rest)
+        rest = (x, code, mean, d_mean, d_var, *size, d)
+        self.cuda.launch(unit, f"{unit}_backward", (-(-x.size // 8192), 1), *rest)
+        return [mean, variance, d]
+
+
+@dtypes
+def test_adam(cuda, rng, dtype):
+    cases.check_adam(cuda, [*SHAPES, (0,), (3, 0)], dtype, rng)
+
+
+@dtypes
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sm3(cuda, rng, dtype, momentum):
+    tensors = [cases.sm3_tensor(rng, shape, dtype, momentum) for shape in [*SHAPES, (0,)]]
+    cases.check_sm3(cuda, tensors, momentum)
+
+
+@dtypes
+def test_adafactor(cuda, rng, dtype):
+    cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, shape, dtype) for shape in SHAPES])
+
+
+@dtypes
+def test_clip(cuda, rng, dtype):
+    cases.check_clip(cuda, [cases.clip_tensor(rng, shape, dtype) for shape in SHAPES])
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (2, 9001), (9, 300)])
+def test_cross_entropy(cuda, rng, shape, dtype):
+    cases.check_cross_entropy(Launches(cuda), rng, shape, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (9, 1), (1, 9), (3, 3, 5, 7), (700, 70)])
+def test_standardize(cuda, rng, shape, dtype):
+    cases.check_standardize(Launches(cuda), rng, shape, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (1000, 17), (3, 500)])
+def test_batch_statistics(cuda, rng, shape, dtype):
+    cases.check_batch_statistics(Launches(cuda), rng, shape, dtype)
+
+
+def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
+    t = cases.adafactor_tensor(rng, (64, 48), np.float32)
+    t["g"][5, :] = 0
+    t["g"][:, 7] = 0
+    t["r"][...] = 0
+    t["c"][...] = 0
+    cuda.adafactor(c.adafactor_structs([t]), (0.01, 1.0, *cases.ADAFACTOR.values()))
+    assert np.isfinite(t["w"]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_comes_out(cuda, rng, bad):
+    x, labels, up = cases.random(rng, (2, 700), np.float32), np.array([0, 1], np.int32), np.ones(2)
+    x[0, 300] = bad
+    loss, _ = Launches(cuda).cross_entropy(x, labels, up.astype(np.float32))
+    assert np.isnan(loss[0]) == (bad != -np.inf)
+    assert np.isfinite(loss[1])
+    t = cases.sm3_tensor(rng, (33, 65), np.float32, 0)
+    t["g"][3, 5] = bad
+    cases.check_sm3(cuda, [t], 0.0)
+    t["mu"], t["g"] = [np.array(a) for a in t["mu_out"]], np.ones_like(t["g"])
+    cases.check_sm3(cuda, [t], 0.0)
+
+
+def test_a_label_out_of_range_is_nan(cuda, rng):
+    x, up = cases.random(rng, (3, 7), np.float32), np.ones(3, np.float32)
+    loss, d = Launches(cuda).cross_entropy(x, np.array([0, 7, -1], np.int64), up)
+    assert np.isnan(loss).tolist() == [False, True, True]
+    assert np.isnan(d).all(axis=1).tolist() == [False, True, True]
+
+
+def test_many_variables_take_few_launches(cuda, driver, rng):
+    """100 variables: 52 to a launch, the module loaded once."""
+    launches = ctypes.c_int.in_dll(driver, "mock_launches")
+    before = launches.value
+    cases.check_adam(cuda, [(9,)] * 100, np.float32, rng)
+    assert launches.value - before == 2
+
+
+def test_adafactor_runs_its_phases_in_order(cuda, driver, rng):
+    log = (ctypes.c_char * 65536).in_dll(driver, "mock_log")
+    log.value = b""
+    cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, (4, 5), np.float32)])
+    phases = ["rows", "columns", "means", "norm", "scale", "apply"]
+    assert log.value.decode().split() == [f"adafactor_{phase}" for phase in phases]
+
+
+def test_a_failed_launch_is_an_error(cuda, driver, rng):
+    error = ctypes.c_int.in_dll(driver, "mock_launch_error")
+    error.value = 700
+    try:
+        with pytest.raises(RuntimeError, match="cuLaunchKernel; got error 700"):
+            cases.check_adam(cuda, [(9,)], np.float32, rng)
+    finally:
+        error.value = 0
+
+
+def test_code_that_was_not_compiled_is_an_error(cuda):
+    with pytest.raises(RuntimeError, match="got none of other for sm_90"):
+        cuda.launch("other", "adam", (1, 1))
+
+
+ASK = """
+import ctypes, sys
+if sys.argv[2:]:
+    mock = ctypes.CDLL(sys.argv[2])
+    ctypes.c_int.in_dll(mock, "mock_version").value = int(sys.argv[3])
+from kernels.native import device_code
+library = ctypes.CDLL(sys.argv[1])
+try:
+    device_code.check(library)
+    print("fine", device_code.prepare(library))
+except device_code.NotAvailable as error:
+    print(error.must, "|", error.got, "|", error.remedy)
+"""
+
+
+def ask(*mock: str) -> str:
+    command = [sys.executable, "-c", ASK, str(build.library()), *mock]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_no_driver():
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has a driver")
+    assert "got no libcuda.so.1" not in ask()
+    assert ask().split(" | ")[1:] == ["no libcuda.so.1", "Install the driver.\n"]
+
+
+def test_a_driver_that_is_too_old(mock_path):
+    assert ask(str(mock_path), "11080").split(" | ")[1] == "one for 11.8"
+
+
+def test_a_driver_that_serves(mock_path):
+    nvrtc()
+    for unit in device_code.UNITS:
+        device_code.cubin(unit, 90)  # cached here: NVRTC itself crashes beside a mock libcuda
+    assert ask(str(mock_path), "12000") == "fine (90,)\n"
+
+
+def test_the_process_own_library_has_no_mock(cuda):
+    """What the mock serves is a copy: the tests beside this one see the machine as it is."""
+    assert cuda.library._name != register.library()._name
