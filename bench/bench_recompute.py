@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
         ),
     ),
     cases=(
-        *grid(depth=(16,), channels=(16,), batch=(32,)),
+        *grid(depth=(9,), channels=(16,), batch=(32,)),
         *grid(quick=False, depth=(16, 64), channels=(64,), batch=(128,)),
     ),
     guards=(

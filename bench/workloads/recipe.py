@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -13,8 +12,8 @@ import numpy as np
 from bench.lab.declare import Arm, Prepared, Value
 
 Case = Mapping[str, Value]
-BATCHES = 4
-"""Batches that the steps of a benchmark go through in turn."""
+OBSERVED_STEPS = 4
+"""Steps after which the guards look at the weights."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,12 @@ def _adafactor(rate: float) -> Any:
     return keras.optimizers.Adafactor(rate)
 
 
+def _adafactor_factored(rate: float) -> Any:
+    from kernels.adafactor import Adafactor
+
+    return Adafactor(rate)
+
+
 def _sm3(rate: float, momentum: float = 0.0) -> Any:
     from kernels.sm3 import SM3
 
@@ -81,6 +86,7 @@ def _sm3(rate: float, momentum: float = 0.0) -> Any:
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "adam": _adam,
     "adafactor": _adafactor,
+    "adafactor_factored": _adafactor_factored,
     "sm3": _sm3,
     "sm3_momentum": partial(_sm3, momentum=0.9),
 }
@@ -112,8 +118,9 @@ def compiled_model(workload: Workload, recipe: Recipe, case: Case) -> Any:
 def prepare(workload: Workload, recipe: Recipe, case: Case) -> Prepared:
     """Make one training step of the workload under the recipe ready to be timed.
 
-    The step is Keras' own `train_step` in one `tf.function`, on tensors that already lie on the
-    device: neither the input pipeline nor `fit`'s Python is in the timing.
+    The step is Keras' own `train_step` in one `tf.function`, on one batch that already lies on the
+    device: neither the input pipeline nor `fit`'s Python is in the timing, and no other batch is
+    in the memory.
     """
     import tensorflow as tf
 
@@ -121,20 +128,16 @@ def prepare(workload: Workload, recipe: Recipe, case: Case) -> Prepared:
     inputs, labels = workload.data(case)
     stored = store_labels(labels, recipe.labels, workload.classes(case))
     size = int(case["batch"])
-    batches = [
-        (tf.constant(inputs[i : i + size]), tf.constant(stored[i : i + size]))
-        for i in range(0, BATCHES * size, size)
-    ]
+    batch = (tf.constant(inputs[:size]), tf.constant(stored[:size]))
     train = tf.function(model.train_step, jit_compile=recipe.jit)
-    turns = itertools.cycle(batches)
     return Prepared(
-        step=lambda: train(next(turns))["loss"],
+        step=lambda: train(batch)["loss"],
         sizes={
             "label_bytes": float(stored.nbytes),
             "weights_bytes": nbytes(model.trainable_variables),
             "optimizer_state_bytes": nbytes(model.optimizer.variables),
         },
-        observe=partial(observe, model, batches, recipe.jit),
+        observe=partial(observe, model, batch, recipe.jit),
     )
 
 
@@ -143,7 +146,7 @@ def nbytes(variables: list[Any]) -> float:
     return float(sum(np.asarray(v).nbytes for v in variables))
 
 
-def observe(model: Any, batches: list[Any], jit: bool) -> dict[str, np.ndarray]:
+def observe(model: Any, batch: Any, jit: bool) -> dict[str, np.ndarray]:
     """Return what guards compare: first loss and gradients, and the weights after a few steps."""
     import tensorflow as tf
 
@@ -153,9 +156,9 @@ def observe(model: Any, batches: list[Any], jit: bool) -> dict[str, np.ndarray]:
             loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
         return loss, tape.gradient(loss, model.trainable_variables)
 
-    loss, gradients = loss_and_gradients(*batches[0])
+    loss, gradients = loss_and_gradients(*batch)
     train = tf.function(model.train_step, jit_compile=jit)
-    for batch in batches:
+    for _ in range(OBSERVED_STEPS):
         train(batch)
     return {
         "loss": np.asarray(loss),

@@ -3,7 +3,7 @@
 _GOT, _TO_DO = "; got ", "; to do: "
 
 
-class NotAvailable(Exception):  # noqa: N818 - a state of the machine, which a report shows
+class NotAvailable(Exception):
     """Say that a native kernel is not there: the trial is "not measured here".
 
     It holds one text and has no constructor of its own: TensorFlow's AutoGraph rebuilds an
@@ -37,5 +37,5 @@ class NotAvailable(Exception):  # noqa: N818 - a state of the machine, which a r
         return str(self).rpartition(_TO_DO)[2].strip()
 
 
-class Required(RuntimeError):  # noqa: N818 - beside NotAvailable
+class Required(RuntimeError):
     """Say that `kernels.use("require")` was asked for and a kernel is missing: an error."""

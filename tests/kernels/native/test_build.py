@@ -1,6 +1,6 @@
 """Building the library: the cache, the compilers that fail, the platforms without one."""
 
-# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
 
 import os
 import pickle

@@ -4,7 +4,7 @@ None of this needs a GPU: a mock driver runs the very sources on the CPU, a fibe
 it cannot show is the hardware's own arithmetic, memory and speed.
 """
 
-# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
 
 import ctypes
 import shutil

@@ -1,6 +1,6 @@
 """The same library in JAX, through its FFI: ops, gradients, optimizers, Keras' fit."""
 
-# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
 
 import importlib.util
 import os

@@ -1,6 +1,6 @@
 """The switch and the status."""
 
-# ruff: noqa: S603 - runs Python, the compiler, and itself in another process
+
 
 import subprocess
 import sys

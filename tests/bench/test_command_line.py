@@ -1,0 +1,137 @@
+"""`keras-ab list` and `report`, the doctor's findings, and what may import what."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.lab import doctor, facts
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
+
+
+def test_list_shows_experiments_cases_claims_and_sources(capsys):
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for expected in ("labels:", "classes:1000-batch:256-width:512", "(full)", "arxiv.org/abs/1901"):
+        assert expected in shown
+
+
+def test_list_claims_has_a_line_for_each(capsys):
+    assert cli.main(["list", "--claims", "recompute"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "recompute.halves-memory",
+        "recompute.thirty-percent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "alchemy"], "received: alchemy"),
+        (["list", "--folder", "{tmp}"], "no experiment at all"),
+        (["report", "{tmp}/none.jsonl", "-o", "{tmp}/page.html"], "what to do"),
+        (["report", "{tmp}", "-o", "{tmp}/page.html"], "what to do"),
+    ],
+)
+def test_bad_input_is_refused_in_three_parts(tmp_path, capsys, arguments, message):
+    assert cli.main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.startswith("keras-ab: ")
+    assert message in refusal
+
+
+def test_listing_and_reporting_import_no_framework():
+    code = (
+        "import sys; from bench.cli import main; main(['list']); import reports.page; "
+        f"assert not {FRAMEWORKS!r} & set(sys.modules), set(sys.modules) & {FRAMEWORKS!r}"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def imports_at_module_level(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench").rglob("*.py")), ids=lambda p: p.stem)
+def test_bench_imports_no_framework_at_module_level(path):
+    tops = {name.split(".")[0] for name in imports_at_module_level(path)}
+    assert not tops & FRAMEWORKS
+    if "lab" in path.parts:
+        assert not tops & {"kernels", "reports"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kernels").rglob("*.py")), ids=lambda p: p.stem)
+def test_kernels_import_nothing_of_ours(path):
+    tops = {name.split(".")[0] for name in imports_at_module_level(path)}
+    assert not tops & {"bench", "reports"}
+
+
+def test_the_doctor_says_what_to_do():
+    assert doctor.load(0.1, 2).state == "good"
+    assert "stop other work" in str(doctor.load(1.9, 2))
+    assert doctor.governor(["performance"]).state == "good"
+    assert "cpupower" in str(doctor.governor(["powersave"]))
+    assert "not visible" in str(doctor.governor([]))
+    assert doctor.timer_resolution().found.startswith("resolves")
+    assert "oneDNN" not in str(doctor.memory_statistics({"memory_statistics": True}))
+    assert "TF_CPU_ALLOCATOR_USE_BFC=1" in str(doctor.memory_statistics({}))
+
+
+class PresentGpu:
+    def facts(self):
+        return {"name": "NVIDIA Test"}
+
+
+@pytest.mark.parametrize(
+    ("framework", "present", "state", "found"),
+    [
+        ({"devices": [{"kind": "gpu"}]}, [PresentGpu()], "good", "NVIDIA Test in use"),
+        ({"devices": []}, [], "note", "no NVIDIA driver answers"),
+        ({"devices": [], "built_with_cuda": False}, [PresentGpu()], "bad", "a CPU build"),
+        ({"devices": [], "built_with_cuda": True}, [PresentGpu()], "bad", "does not see it"),
+    ],
+)
+def test_the_doctor_says_why_a_gpu_is_not_seen(framework, present, state, found):
+    checkup = doctor.gpu(framework, present)
+    assert checkup.state == state
+    assert found in checkup.found
+
+
+def test_differences_name_every_leaf():
+    before = {"a": 1, "deep": {"b": [1], "c": None}}
+    after = {"a": 1, "deep": {"b": [2]}, "new": True}
+    assert facts.differences(before, after) == ["deep.b: [1] → [2]", "new: None → True"]
+
+
+def test_the_worst_state_of_a_gpu_is_kept():
+    states = [
+        {"sm_clock_hz": 2e9, "temperature_c": 60, "throttled": []},
+        {"sm_clock_hz": 1e9, "temperature_c": None, "throttled": ["power cap"]},
+    ]
+    assert facts.worst_gpu_state(states) == {
+        "lowest_sm_clock_hz": 1e9,
+        "temperature_c": 60,
+        "throttled": ["power cap"],
+    }
+    assert facts.worst_gpu_state([]) is None
+
+
+def test_secrets_of_other_tools_do_not_enter_a_run(monkeypatch):
+    monkeypatch.setenv("TF_TOKEN_app_terraform_io", "secret")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    variables = facts.environment()["variables"]
+    assert "secret" not in variables.values()
+    assert variables["TF_ENABLE_ONEDNN_OPTS"] == "1"

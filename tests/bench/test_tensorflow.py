@@ -1,0 +1,120 @@
+"""The lab on TensorFlow: memory to the byte, and the guards of the first experiments."""
+
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.lab.declare import Plan
+from bench.lab.forkserver import ForkServer
+from bench.lab.measure import relative_error, run_trial
+from bench.lab.task import Task
+from bench.lab.trials import group
+from bench.lab.worker import load_experiment
+from tests.bench.experiments.bench_tensor import TENSOR_BYTES
+
+BENCH = Path(__file__).parents[2] / "bench"
+PLAN = Plan(min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-3)
+FIRST_CASES = {
+    "labels": "classes:10-batch:256-width:512",
+    "optimizers": "width:512-depth:2-batch:128",
+    "recompute": "depth:9-channels:16-batch:32",
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ForkServer("tensorflow")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def ask(server):
+    """Return a function that sends requests to one fresh worker."""
+    worker = server.start()
+
+    def ask(**request):
+        worker.send(request)
+        answer = worker.receive(120)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    yield ask
+    worker.stop()
+
+
+def test_peak_memory_differs_by_exactly_one_tensor(server):
+    file = str(Path(__file__).parent / "experiments" / "bench_tensor.py")
+    task = Task(file, "tensor", "only", "tensorflow", PLAN)
+    data = group(run_trial(task, server))[task.trial]
+    assert len(data.blocks) == 2, data.failures
+    for block in data.blocks.values():
+        one, two = (block.values[arm]["peak_device_memory_bytes"] for arm in ("one", "two"))
+        assert two - one == TENSOR_BYTES
+
+
+def test_host_memory_is_sampled_and_has_a_high_water_mark(server):
+    file = str(Path(__file__).parent / "experiments" / "bench_tensor.py")
+    task = Task(file, "tensor", "only", "tensorflow", PLAN)
+    data = group(run_trial(task, server))[task.trial]
+    values = data.blocks[0].values["one"]
+    assert 50e6 < values["peak_host_memory_bytes"] < 5e9
+    assert values["host_high_water_bytes"] >= TENSOR_BYTES
+
+
+@pytest.mark.parametrize("name", FIRST_CASES)
+def test_the_arms_of_an_experiment_do_the_same_work(server, name):
+    task = Task(str(BENCH / f"bench_{name}.py"), name, FIRST_CASES[name], "tensorflow", PLAN)
+    rehearsal = takewhile(lambda line: line.kind != "round", run_trial(task, server))
+    data = group(rehearsal)[task.trial]
+    experiment = load_experiment(task.file, name)
+    assert data.failures == []
+    assert data.broken == []
+    assert len(data.checks) == len(experiment.guards) * len(experiment.arms)
+
+
+def test_an_arm_from_other_weights_would_break_the_guards(ask, tmp_path):
+    named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": "one_hot"}
+    named |= {"case": FIRST_CASES["labels"], "backend": "tensorflow", "do": "build"}
+    observed = []
+    for seed in (1, 2):
+        path = tmp_path / f"{seed}.npz"
+        ask(**named, seed=seed, observe_to=str(path))
+        with np.load(path) as file:
+            observed.append(dict(file))
+    whole, spoilt = observed
+    assert relative_error(spoilt["loss"], whole["loss"]) > 1e-5
+    assert relative_error(spoilt["gradients"], whole["gradients"]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "arm", "metric", "ratio"),
+    [
+        ("labels", "sparse_uint16", "label_bytes", 1 / 20),
+        ("labels", "sparse_int32", "label_bytes", 1 / 10),
+        ("optimizers", "adafactor", "optimizer_state_bytes", 0.5),
+        ("optimizers", "sm3_momentum", "optimizer_state_bytes", 0.5),
+        ("optimizers", "sm3", "optimizer_state_bytes", 0.003),
+    ],
+)
+def test_sizes_are_what_arithmetic_says(server, name, arm, metric, ratio):
+    sizes = {}
+    experiment = load_experiment(str(BENCH / f"bench_{name}.py"), name)
+    for which in (experiment.baseline.name, arm):
+        worker = server.start()
+        worker.send(
+            {"do": "build", "file": str(BENCH / f"bench_{name}.py"), "experiment": name}
+            | {"arm": which, "case": FIRST_CASES[name], "backend": "tensorflow", "seed": 1}
+        )
+        sizes[which] = worker.receive(120)["result"]["sizes"][metric]
+        worker.stop()
+    assert sizes[arm] / sizes[experiment.baseline.name] == pytest.approx(ratio, rel=0.1)
+
+
+def test_a_worker_knows_its_device(ask):
+    facts = ask(do="facts", backend="tensorflow")
+    assert facts["devices"]
+    assert facts["memory_statistics"] in (True, False)
+    assert facts["dtype_policy"] == "float32"

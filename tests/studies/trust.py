@@ -1,0 +1,162 @@
+"""Can the method be trusted on this machine? A/A trials, an injected difference, and its own cost.
+
+Run with ``tox run -e study``; about half an hour. One core is kept busy by another process during
+the A/A trials, as on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+
+from scipy.stats import mannwhitneyu
+
+from bench.lab import clock, text
+from bench.lab.declare import Plan
+from bench.lab.doctor import PROBE
+from bench.lab.forkserver import ForkServer
+from bench.lab.judge import Verdict
+from bench.lab.measure import run_trial
+from bench.lab.task import Task
+from bench.lab.trials import Finding, assess, group
+
+HERE = Path(__file__).parent
+INJECTED = HERE / "bench_injected.py"
+STEP_S = 1e-3
+"""The step against which the cost of timing is held."""
+
+
+def keep_a_core_busy() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def one_busy_core() -> Iterator[None]:
+    process = multiprocessing.get_context("spawn").Process(target=keep_a_core_busy, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def trial(server: ForkServer, file: Path, experiment: str, plan: Plan) -> Finding:
+    """Carry out one trial; return the finding on the step time of its second arm."""
+    task = Task(str(file), experiment, "only", "tensorflow", plan)
+    data = group(run_trial(task, server))[task.trial]
+    found = assess(data, data.metric("step_time_s"), data.treatments[0], asdict(plan))
+    assert found is not None, data.failures
+    return found
+
+
+def many(server: ForkServer, file: Path, experiment: str, plan: Plan, count: int) -> Counter[str]:
+    """Carry out trials, each from another seed; count the verdicts."""
+    verdicts: Counter[str] = Counter()
+    for seed in range(count):
+        finding = trial(server, file, experiment, replace(plan, seed=seed))
+        verdicts[str(finding.verdict)] += 1
+        print(
+            f"  {experiment} {seed + 1:3} of {count}: {text.compared(finding)}, "
+            f"{text.count(finding.estimate.blocks, 'block')}, {finding.verdict}",
+            flush=True,
+        )
+    return verdicts
+
+
+def one_after_the_other(trials: int) -> int:
+    """Count the identical pairs that Mann-Whitney calls different after plain pytest-benchmark."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.json"
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore"),
+                *(str(HERE / "one_after_the_other.py"), f"--benchmark-json={out}"),
+                "--benchmark-quiet",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        entries = json.loads(out.read_text())["benchmarks"]
+    times = [entry["stats"]["data"] for entry in entries][: 2 * trials]
+    pairs = zip(times[::2], times[1::2], strict=True)
+    return sum(mannwhitneyu(a, b).pvalue < 0.05 for a, b in pairs)
+
+
+def lasting(work: Callable[[], object], times: int) -> list[float]:
+    found = []
+    for _ in range(times):
+        start = clock.now()
+        work()
+        found.append(clock.now() - start)
+    return found
+
+
+def starting(server: ForkServer) -> tuple[float, float]:
+    """Return seconds until the framework is ready: in a forked worker, in a plain process."""
+
+    def forked() -> None:
+        worker = server.start()
+        worker.send({"do": "facts", "backend": "tensorflow"})
+        worker.receive(60)
+        worker.stop()
+
+    def spawned() -> None:
+        code = "from bench.lab.worker import Bench; import keras; Bench().facts('tensorflow')"
+        subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+
+    return median(lasting(forked, 10)), median(lasting(spawned, 5))
+
+
+def cost_of_timing(server: ForkServer, plan: Plan) -> float:
+    """Return the seconds that timing adds to a 1 ms step: what an arm that does nothing shows."""
+    steps = round(plan.sample_time_s / STEP_S)
+    worker = server.start()
+    names = {"file": str(INJECTED), "experiment": "empty", "arm": "empty", "case": "only"}
+    worker.send({"do": "build", "backend": "tensorflow", "seed": 0, **names})
+    worker.receive(60)
+    found = []
+    for _ in range(200):
+        worker.send({"do": "sample", "steps": steps})
+        found.append(worker.receive(60)["result"]["duration_s"] / steps)
+    worker.stop()
+    return median(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=40, help="A/A trials (default 40)")
+    parser.add_argument("--injected", type=int, default=10, help="trials with 3 %% more work")
+    count = parser.parse_args()
+    server = ForkServer("tensorflow")
+    forked, spawned = starting(server)
+    print(f"a worker, framework ready: {text.seconds(forked)} forked, {text.seconds(spawned)} "
+          f"plain: {text.ratio(forked / spawned)}", flush=True)  # fmt: skip
+    cost = cost_of_timing(server, Plan())
+    print(f"timing adds {text.seconds(cost)} to a step: {text.percent(cost / STEP_S)} of 1 ms")
+    injected = many(server, INJECTED, "injected", Plan(), count.injected)
+    with one_busy_core():
+        identical = many(server, PROBE, "identical", Plan(budget_s=1e-9), count.trials)
+        sequential = one_after_the_other(count.trials)
+    false = identical[Verdict.BETTER] + identical[Verdict.WORSE]
+    print(f"\n3 % more work found worse: {injected[Verdict.WORSE]} of {count.injected}")
+    print(f"identical arms called different, one core busy: {false} of {count.trials}")
+    print(f"the same, all of A then all of B (pytest-benchmark, Mann-Whitney): "
+          f"{sequential} of {count.trials}")  # fmt: skip
+    print(f"verdicts on identical arms: {dict(identical)}")
+    server.close()
+
+
+if __name__ == "__main__":
+    main()
