@@ -7,12 +7,13 @@ from typing import Any
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
-POOL_BYTES = 4 * 2**30
-"""Size of the block that pre-warms the CPU allocator's pool.
+POOL_SHAPE = (4, 2**30)
+"""Shape, in bytes, of the block that pre-warms the CPU allocator's pool.
 
 TensorFlow's CPU allocator hands out whole chunks of its pool and splits a chunk only when it is at
 least twice the request; counts are exact once the pool holds one block that dwarfs every request.
-The block is virtual memory that is never touched: 32 MB of resident bookkeeping per GB.
+The block is virtual memory that is never touched: 32 MB of resident bookkeeping per GB. Two axes,
+because each must fit 32 bits.
 """
 
 
@@ -27,7 +28,7 @@ def open_device(seed: int) -> None:
     keras.utils.set_random_seed(seed % 2**32)
     if not gpus:
         with tf.device("CPU:0"):
-            tf.raw_ops.Empty(shape=[POOL_BYTES], dtype=tf.uint8, init=False)
+            tf.raw_ops.Empty(shape=POOL_SHAPE, dtype=tf.uint8, init=False)
     synchronise()
 
 
