@@ -16,7 +16,6 @@ from bench.lab.records import Block, Failure, Learned, TrialLine
 from bench.lab.session import Session, check_writable, last_cut_off
 from bench.lab.task import Task
 from bench.lab.trials import TrialData, assess, findings
-from bench.pytest_plugin import DOOR
 
 
 class Replay:
@@ -39,6 +38,7 @@ class Replay:
 class ArmItem(pytest.Function):
     """One arm of one trial, as a pytest item."""
 
+    door: Door
     task: Task
     arm: str
     replay: Replay
@@ -47,11 +47,11 @@ class ArmItem(pytest.Function):
 def measure_arm(request: pytest.FixtureRequest) -> None:
     """Measure the trial that an item belongs to, unless it has been, and report on its arm."""
     item = request.node
-    data = request.config.stash[DOOR].measured(item)
+    data = item.door.measured(item)
     _fail_or_skip(data, item.arm)
     item.replay.durations = durations(data, item.arm)
     benchmark = request.getfixturevalue("benchmark")
-    benchmark.extra_info.update(extra_info(data, item.arm, request.config.stash[DOOR].plan))
+    benchmark.extra_info.update(extra_info(data, item.arm, item.door.plan))
     benchmark.pedantic(lambda: None, rounds=len(item.replay.durations), iterations=1)
 
 
@@ -157,7 +157,7 @@ class Door:
                 item = ArmItem.from_parent(
                     parent, name=f"{experiment.name}[{case.id}-{arm.name}]", callobj=measure_arm
                 )
-                item.task, item.arm, item.replay = task, arm.name, Replay()
+                item.door, item.task, item.arm, item.replay = self, task, arm.name, Replay()
                 item.add_marker(pytest.mark.benchmark(group=task.trial, timer=item.replay))
                 yield item
 

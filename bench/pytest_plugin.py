@@ -14,8 +14,7 @@ from bench.lab.declare import Plan
 from bench.lab.errors import LabError
 
 DEFAULTS = Plan()
-DOOR = pytest.StashKey[Any]()
-"""Where the session's `bench.door.Door` is kept."""
+_DOOR = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from bench.door import Door
 
     try:
-        config.stash[DOOR] = Door(config)
+        config.stash[_DOOR] = Door(config)
     except LabError as error:
         raise pytest.UsageError(str(error)) from error
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -156,12 +155,12 @@ class BenchFile(pytest.File):
                 "  received: none\n  what to do: see CONTRIBUTING.md, 'Add an experiment'"
             )
         for experiment in experiments.values():
-            yield from self.config.stash[DOOR].items(self, experiment)
+            yield from self.config.stash[_DOOR].items(self, experiment)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
-    door = session.config.stash.get(DOOR, None)
+    door = session.config.stash.get(_DOOR, None)
     if door:
         door.close(
             complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail)
@@ -170,6 +169,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """End with the verdict table and the path of the report."""
-    door = config.stash.get(DOOR, None)
+    door = config.stash.get(_DOOR, None)
     if door:
         door.summarise(terminalreporter)

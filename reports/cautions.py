@@ -9,8 +9,7 @@ from statistics import median
 
 from bench.lab import text
 from bench.lab.records import End, Round
-from reports.judged import JudgedTrial
-from reports.loading import JudgedRun
+from reports.judged import JudgedRun, JudgedTrial
 from reports.tables import throttled
 
 BUSY_CORES = 0.1

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from bench.lab.declare import CONTROL
 from bench.lab.judge import Verdict, holm
 from bench.lab.metrics import STEP_TIME
+from bench.lab.records import Header
+from bench.lab.run_file import Run
 from bench.lab.text import ROUNDING
 from bench.lab.trials import ClaimFinding, Finding, TrialData, assess, claim_findings, findings
 
@@ -72,6 +74,19 @@ class JudgedTrial:
 
     def _failed(self, arm: str) -> bool:
         return any(f.arm in (arm, self.data.baseline, CONTROL, None) for f in self.data.failures)
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """One run file with every trial in it judged."""
+
+    run: Run
+    trials: list[JudgedTrial]
+
+    @property
+    def header(self) -> Header:
+        """The run's first record."""
+        return self.run.header
 
 
 def judge_trial(data: TrialData, plan: Mapping[str, Any]) -> JudgedTrial:

@@ -14,26 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.lab.declare import Plan
 from bench.lab.errors import DeclarationError, RecordError
-from bench.lab.records import Header
 from bench.lab.run_file import Run, read_run
 from bench.lab.trials import group
 from reports import tables
-from reports.judged import JudgedTrial, judge_trial
+from reports.judged import JudgedRun, judge_trial
 
 _PLAN = TypeAdapter(Plan)
-
-
-@dataclass(frozen=True)
-class JudgedRun:
-    """One run file with every trial in it judged."""
-
-    run: Run
-    trials: list[JudgedTrial]
-
-    @property
-    def header(self) -> Header:
-        """The run's first record."""
-        return self.run.header
 
 
 @dataclass(frozen=True)

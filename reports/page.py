@@ -17,9 +17,9 @@ from markupsafe import Markup
 from bench.lab import text
 from bench.lab.errors import RecordError
 from reports import arms, cautions, figures, views
-from reports.judged import JudgedTrial, multiplicity, reason
+from reports.judged import JudgedRun, JudgedTrial, multiplicity, reason
 from reports.legible import legible, short_names
-from reports.loading import JudgedRun, Runs, load
+from reports.loading import Runs, load
 from reports.tables import case_text, gpu_names
 
 

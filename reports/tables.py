@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from bench.lab.records import Round
 from bench.lab.trials import Finding
-from reports.judged import JudgedTrial
-
-if TYPE_CHECKING:
-    from reports.loading import JudgedRun
+from reports.judged import JudgedRun, JudgedTrial
 
 Row = dict[str, Any]
 

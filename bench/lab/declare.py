@@ -328,7 +328,7 @@ class Plan:
     precision: float = 0.02
     min_blocks: int = 5
     max_blocks: int = 40
-    rounds: int = 20
+    rounds: int = 10
     sample_time_s: float = 0.05
     budget_s: float = 100.0
     seed: int = 20_190_130

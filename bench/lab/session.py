@@ -12,7 +12,7 @@ from typing import Any
 from bench.lab import facts
 from bench.lab.clock import timestamp
 from bench.lab.declare import Plan
-from bench.lab.errors import RecordError
+from bench.lab.errors import LabError, RecordError
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
 from bench.lab.records import Failure, Header, Resumed, Trial, TrialLine
@@ -96,7 +96,11 @@ class Session:
                 "start a new run without --ab-resume",
             )
         server = ForkServer(backend)
-        check_same(run, backend, *describe(server, backend))
+        try:
+            check_same(run, backend, *describe(server, backend))
+        except LabError:
+            server.close()
+            raise
         session = cls(RunWriter.reopen(run), run.header, server)
         session.trials = group(run.records)
         session._writer.write(Resumed(at=timestamp(), conditions=facts.conditions()))

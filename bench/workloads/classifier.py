@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from bench.workloads import digits
-from bench.workloads.recipe import Case, Recipe, Workload
+from bench.workloads.recipe import Params, Recipe, Workload
 
 
-def model(case: Case, recipe: Recipe) -> Any:
+def model(case: Params, recipe: Recipe) -> Any:
     """Return `depth` hidden layers of `width` units between 784 pixels and the classes.
 
     GELU, not ReLU: units that are silent for a whole batch give gradients with rows and columns of
@@ -25,12 +25,12 @@ def model(case: Case, recipe: Recipe) -> Any:
     return keras.Model(inputs, keras.layers.Dense(classes(case))(x))
 
 
-def classes(case: Case) -> int:
+def classes(case: Params) -> int:
     """Return the number of classes."""
     return int(case.get("classes", 10))
 
 
-def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def data(case: Params) -> tuple[np.ndarray, np.ndarray]:
     """Return real digits; with other than 10 classes, the same images under drawn labels.
 
     The cost of a step does not depend on what the labels say, only on how many classes there are.
@@ -45,13 +45,13 @@ def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
 MANY_CLASSES = Workload(model, data, classes)
 
 
-def train_data(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def train_data(case: Params) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits kept for training."""
     part = digits.split(*digits.mnist())
     return part.train_images.reshape(-1, 784), part.train_labels
 
 
-def test_data(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def test_data(case: Params) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits kept for testing."""
     part = digits.split(*digits.mnist())
     return part.test_images.reshape(-1, 784), part.test_labels

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.lab.declare import Arm, Prepared, Value
 
-Case = Mapping[str, Value]
+Params = Mapping[str, Value]
 OBSERVED_STEPS = 4
 """Steps after which the guards look at the weights."""
 
@@ -54,9 +54,9 @@ class Workload:
         classes: the number of classes of a case.
     """
 
-    model: Callable[[Case, Recipe], Any]
-    data: Callable[[Case], tuple[np.ndarray, np.ndarray]]
-    classes: Callable[[Case], int]
+    model: Callable[[Params, Recipe], Any]
+    data: Callable[[Params], tuple[np.ndarray, np.ndarray]]
+    classes: Callable[[Params], int]
 
 
 def _adam(rate: float) -> Any:
@@ -99,7 +99,7 @@ def store_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
     return labels.astype({"sparse_int32": np.int32, "sparse_uint16": np.uint16}[form])
 
 
-def compiled_model(workload: Workload, recipe: Recipe, case: Case) -> Any:
+def compiled_model(workload: Workload, recipe: Recipe, case: Params) -> Any:
     """Build the model and compile it with the recipe's optimizer and loss."""
     import keras
 
@@ -115,7 +115,7 @@ def compiled_model(workload: Workload, recipe: Recipe, case: Case) -> Any:
     return model
 
 
-def prepare(workload: Workload, recipe: Recipe, case: Case) -> Prepared:
+def prepare(workload: Workload, recipe: Recipe, case: Params) -> Prepared:
     """Make one training step of the workload under the recipe ready to be timed.
 
     The step is Keras' own `train_step` in one `tf.function`, on one batch that already lies on the
@@ -174,10 +174,10 @@ def arm(name: str, workload: Workload, recipe: Recipe, says: str, **more: Any) -
 
 def train_and_score(
     workload: Workload,
-    test: Callable[[Case], tuple[np.ndarray, np.ndarray]],
+    test: Callable[[Params], tuple[np.ndarray, np.ndarray]],
     steps: int,
     recipe: Recipe,
-    case: Case,
+    case: Params,
     seed: int,
     learning_rate: float,
 ) -> float:

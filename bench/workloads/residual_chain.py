@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.workloads import digits
-from bench.workloads.recipe import Case, Recipe, Workload
+from bench.workloads.recipe import Params, Recipe, Workload
 
 
 def blocks(count: int, channels: int) -> list[Any]:
@@ -76,7 +76,7 @@ def _chain(x: Any, depth: int, channels: int, recompute: str) -> Any:
     return x
 
 
-def model(case: Case, recipe: Recipe) -> Any:
+def model(case: Params, recipe: Recipe) -> Any:
     """Return a stem, `depth` residual blocks of `channels`, and a classifier."""
     import keras
 
@@ -87,7 +87,7 @@ def model(case: Case, recipe: Recipe) -> Any:
     return keras.Model(inputs, keras.layers.Dense(10)(x))
 
 
-def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def data(case: Params) -> tuple[np.ndarray, np.ndarray]:
     """Return real digits as images with one channel."""
     images, labels = digits.mnist()
     keep = len(images) - len(images) % int(case["batch"])

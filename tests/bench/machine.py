@@ -54,7 +54,7 @@ class Machine:
         rng: np.random.Generator,
         effect: float = 0.0,
         blocks: int | None = None,
-        rounds: int = 20,
+        rounds: int = 10,
         precision: float = 0.02,
     ) -> tuple[Estimate, float]:
         """Measure one trial; return the estimate and the noise floor.

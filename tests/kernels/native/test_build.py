@@ -1,7 +1,5 @@
 """Building the library: the cache, the compilers that fail, the platforms without one."""
 
-
-
 import os
 import pickle
 import subprocess

@@ -4,8 +4,6 @@ None of this needs a GPU: a mock driver runs the very sources on the CPU, a fibe
 it cannot show is the hardware's own arithmetic, memory and speed.
 """
 
-
-
 import ctypes
 import shutil
 import subprocess

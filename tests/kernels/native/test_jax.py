@@ -1,7 +1,5 @@
 """The same library in JAX, through its FFI: ops, gradients, optimizers, Keras' fit."""
 
-
-
 import importlib.util
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The switch and the status."""
 
-
-
 import subprocess
 import sys
 
