@@ -116,7 +116,7 @@ def _floor(trial: JudgedTrial) -> Iterator[Caution]:
         limits = step.thresholds
         floor, margin = (text.beyond(x, "ratio") for x in (limits.floor, limits.margin))
         yield Caution(
-            f"two identical arms lay {floor} apart here, more than the margin of {margin}: "
-            "differences within that are this machine's noise",
+            f"two copies of the baseline lay {floor} from their mean, more than the margin of "
+            f"{margin}: differences within that are this machine's noise",
             "end other programs, and fix the clock governor to performance",
         )
