@@ -117,6 +117,7 @@ class Door:
         self._full = option("--ab-cases") == "full"
         self._asked = Plan(
             precision=option("--ab-precision"),
+            margin=option("--ab-margin"),
             budget_s=option("--ab-budget"),
             min_blocks=option("--ab-min-blocks"),
             max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),

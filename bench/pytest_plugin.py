@@ -27,8 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=DEFAULTS.precision,
         metavar="SHARE",
-        help="half-width of the 95%% interval to reach, and the largest difference that does not "
-        f"matter (default {DEFAULTS.precision:g}, that is ±2%%)",
+        help=f"half-width of the 95%% interval to reach (default {DEFAULTS.precision:g}: ±1.5%%)",
+    )
+    add(
+        "--ab-margin",
+        type=float,
+        default=DEFAULTS.margin,
+        metavar="SHARE",
+        help=f"the largest difference that does not matter (default {DEFAULTS.margin:g}: ±2%%)",
     )
     add(
         "--ab-budget",

@@ -314,8 +314,10 @@ class Plan:
     """How hard to look.
 
     Args:
-        precision: asked half-width of the 95 % interval, as a share (0.02 is ±2 %); also the
-            largest difference that does not matter, so that the arms count as equivalent.
+        precision: asked half-width of the interval, as a share: 0.015 is ±1.5 %. Smaller than the
+            margin, or no interval would fit into it.
+        margin: the largest difference that does not matter: arms whose whole interval lies within
+            it are equivalent.
         min_blocks: blocks before any verdict, and first stage of Stein's procedure.
         max_blocks: where a trial ends however noisy the machine.
         rounds: rounds in a block.
@@ -325,7 +327,8 @@ class Plan:
         confidence: level of the intervals.
     """
 
-    precision: float = 0.02
+    precision: float = 0.015
+    margin: float = 0.02
     min_blocks: int = 5
     max_blocks: int = 40
     rounds: int = 10
@@ -340,8 +343,9 @@ class Plan:
                 0 < self.precision < 1,
                 "precision is between 0 and 1",
                 self.precision,
-                "0.02 is ±2 %",
+                "0.015 is ±1.5 %",
             ),
+            (0 < self.margin < 1, "margin is between 0 and 1", self.margin, "0.02 is ±2 %"),
             (0.5 < self.confidence < 1, "confidence is between 0.5 and 1", self.confidence, "0.95"),
             (self.min_blocks >= 2, "min_blocks is at least 2", self.min_blocks, "5 or more"),
             (

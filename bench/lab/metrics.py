@@ -22,7 +22,7 @@ class Metric:
         better: which direction is better.
         scale: arms are compared by their ``ratio`` or by their ``difference``.
         margin: the largest difference that does not matter, on the metric's scale (0.02 is 2 % of
-            a ratio, or 0.02 of a difference); None stands for the plan's precision.
+            a ratio, or 0.02 of a difference); None stands for the plan's margin.
     """
 
     name: str

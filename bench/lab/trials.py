@@ -235,8 +235,8 @@ def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _margin(metric: MetricRecord, precision: float) -> float:
-    margin = metric.margin if metric.margin is not None else precision
+def _margin(metric: MetricRecord, plan: Mapping[str, Any]) -> float:
+    margin = metric.margin if metric.margin is not None else plan["margin"]
     return math.log1p(margin) if metric.scale == "ratio" else margin
 
 
@@ -259,7 +259,7 @@ def assess(
     stage = plan["min_blocks"] if metric.name == "step_time_s" else None
     estimate = interval(contrasts, confidence, stage)
     floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
-    thresholds = Thresholds(floor, _margin(metric, plan["precision"]), max(5, enough))
+    thresholds = Thresholds(floor, _margin(metric, plan), max(5, enough))
     return Finding(
         trial=data.declared.trial,
         arm=arm,

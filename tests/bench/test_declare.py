@@ -61,6 +61,7 @@ def test_an_impossible_experiment_is_refused(change, message):
         {"precision": 0},
         {"precision": 2},
         {"precision": float("nan")},
+        {"margin": -0.01},
         {"confidence": 1.0},
         {"min_blocks": 1},
         {"min_blocks": 50, "max_blocks": 40},
