@@ -333,7 +333,7 @@ class Plan:
     max_blocks: int = 40
     rounds: int = 10
     sample_time_s: float = 0.05
-    budget_s: float = 100.0
+    budget_s: float = 75.0
     seed: int = 20_190_130
     confidence: float = 0.95
 

@@ -134,6 +134,22 @@ def cost_of_timing(server: ForkServer, plan: Plan) -> float:
     return median(found)
 
 
+def identical_arms(server: ForkServer, trials: int) -> None:
+    """Compare identical arms with one core kept busy: as the lab does, and one after the other."""
+    least = Plan(budget_s=1e-9, rounds=8, sample_time_s=0.02)
+    with one_busy_core():
+        identical = many(server, PROBE, "identical", least, trials)
+        sequential = one_after_the_other(trials)
+    false = identical[Verdict.BETTER] + identical[Verdict.WORSE]
+    print(f"\nidentical arms called different, one core busy: {false} of {trials}")
+    print(f"verdicts on identical arms: {dict(identical)}")
+    print(
+        "the same, all of A then all of B (pytest-benchmark, Mann-Whitney): "
+        f"{sequential} of {trials}\n",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=40, help="A/A trials (default 40)")
@@ -145,16 +161,11 @@ def main() -> None:
           f"plain: {text.ratio(forked / spawned)}", flush=True)  # fmt: skip
     cost = cost_of_timing(server, Plan())
     print(f"timing adds {text.seconds(cost)} to a step: {text.percent(cost / STEP_S)} of 1 ms")
-    injected = many(server, INJECTED, "injected", Plan(), count.injected)
-    with one_busy_core():
-        identical = many(server, PROBE, "identical", Plan(budget_s=1e-9), count.trials)
-        sequential = one_after_the_other(count.trials)
-    false = identical[Verdict.BETTER] + identical[Verdict.WORSE]
-    print(f"\n3 % more work found worse: {injected[Verdict.WORSE]} of {count.injected}")
-    print(f"identical arms called different, one core busy: {false} of {count.trials}")
-    print(f"the same, all of A then all of B (pytest-benchmark, Mann-Whitney): "
-          f"{sequential} of {count.trials}")  # fmt: skip
-    print(f"verdicts on identical arms: {dict(identical)}")
+    if count.trials:
+        identical_arms(server, count.trials)
+    if count.injected:
+        injected = many(server, INJECTED, "injected", Plan(), count.injected)
+        print(f"\n3 % more work found worse: {injected[Verdict.WORSE]} of {count.injected}")
     server.close()
 
 
