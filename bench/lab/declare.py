@@ -330,10 +330,10 @@ class Plan:
     precision: float = 0.015
     margin: float = 0.02
     min_blocks: int = 5
-    max_blocks: int = 40
+    max_blocks: int = 100
     rounds: int = 10
     sample_time_s: float = 0.05
-    budget_s: float = 75.0
+    budget_s: float = 300.0
     seed: int = 20_190_130
     confidence: float = 0.95
 

@@ -30,7 +30,7 @@ def with_more_work(case):
     """Return the training step followed by a loop that lasts 3 % of it."""
     prepared = training_step(case)
     step_repeatedly(prepared.step, 20)
-    of_step = seconds_of(lambda: float(prepared.step()), 200)
+    of_step = seconds_of(lambda: float(prepared.step()), 50)
     of_loops = seconds_of(lambda: count(LOOPS), 20)
     loops = round(LOOPS * SHARE * of_step / of_loops)
 
