@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,14 +33,6 @@ class Recipe:
     learning_rate: float = 1e-3
     recompute: str = "none"
     jit: bool = False
-
-    def differs_from(self, other: Recipe) -> str:
-        """Return the fields in which this recipe differs, ``labels: a → b``."""
-        return ", ".join(
-            f"{f.name}: {getattr(other, f.name)} → {getattr(self, f.name)}"
-            for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
-        )
 
 
 @dataclass(frozen=True)
