@@ -314,7 +314,7 @@ class Plan:
     """How hard to look.
 
     Args:
-        precision: asked half-width of the interval, as a share: 0.015 is ±1.5 %. Smaller than the
+        precision: asked half-width of the interval, as a share: 0.0125 is ±1.25 %. Smaller than the
             margin, or no interval would fit into it.
         margin: the largest difference that does not matter: arms whose whole interval lies within
             it are equivalent.
@@ -327,11 +327,11 @@ class Plan:
         confidence: level of the intervals.
     """
 
-    precision: float = 0.015
+    precision: float = 0.0125
     margin: float = 0.02
-    min_blocks: int = 5
+    min_blocks: int = 10
     max_blocks: int = 100
-    rounds: int = 10
+    rounds: int = 20
     sample_time_s: float = 0.05
     budget_s: float = 300.0
     seed: int = 20_190_130
@@ -343,7 +343,7 @@ class Plan:
                 0 < self.precision < 1,
                 "precision is between 0 and 1",
                 self.precision,
-                "0.015 is ±1.5 %",
+                "0.0125 is ±1.25 %",
             ),
             (0 < self.margin < 1, "margin is between 0 and 1", self.margin, "0.02 is ±2 %"),
             (0.5 < self.confidence < 1, "confidence is between 0.5 and 1", self.confidence, "0.95"),

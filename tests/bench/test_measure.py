@@ -139,7 +139,7 @@ def test_every_arm_takes_the_same_number_of_steps():
 
 
 def test_without_noise_the_first_stage_is_enough():
-    lines = FakeLab().run(Plan(rounds=2))
+    lines = FakeLab().run(Plan(min_blocks=5, rounds=2))
     assert lines[-1] == End(trial="tiny[scale:1]", reason="precise", blocks_wanted=5)
     assert sum(isinstance(line, Block) for line in lines) == 5
 
@@ -148,17 +148,17 @@ def test_blocks_are_added_until_steins_number_is_reached():
     lines = FakeLab(noise=0.1).run(Plan(rounds=4, budget_s=1e9, max_blocks=500))
     blocks = sum(isinstance(line, Block) for line in lines)
     assert lines[-1].reason == "precise"
-    assert blocks == lines[-1].blocks_wanted > 5
+    assert blocks == lines[-1].blocks_wanted > Plan().min_blocks
 
 
 def test_a_spent_budget_ends_a_trial_after_its_first_stage():
-    lines = FakeLab(noise=0.3).run(Plan(rounds=4, budget_s=0.001, max_blocks=500))
+    lines = FakeLab(noise=0.3).run(Plan(min_blocks=5, rounds=4, budget_s=0.001))
     assert lines[-1].reason == "budget"
     assert sum(isinstance(line, Block) for line in lines) == 5
 
 
 def test_a_noisy_machine_ends_a_trial_at_max_blocks():
-    lines = FakeLab(noise=0.5).run(Plan(rounds=2, budget_s=1e9, max_blocks=6))
+    lines = FakeLab(noise=0.5).run(Plan(min_blocks=5, rounds=2, budget_s=1e9, max_blocks=6))
     assert lines[-1].reason == "max_blocks"
 
 

@@ -1,54 +1,43 @@
-"""A training step, and the same step with 3 % more work."""
+"""Training steps, and the same with one more to every 33: exactly 3 % more work."""
 
-from bench.lab import clock
 from bench.lab.declare import Arm, Case, Experiment, Prepared
-from bench.lab.worker import step_repeatedly
+from bench.workloads.classifier import MANY_CLASSES
 from bench.workloads.doctor_probe import EXPERIMENT as IDENTICAL
-from bench.workloads.doctor_probe import training_step
-
-SHARE = 0.03
-LOOPS = 100_000
+from bench.workloads.recipe import Recipe, compiled_model
 
 
-def count(loops):
-    """Do a fixed amount of work, whatever the machine is doing meanwhile."""
-    for _ in range(loops):
-        pass
+def training_steps(count):
+    """Return a function that prepares `count` training steps in one graph, as one step."""
 
+    def build(_case):
+        import tensorflow as tf
 
-def seconds_of(work, times):
-    """Return the median of several runs."""
-    lasts = []
-    for _ in range(times):
-        start = clock.now()
-        work()
-        lasts.append(clock.now() - start)
-    return sorted(lasts)[len(lasts) // 2]
+        case = {"batch": 64, "width": 256}
+        model = compiled_model(MANY_CLASSES, Recipe(), case)
+        inputs, labels = MANY_CLASSES.data(case)
+        batch = tf.constant(inputs[:64]), tf.constant(labels[:64])
 
+        @tf.function
+        def steps():
+            for _ in tf.range(count):
+                model.train_step(batch)
 
-def with_more_work(case):
-    """Return the training step followed by a loop that lasts 3 % of it."""
-    prepared = training_step(case)
-    step_repeatedly(prepared.step, 20)
-    of_step = seconds_of(lambda: float(prepared.step()), 50)
-    of_loops = seconds_of(lambda: count(LOOPS), 20)
-    loops = round(LOOPS * SHARE * of_step / of_loops)
+        def step():
+            steps()
 
-    def step():
-        count(loops)
-        return prepared.step()
+        return Prepared(step)
 
-    return Prepared(step)
+    return build
 
 
 EXPERIMENT = Experiment(
     name="injected",
     question="Is 3 % more work found?",
-    method="A loop that lasts 3 % of a step is added to the step.",
+    method="One training step is added to 33 that run in one graph.",
     sources=IDENTICAL.sources,
     arms=(
-        Arm("plain", training_step, "a training step"),
-        Arm("more", with_more_work, "the same and 3 % more work"),
+        Arm("plain", training_steps(33), "33 training steps"),
+        Arm("more", training_steps(34), "34 training steps"),
     ),
     cases=(Case({}),),
 )
