@@ -1,0 +1,31 @@
+"""Spoilt arms: what a guard is there to notice."""
+
+from dataclasses import replace
+
+from bench.lab.declare import Arm
+from bench.lab.worker import load_experiment
+
+
+def from_other_weights(arm: Arm) -> Arm:
+    """Return the arm, begun from other first weights."""
+
+    def build(case):
+        import keras
+
+        keras.utils.set_random_seed(1)
+        return arm.build(case)
+
+    return replace(arm, name="spoilt", build=build)
+
+
+SPOILS = {}
+"""How to spoil an arm of an experiment, by the experiment's name; most begin from other weights."""
+
+
+def with_a_spoilt_arm(file, name):
+    """Return an experiment with one arm more: its last, spoilt."""
+    experiment = load_experiment(file, name)
+    spoil = SPOILS.get(name, from_other_weights)
+    guards = tuple(replace(guard, arms=()) for guard in experiment.guards)
+    arms = (*experiment.arms, spoil(experiment.arms[-1]))
+    return replace(experiment, arms=arms, guards=guards)
