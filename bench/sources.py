@@ -1,0 +1,46 @@
+"""Where the techniques that are on trial were documented; papers stand with their experiments."""
+
+from bench.lab.declare import Source
+
+TIPS = Source(
+    author="an author on Medium, unnamed in the copy at hand",
+    title="Taking Keras and TensorFlow to the Next Level",
+    year=2022,
+    url="https://medium.com",
+)
+PRINCIPLES = Source(
+    author="a blogger, unnamed in the copy at hand",
+    title="用 Keras/TensorFlow 2.9 创建深度学习模型的方法总结 (ways to create models)",
+    year=2022,
+    url="https://blog.csdn.net",
+)
+STYLES = Source(
+    author="J. Gordon",
+    title="What are Symbolic and Imperative APIs in TensorFlow 2.0?",
+    year=2019,
+    url="https://blog.tensorflow.org/2019/01/what-are-symbolic-and-imperative-apis.html",
+)
+DEEP_DIVE = Source(
+    author="F. Chollet, M. Watson",
+    title="Deep Learning with Python, third edition, chapter 7: A deep dive on Keras",
+    year=2025,
+    url="https://deeplearningwithpython.io/chapters/chapter07_deep-dive-keras/",
+)
+TEN = Source(
+    author="a blogger, unnamed in the copy at hand",
+    title="Tensorflow2 深度学习十必知 (ten must-knows of deep learning)",
+    year=2021,
+    url="https://www.cnblogs.com",
+)
+KERAS_TRAINING = Source(
+    author="the Keras authors",
+    title="Keras API reference: model training APIs",
+    year=2026,
+    url="https://keras.io/api/models/model_training_apis/",
+)
+KERAS_OPTIMIZERS = Source(
+    author="the Keras authors",
+    title="Keras API reference: optimizers",
+    year=2026,
+    url="https://keras.io/api/optimizers/",
+)
