@@ -43,6 +43,9 @@ def claims(folder: Path, names: list[str]) -> str:
 
 def bound(claim: Claim) -> str:
     """Return a claim's bound, ``0.5 ≤ step_time_s of arm ≤ 1``."""
+    if claim.attempt:
+        about = f" of {claim.arm}" if claim.arm else ""
+        return f"{claim.attempt}{about} {'works' if claim.works else 'does not work'}"
     low = "" if claim.at_least is None else f"{claim.at_least:g} ≤ "
     high = "" if claim.at_most is None else f" ≤ {claim.at_most:g}"
     return f"{low}{claim.metric} of {claim.arm}{high}"
@@ -54,6 +57,7 @@ def _described(experiment: Experiment) -> str:
         f"{experiment.name}: {experiment.question}",
         _section("arms", [f"{arm.name}: {arm.says}" for arm in experiment.arms]),
         _section("cases", cases),
+        _section("attempts", [f"{a.id}: {a.says}" for a in experiment.attempts]),
         _section("claims", [f"{c.id}: {c.statement} ({bound(c)})" for c in experiment.claims]),
         _section("sources", [str(source) for source in experiment.sources]),
     ]

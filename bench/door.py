@@ -12,7 +12,7 @@ import pytest
 from bench.lab import backends, clock, text
 from bench.lab.declare import Experiment, Plan
 from bench.lab.errors import DeclarationError, LabError
-from bench.lab.records import Block, Failure, Learned, TrialLine
+from bench.lab.records import Attempted, Block, Failure, Learned, TrialLine
 from bench.lab.session import Session, check_writable, last_cut_off
 from bench.lab.task import Task
 from bench.lab.trials import TrialData, assess, findings
@@ -49,6 +49,8 @@ def measure_arm(request: pytest.FixtureRequest) -> None:
     item = request.node
     data = item.door.measured(item)
     _fail_or_skip(data, item.arm)
+    if not data.declared.timed:
+        return
     item.replay.durations = durations(data, item.arm)
     benchmark = request.getfixturevalue("benchmark")
     benchmark.extra_info.update(extra_info(data, item.arm, item.door.plan))
@@ -196,6 +198,9 @@ class Door:
                 found = (assess(data, step, arm, self.plan) for arm in data.treatments)
                 arms = "   ".join(f"{f.arm} {text.compared(f)}" for f in found if f)
                 self._say(f"  block {len(data.blocks):2}  {elapsed_s:4.0f} s   {arms}")
+            case Attempted():
+                about = f"{line.arm}: " if line.arm else ""
+                self._say(f"  {about}{line.says}: {line.what}")
             case Learned():
                 what = f"{line.purpose} seed {line.seed}"
                 arms = "   ".join(f"{arm} {value:.3f}" for arm, value in line.values.items())

@@ -23,6 +23,7 @@ Word = Literal[
     "invalid",
     "failed",
     "not measured here",
+    "not timed",
 ]
 
 
@@ -61,12 +62,22 @@ class JudgedTrial:
         """Return every finding on one arm."""
         return [f for f in self.findings if f.arm == arm]
 
+    @property
+    def answered(self) -> list[str]:
+        """The arms to answer for: all but the baseline, or all where nothing is timed."""
+        declared = self.data.declared
+        return self.data.treatments if declared.timed else [arm.name for arm in declared.arms]
+
     def standing(self, arm: str) -> Standing:
         """Return where an arm stands."""
         if self.data.invalid:
             return Standing("invalid", self.data.invalid)
         if step := self.find(arm, STEP_TIME.name):
             return Standing(step.verdict.value)
+        if not (self.data.declared.timed or self.data.why_not(arm)):
+            made = [a for a in self.data.attempts if a.arm == arm]
+            works = sum(a.what == "works" for a in made)
+            return Standing("not timed", f"{works} of {len(made)} attempts work")
         reason = self.data.why_not(arm) or "no block was finished"
         if any(absent.arm in (arm, None) for absent in self.data.absences) or not self._failed(arm):
             return Standing("not measured here", reason.removeprefix("not measured here: "))

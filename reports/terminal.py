@@ -27,8 +27,9 @@ def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     """Return one line for each treatment, under a line for its trial."""
     rows: list[tuple[str, ...]] = [HEADINGS]
     for trial, name in zip(trials, names, strict=True):
-        rows.append((legible(f"{name}, against {trial.data.baseline}"),))
-        rows += [_row(trial, arm) for arm in trial.data.treatments]
+        timed = trial.data.declared.timed
+        rows.append((legible(f"{name}, against {trial.data.baseline}" if timed else name),))
+        rows += [_row(trial, arm) for arm in trial.answered]
     return _aligned(rows) if trials else []
 
 
@@ -68,22 +69,23 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
     lines = []
     for trial in trials:
         for judged in trial.claims:
-            claim, metric = judged.claim, trial.data.metric(judged.claim.metric)
-            wanted = text.bound(claim.at_least, claim.at_most, metric.scale)
+            claim, wanted = judged.claim, text.wanted(judged.claim, trial.data)
             found = text.compact(judged.finding) if judged.finding else reason(judged)
-            lines += _wrapped(
-                f"{judged.outcome}: {claim.id} ({claim.arm}: {metric.title} {wanted}): {found}"
-            )
+            about = f"{claim.arm}: {wanted}" if claim.arm else wanted
+            lines += _wrapped(f"{judged.outcome}: {claim.id} ({about}): {found}")
     return lines and ["claims", *lines]
 
 
 def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     lines = []
     for trial, name in zip(trials, names, strict=True):
-        for arm in trial.data.treatments:
+        for arm in trial.answered:
             standing = trial.standing(arm)
             if standing.reason:
                 lines += _wrapped(f"{standing.word}: {name}, {arm}: {standing.reason}")
+        for tried in trial.data.attempts:
+            if tried.what in ("killed", "timed out"):
+                lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.message}")
         for failure in trial.data.failures:
             if trial.find(failure.arm or "", "step_time_s"):
                 lines += _wrapped(

@@ -12,6 +12,7 @@ from bench.lab import text
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import hodges_lehmann
 from bench.lab.judge import Verdict
+from bench.lab.records import Attempted
 from bench.lab.trials import Finding
 from reports.figures import paired_rounds
 from reports.judged import JudgedTrial
@@ -119,6 +120,27 @@ def block_rows(trial: JudgedTrial) -> Iterator[BlockRow]:
         ):
             shown = [math.exp(x) for x in (hodges_lehmann(ratios), min(ratios), max(ratios))]
             yield BlockRow(arm, number + 1, len(ratios), finished, *map(text.ratio, shown))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One thing that was tried, and what happened on each arm; "" stands for no arm."""
+
+    says: str
+    on: dict[str, Attempted]
+
+
+def tried(trial: JudgedTrial) -> list[Tried]:
+    """Return the table of what was tried: a row for each name, in order."""
+    rows: dict[str, Tried] = {}
+    for attempt in trial.data.attempts:
+        rows.setdefault(attempt.name, Tried(attempt.says, {})).on[attempt.arm] = attempt
+    return list(rows.values())
+
+
+def tried_on(trial: JudgedTrial) -> list[str]:
+    """Return the arms on which something was tried, in order."""
+    return list(dict.fromkeys(attempt.arm for attempt in trial.data.attempts))
 
 
 def facts(nested: Any, path: str = "") -> Iterator[tuple[str, str]]:

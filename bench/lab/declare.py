@@ -151,8 +151,40 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """Something that a source says to write, tried once in a fresh process of its own.
+
+    What happens is recorded word for word, and is a result whatever it is: never a failure.
+
+    Args:
+        name: short, lower case; unique among the attempts on one arm.
+        says: what is tried, in one line.
+        run: tries it. None says that it works; a string says what happened instead; what it raises
+            is recorded with type and message.
+        arm: the arm that it is about; empty for the whole experiment.
+        time_limit_s: seconds after which it counts as hanging.
+    """
+
+    name: str
+    says: str
+    run: Callable[[], str | None]
+    arm: str = ""
+    time_limit_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        _check_name("an attempt", self.name)
+
+    @property
+    def id(self) -> str:
+        """The attempt in requests and lists, ``arm.name``."""
+        return f"{self.arm}.{self.name}" if self.arm else self.name
+
+
+@dataclass(frozen=True)
 class Claim:
     """A source's sentence as a bound on a metric of one arm, relative to the baseline.
+
+    A sentence about what can be done at all is a claim on an attempt instead.
 
     Args:
         id: stable name, unique in the experiment.
@@ -163,19 +195,29 @@ class Claim:
         at_least: the lower bound, if the claim has one.
         where: case parameters that the claim is limited to; empty for all cases.
         source: where it was made; None for the experiment's first source.
+        attempt: in place of a metric, the name of an attempt on `arm`.
+        works: what the source says of the attempt: that it works, or that it does not.
     """
 
     id: str
     statement: str
     arm: str
-    metric: str
+    metric: str = ""
     at_most: float | None = None
     at_least: float | None = None
     where: Mapping[str, Value] = field(default_factory=dict)
     source: Source | None = None
+    attempt: str = ""
+    works: bool = True
 
     def __post_init__(self) -> None:
-        if self.at_most is None and self.at_least is None:
+        if bool(self.metric) == bool(self.attempt):
+            raise DeclarationError(
+                "a claim is about one metric or one attempt",
+                f"{self.id!r} with metric={self.metric!r} and attempt={self.attempt!r}",
+                "name one of the two",
+            )
+        if self.metric and self.at_most is None and self.at_least is None:
             raise DeclarationError(
                 "a claim bounds its metric",
                 f"{self.id!r} with neither at_most nor at_least",
@@ -238,6 +280,9 @@ class Experiment:
     held_fixed: str = ""
     does_not_show: str = ""
     backends: tuple[str, ...] = ("tensorflow",)
+    attempts: tuple[Attempt, ...] = ()
+    timed: bool = True
+    """Whether there is anything to time; where not, guards and attempts are the whole result."""
 
     def __post_init__(self) -> None:
         _check_name("an experiment", self.name)
@@ -248,6 +293,7 @@ class Experiment:
                 "add Source(author, title, year, url)",
             )
         self._check_arms_and_cases()
+        self._check_attempts()
         self._check_claims()
 
     def _check_arms_and_cases(self) -> None:
@@ -267,8 +313,17 @@ class Experiment:
         _check_unique("case", [case.id for case in self.cases])
         _check_unique("claim", [claim.id for claim in self.claims])
 
+    def _check_attempts(self) -> None:
+        _check_unique("attempt", [attempt.id for attempt in self.attempts])
+        for attempt in self.attempts:
+            if attempt.arm:
+                self.arm(attempt.arm)
+
     def _check_claims(self) -> None:
         for claim in self.claims:
+            if claim.attempt:
+                self.attempt(f"{claim.arm}.{claim.attempt}" if claim.arm else claim.attempt)
+                continue
             named(claim.metric, self.all_metrics)
             self.arm(claim.arm)
         for guard in self.guards:
@@ -296,6 +351,17 @@ class Experiment:
                 f"use one of {', '.join(a.name for a in self.arms)}",
             )
         return arms[name]
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """Return the attempt whose id is `attempt_id`."""
+        attempts = {attempt.id: attempt for attempt in self.attempts}
+        if attempt_id not in attempts:
+            raise DeclarationError(
+                f"an attempt of experiment {self.name!r} is named",
+                repr(attempt_id),
+                f"use one of {', '.join(attempts) or '(none: declare attempts=(Attempt(...),))'}",
+            )
+        return attempts[attempt_id]
 
     def case(self, case_id: str) -> Case:
         """Return the case whose id is `case_id`."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.lab import clock
 from bench.lab.arm_process import ArmFailed, ArmProcess, Workers
+from bench.lab.attempts import attempted
 from bench.lab.declare import CONTROL, Case, Experiment, Guard, Quality
 from bench.lab.estimate import blocks_needed
 from bench.lab.facts import Load, gpus, worst_gpu_state
@@ -101,6 +102,7 @@ class _Loop:
             return
         if not self.data.rounds:
             yield from self._rehearse()
+            yield from self._attempt()
         reason = self._why_stop()
         while not reason:
             yield from self._block(1 + max(self.data.rounds, default=-1))
@@ -118,6 +120,8 @@ class _Loop:
             return "guard"
         if self.experiment.baseline.name not in self.active or len(self.active) < 2:
             return "failed" if self.data.failures else "absent"
+        if not self.experiment.timed:
+            return "not timed"
         if done < self.plan.min_blocks:
             return None
         if done >= (self._blocks_wanted() or 0):
@@ -162,12 +166,22 @@ class _Loop:
                 process = self._start(stack, arm)
                 try:
                     observed[arm] = process.observed()
-                    if arm == self.experiment.baseline.name:
+                    if arm == self.experiment.baseline.name and self.experiment.timed:
                         self.steps = process.calibrate()
                 except ArmFailed as failed:
                     yield self._drop(failed)
         if self.experiment.baseline.name in observed:
             yield from self._check_guards(observed)
+
+    def _attempt(self) -> Iterator[TrialLine]:
+        """Try what is to be tried, each in a process of its own, unless it has been."""
+        made = {(line.arm, line.name) for line in self.data.attempts}
+        for attempt in self.experiment.attempts:
+            if (attempt.arm, attempt.name) not in made:
+                with ExitStack() as stack:
+                    worker = self.workers.start()
+                    stack.callback(worker.stop)
+                    yield attempted(worker, attempt, self.task)
 
     def _check_guards(self, observed: dict[str, dict[str, np.ndarray]]) -> Iterator[TrialLine]:
         reference = observed[self.experiment.baseline.name]

@@ -14,8 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA = 1
-"""Raised when a reader of the old schema would misread the new one."""
+SCHEMA = 2
+"""Raised when a reader of the old schema would misread the new one.
+
+2: attempts, claims on them, and trials that time nothing.
+"""
 
 PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
 Scalar = int | float | str | bool | None
@@ -70,6 +73,9 @@ class ClaimRecord(Record):
     metric: str
     at_most: FiniteFloat | None
     at_least: FiniteFloat | None
+    attempt: str = ""
+    """Where set, the claim is that this attempt on `arm` works, or does not."""
+    works: bool = True
 
 
 class GuardRecord(Record):
@@ -99,6 +105,8 @@ class Trial(Record):
     guards: list[GuardRecord]
     quality: str | None
     """Name of the metric of quality, if the experiment judges any."""
+    timed: bool = True
+    """Whether blocks are measured; where not, guards and attempts are the whole result."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Trial:
@@ -107,6 +115,8 @@ class Trial(Record):
             if len(set(names)) < len(names):
                 raise ValueError(f"two {kind}s have the same name")
         for claim in self.claims:
+            if claim.attempt:
+                continue
             if claim.metric not in metrics:
                 raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
             if claim.at_most is None and claim.at_least is None:
@@ -124,6 +134,21 @@ class GuardCheck(Record):
     finite: bool
     relative_error: FiniteFloat | None
     """``max|arm - baseline| / max|baseline|``; None where the guard asks for finiteness only."""
+
+
+class Attempted(Record):
+    """What happened when something that a source says to write was tried."""
+
+    kind: Literal["attempt"] = "attempt"
+    trial: str
+    arm: str
+    """The arm that it is about; empty for the whole experiment."""
+    name: str
+    says: str
+    what: Literal["works", "ran", "raised", "timed out", "killed", "not measured here"]
+    """``ran``: to its end, and did what the message says."""
+    message: str
+    traceback: str = ""
 
 
 class Round(Record):
@@ -188,7 +213,7 @@ class End(Record):
 
     kind: Literal["end"] = "end"
     trial: str
-    reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent"]
+    reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
     blocks_wanted: NonNegativeInt | None = None
     """What Stein's procedure asked for."""
 
@@ -210,7 +235,18 @@ class Seal(Record):
 
 
 Line = Annotated[
-    Header | Trial | GuardCheck | Round | Block | Learned | Failure | Absent | End | Resumed | Seal,
+    Header
+    | Trial
+    | GuardCheck
+    | Attempted
+    | Round
+    | Block
+    | Learned
+    | Failure
+    | Absent
+    | End
+    | Resumed
+    | Seal,
     Field(discriminator="kind"),
 ]
-TrialLine = Trial | GuardCheck | Round | Block | Learned | Failure | Absent | End
+TrialLine = Trial | GuardCheck | Attempted | Round | Block | Learned | Failure | Absent | End

@@ -52,6 +52,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
             for g in experiment.guards
         ],
         quality=experiment.quality.metric.name if experiment.quality else None,
+        timed=experiment.timed,
     )
 
 
@@ -64,4 +65,6 @@ def _claim(experiment: Experiment, claim: Claim) -> ClaimRecord:
         metric=claim.metric,
         at_most=claim.at_most,
         at_least=claim.at_least,
+        attempt=claim.attempt,
+        works=claim.works,
     )

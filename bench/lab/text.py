@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from bench.lab.judge import Verdict
-from bench.lab.trials import Finding
+from bench.lab.records import ClaimRecord
+from bench.lab.trials import Finding, TrialData
 
 
 def number(x: float, digits: int = 3) -> str:
@@ -130,6 +131,16 @@ def bound(at_least: float | None, at_most: float | None, scale: str) -> str:
     show = signed if scale == "difference" else ratio
     parts = (("at least", at_least), ("at most", at_most))
     return ", ".join(f"{word} {show(x)}" for word, x in parts if x is not None)
+
+
+def wanted(claim: ClaimRecord, data: TrialData) -> str:
+    """Return what must be found for a claim to be true."""
+    if claim.attempt:
+        tried = data.attempt(claim.arm, claim.attempt)
+        what = tried.says if tried else claim.attempt
+        return f"“{what}” {'works' if claim.works else 'does not work'}"
+    metric = data.metric(claim.metric)
+    return f"{metric.title} {bound(claim.at_least, claim.at_most, metric.scale)}"
 
 
 def level(confidence: float) -> str:

@@ -15,6 +15,7 @@ from bench.lab.judge import Outcome, Thresholds, Verdict
 from bench.lab.metrics import STEP_TIME
 from bench.lab.records import (
     Absent,
+    Attempted,
     Block,
     ClaimRecord,
     End,
@@ -37,6 +38,7 @@ class TrialData:
     rounds: dict[int, list[Round]] = field(default_factory=dict)
     blocks: dict[int, Block] = field(default_factory=dict)
     checks: list[GuardCheck] = field(default_factory=list)
+    attempts: list[Attempted] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     absences: list[Absent] = field(default_factory=list)
@@ -52,6 +54,8 @@ class TrialData:
                 self.blocks[record.block] = record
             case GuardCheck():
                 self.checks.append(record)
+            case Attempted():
+                self.attempts.append(record)
             case Learned():
                 self.learned.append(record)
             case Failure():
@@ -74,6 +78,10 @@ class TrialData:
     def metric(self, name: str) -> MetricRecord:
         """Return the declared metric called `name`."""
         return next(metric for metric in self.declared.metrics if metric.name == name)
+
+    def attempt(self, arm: str, name: str) -> Attempted | None:
+        """Return what happened when something was tried on an arm."""
+        return next((a for a in self.attempts if (a.arm, a.name) == (arm, name)), None)
 
     def guard(self, check: GuardCheck) -> GuardRecord | None:
         """Return the guard that a check belongs to."""
@@ -308,7 +316,20 @@ def claim_findings(data: TrialData, plan: Mapping[str, Any]) -> list[ClaimFindin
     return [_claim_finding(data, claim, plan) for claim in data.declared.claims]
 
 
+def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
+    trial, tried = data.declared.trial, data.attempt(claim.arm, claim.attempt)
+    if tried is None or tried.what == "not measured here":
+        reason = tried.message if tried else data.why_not(claim.arm) or "it was not tried"
+        return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
+    as_said = (tried.what == "works") == claim.works
+    outcome = Outcome.CONFIRMED if as_said else Outcome.REFUTED
+    happened = f"{tried.what}: {tried.message}" if tried.message else f"it {tried.what}"
+    return ClaimFinding(trial, claim, outcome, None, happened)
+
+
 def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any]) -> ClaimFinding:
+    if claim.attempt:
+        return _attempt_finding(data, claim)
     metric = data.metric(claim.metric)
     finding = None if data.invalid else assess(data, metric, claim.arm, plan)
     trial = data.declared.trial

@@ -169,6 +169,14 @@ class Bench:
         """Tell whether what the last step returned is finite."""
         return {"finite": _finite(self.last)}
 
+    def attempt(
+        self, *, file: str, experiment: str, attempt: str, backend: str, seed: int
+    ) -> dict[str, Any]:
+        """Try what a source says to write; return what happened, None where it works."""
+        self.backend = backends.load(backend)
+        self.backend.open_device(seed)
+        return {"happened": load_experiment(file, experiment).attempt(attempt).run()}
+
     def train(
         self,
         *,

@@ -7,6 +7,7 @@ import pytest
 from bench.lab import backends
 from bench.lab.declare import (
     Arm,
+    Attempt,
     Case,
     Claim,
     Experiment,
@@ -29,6 +30,7 @@ GOOD = Experiment(
     arms=(ARM, replace(ARM, name="two")),
     cases=(Case({"n": 1}),),
 )
+TRY = Attempt("load", "load it", lambda: None, arm="two")
 ACCURACY = Metric("accuracy", "accuracy", "1", "more", "difference", 0.01)
 
 
@@ -45,6 +47,9 @@ ACCURACY = Metric("accuracy", "accuracy", "1", "more", "difference", 0.01)
         ({"claims": (Claim("c", "s", "three", "step_time_s", at_most=1),)}, "'three'"),
         ({"claims": (Claim("c", "s", "two", "speed", at_most=1),)}, "'speed'"),
         ({"claims": (Claim("c", "s", "two", "step_time_s", at_most=1),) * 2}, "twice: c"),
+        ({"attempts": (replace(TRY, arm="three"),)}, "'three'"),
+        ({"attempts": (TRY, TRY)}, r"twice: two\.load"),
+        ({"claims": (Claim("c", "s", "two", attempt="load"),)}, r"'two\.load'"),
         ({"guards": (Guard("loss", 1e-6, "same loss", arms=("three",)),)}, "'three'"),
     ],
 )
@@ -90,6 +95,23 @@ def test_an_arm_needs_a_time_limit():
 def test_a_claim_needs_a_bound():
     with pytest.raises(DeclarationError, match="neither at_most nor at_least"):
         Claim("c", "s", "two", "step_time_s")
+
+
+@pytest.mark.parametrize("about", [{}, {"metric": "step_time_s", "attempt": "load"}])
+def test_a_claim_is_about_one_thing(about):
+    with pytest.raises(DeclarationError, match="one metric or one attempt"):
+        Claim("c", "s", "two", at_most=1, **about)
+
+
+def test_an_attempt_needs_a_usable_name():
+    with pytest.raises(DeclarationError, match="the name of an attempt"):
+        replace(TRY, name="Load it")
+
+
+def test_the_same_may_be_tried_on_each_arm():
+    tried = (TRY, replace(TRY, arm="one"), replace(TRY, arm=""))
+    experiment = replace(GOOD, attempts=tried)
+    assert [experiment.attempt(a.id) for a in tried] == list(tried)
 
 
 def test_quality_needs_five_seeds_of_its_own():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.lab.errors import RecordError
-from bench.lab.records import SCHEMA, End, Header, Round, Seal
+from bench.lab.records import SCHEMA, Attempted, End, Header, Round, Seal
 from bench.lab.run_file import RunWriter, encode, read_run
 
 HEADER = Header(
@@ -127,6 +127,29 @@ def test_a_newer_schema_says_what_to_upgrade(path):
     path.write_text(json.dumps(newer) + "\n")
     with pytest.raises(RecordError, match="upgrade keras-ab"):
         read_run(path)
+
+
+def test_a_run_of_the_first_schema_is_still_read():
+    """It was measured before attempts were recorded."""
+    (path,) = (Path(__file__).parents[2] / "examples").glob("cpu-xeon-2-cores.jsonl")
+    run = read_run(path)
+    assert run.header.schema_version == 1
+    assert all(line.timed for line in run.records if line.kind == "trial")
+
+
+def test_an_attempt_reads_back_as_it_was_written(path):
+    tried = Attempted(
+        trial="t",
+        arm="",
+        name="snippet",
+        says="as printed",
+        what="raised",
+        message="TypeError: é\n",
+    )
+    writer = RunWriter.create(path, HEADER)
+    writer.write(tried)
+    writer.seal()
+    assert read_run(path).records == [tried]
 
 
 def test_a_missing_file_is_refused(tmp_path):

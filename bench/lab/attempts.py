@@ -1,0 +1,33 @@
+"""Try once, in a fresh process, what a source says to write; record what happens."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bench.lab.arm_process import Worker
+from bench.lab.declare import Attempt
+from bench.lab.forkserver import WorkerLost, WorkerTimeout
+from bench.lab.records import Attempted
+from bench.lab.task import Task
+
+
+def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
+    """Make one attempt in a worker process and return the record of it."""
+    tried = partial(
+        Attempted, trial=task.trial, arm=attempt.arm, name=attempt.name, says=attempt.says
+    )
+    request = {"file": task.file, "experiment": task.experiment, "attempt": attempt.id}
+    worker.send({"do": "attempt", "backend": task.backend, "seed": task.plan.seed} | request)
+    try:
+        answer = worker.receive(attempt.time_limit_s)
+    except WorkerTimeout:
+        message = f"no answer within its time limit of {attempt.time_limit_s:g} s"
+        return tried(what="timed out", message=message, traceback=worker.output())
+    except WorkerLost as lost:
+        return tried(what="killed", message=str(lost), traceback=lost.output)
+    if "absent" in answer:
+        return tried(what="not measured here", message=answer["absent"])
+    if "error" in answer:
+        return tried(what="raised", message=answer["error"], traceback=answer["traceback"])
+    happened = answer["result"]["happened"]
+    return tried(what="works" if happened is None else "ran", message=happened or "")
