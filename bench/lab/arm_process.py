@@ -126,10 +126,10 @@ class ArmProcess:
             message = "the last step returned NaN or infinity"
             raise self.failed("end of block", "not finite", message)
 
-    def train(self, seed: int, learning_rate: float) -> float | None:
-        """Train once for quality; return the outcome, None for NaN."""
+    def train(self, seed: int, learning_rate: float) -> dict[str, float | None]:
+        """Train once for quality; return the outcomes by name, None for NaN."""
         request = self._names | {"do": "train", "seed": seed, "learning_rate": learning_rate}
-        return self._ask("quality", request)["value"]
+        return self._ask("quality", request)
 
     def _ask(self, stage: str, request: dict[str, Any]) -> dict[str, Any]:
         self._worker.send(request)

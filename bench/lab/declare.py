@@ -236,17 +236,19 @@ class Quality:
     Args:
         metric: the outcome (``test_accuracy``), compared by difference.
         train: called as ``train(recipe, case, seed, learning_rate)`` in a worker; returns the
-            outcome.
+            outcome, or every outcome by the name of its metric.
         seeds: the seeds that are judged.
         learning_rates: the grid from which each arm gets its best.
         tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
+        also: further outcomes of the same trainings; the first alone chooses the learning rate.
     """
 
     metric: Metric
-    train: Callable[[Any, Mapping[str, Value], int, float], float]
+    train: Callable[[Any, Mapping[str, Value], int, float], float | Mapping[str, float]]
     seeds: tuple[int, ...]
     learning_rates: tuple[float, ...]
     tuning_seeds: tuple[int, ...]
+    also: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
         if set(self.seeds) & set(self.tuning_seeds):
@@ -338,7 +340,7 @@ class Experiment:
     @property
     def all_metrics(self) -> tuple[Metric, ...]:
         """What a trial of this experiment can record, in the order of the report."""
-        own = (self.quality.metric,) if self.quality else ()
+        own = (self.quality.metric, *self.quality.also) if self.quality else ()
         return (STEP_TIME, *own, *self.metrics, *MEASURED[1:])
 
     def arm(self, name: str) -> Arm:

@@ -26,7 +26,8 @@ def learn(
     scores: Scores = {arm: {} for arm in pupils}
     for rate in quality.learning_rates:
         for seed in quality.tuning_seeds:
-            for line in _lesson(trial, pupils, "tuning", seed, dict.fromkeys(pupils, rate)):
+            rates = dict.fromkeys(pupils, rate)
+            for line in _lesson(quality, trial, pupils, "tuning", seed, rates):
                 yield line
                 if isinstance(line, Learned):
                     for arm, value in line.values.items():
@@ -34,7 +35,7 @@ def learn(
     sign = 1 if quality.metric.better == "more" else -1
     rates = {arm: best_rate(found, sign) for arm, found in scores.items() if found}
     for seed in quality.seeds:
-        yield from _lesson(trial, pupils, "judged", seed, rates)
+        yield from _lesson(quality, trial, pupils, "judged", seed, rates)
 
 
 def best_rate(scores: dict[float, list[float]], sign: int) -> float:
@@ -45,6 +46,7 @@ def best_rate(scores: dict[float, list[float]], sign: int) -> float:
 
 
 def _lesson(
+    quality: Quality,
     trial: str,
     pupils: dict[str, ArmProcess],
     purpose: Literal["tuning", "judged"],
@@ -52,19 +54,28 @@ def _lesson(
     rates: dict[str, float],
 ) -> Iterator[Learned | ArmFailed]:
     """Train every arm from one seed. A divergence is a low score while tuning, later a failure."""
-    values: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = {}
     for arm in [arm for arm in pupils if arm in rates]:
         try:
-            value = pupils[arm].train(seed, rates[arm])
-            if value is None and purpose == "judged":
+            outcomes = pupils[arm].train(seed, rates[arm])
+            if None in outcomes.values() and purpose == "judged":
                 message = f"the outcome of seed {seed} is NaN"
                 raise pupils[arm].failed("quality", "not finite", message)
         except ArmFailed as failed:
             del pupils[arm]
             yield failed
         else:
-            if value is not None:
-                values[arm] = value
-    if values:
-        used = {arm: rates[arm] for arm in values}
-        yield Learned(trial=trial, purpose=purpose, seed=seed, learning_rate=used, values=values)
+            if None not in outcomes.values():
+                found[arm] = {name: value for name, value in outcomes.items() if value is not None}
+    if found:
+        yield Learned(
+            trial=trial,
+            purpose=purpose,
+            seed=seed,
+            learning_rate={arm: rates[arm] for arm in found},
+            values={arm: outcomes[quality.metric.name] for arm, outcomes in found.items()},
+            also={
+                metric.name: {arm: outcomes[metric.name] for arm, outcomes in found.items()}
+                for metric in quality.also
+            },
+        )

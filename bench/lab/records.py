@@ -107,6 +107,8 @@ class Trial(Record):
     """Name of the metric of quality, if the experiment judges any."""
     timed: bool = True
     """Whether blocks are measured; where not, guards and attempts are the whole result."""
+    also: list[str] = []
+    """Names of further outcomes of the same trainings."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Trial:
@@ -185,6 +187,8 @@ class Learned(Record):
     seed: int
     learning_rate: dict[str, FiniteFloat]
     values: dict[str, FiniteFloat]
+    also: dict[str, dict[str, FiniteFloat]] = {}
+    """Further outcomes of the same trainings, by metric and arm."""
 
 
 class Failure(Record):

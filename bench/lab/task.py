@@ -53,6 +53,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         ],
         quality=experiment.quality.metric.name if experiment.quality else None,
         timed=experiment.timed,
+        also=[metric.name for metric in experiment.quality.also] if experiment.quality else [],
     )
 
 

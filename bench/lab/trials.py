@@ -75,6 +75,17 @@ class TrialData:
         """Names of the other arms."""
         return [arm.name for arm in self.declared.arms[1:]]
 
+    def judges(self, metric: str) -> bool:
+        """Tell whether a metric is an outcome of training, paired by seed."""
+        return metric == self.declared.quality or metric in self.declared.also
+
+    def lessons(self, metric: str) -> list[dict[str, float]]:
+        """Return an outcome of training by arm, for each judged seed."""
+        judged = [line for line in self.learned if line.purpose == "judged"]
+        if metric == self.declared.quality:
+            return [line.values for line in judged]
+        return [line.also.get(metric, {}) for line in judged]
+
     def metric(self, name: str) -> MetricRecord:
         """Return the declared metric called `name`."""
         return next(metric for metric in self.declared.metrics if metric.name == name)
@@ -221,9 +232,9 @@ def noise_floor(data: TrialData, metric: MetricRecord) -> float:
 def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     """Return one contrast a judged seed."""
     return [
-        _contrast(metric, line.values[arm], [line.values[data.baseline]])
-        for line in data.learned
-        if line.purpose == "judged" and arm in line.values and data.baseline in line.values
+        _contrast(metric, values[arm], [values[data.baseline]])
+        for values in data.lessons(metric.name)
+        if arm in values and data.baseline in values
     ]
 
 
@@ -232,8 +243,8 @@ def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
         judged = (r for number in data.blocks for r in data.rounds.get(number, []))
         values = [r.step_time_s[arm] for r in judged if arm in r.step_time_s]
         return median(values) if values else math.nan
-    if metric.name == data.declared.quality:
-        values = [x.values[arm] for x in data.learned if x.purpose == "judged" and arm in x.values]
+    if data.judges(metric.name):
+        values = [found[arm] for found in data.lessons(metric.name) if arm in found]
     else:
         values = [
             b.values[arm][metric.name]
@@ -259,7 +270,7 @@ def assess(
         arm: one of its treatments, or the control.
         plan: the run's plan, as recorded in the header.
     """
-    is_quality = metric.name == data.declared.quality
+    is_quality = data.judges(metric.name)
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
         return None

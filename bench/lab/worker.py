@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.lab import backends, clock
-from bench.lab.declare import Experiment, Prepared
+from bench.lab.declare import Experiment, Prepared, Quality
 from bench.lab.errors import DeclarationError, NotMeasuredHere
 
 WARM_STEPS = 3
@@ -188,15 +188,30 @@ class Bench:
         seed: int,
         learning_rate: float,
     ) -> dict[str, Any]:
-        """Train once for quality and return the outcome; None stands for NaN."""
+        """Train once for quality and return the outcomes; None stands for NaN."""
         if self.backend is None:
             self.backend = backends.load(backend)
             self.backend.open_device(seed)
         declared = load_experiment(file, experiment)
         assert declared.quality is not None  # noqa: S101 - the lab asks only then
         recipe, params = declared.arm(arm).recipe, declared.case(case).params
-        value = float(declared.quality.train(recipe, params, seed, learning_rate))
-        return {"value": value if math.isfinite(value) else None}
+        found = declared.quality.train(recipe, params, seed, learning_rate)
+        outcomes = _outcomes(declared.quality, found)
+        return {name: value if math.isfinite(value) else None for name, value in outcomes.items()}
+
+
+def _outcomes(quality: Quality, found: float | Mapping[str, float]) -> dict[str, float]:
+    """Return what a training returned as numbers by name: all that were declared, and no other."""
+    if not isinstance(found, Mapping):
+        found = {quality.metric.name: found}
+    declared = [metric.name for metric in (quality.metric, *quality.also)]
+    if sorted(found) != sorted(declared):
+        raise DeclarationError(
+            "a training returns the outcomes that its experiment declares",
+            ", ".join(found),
+            f"return {', '.join(declared)}",
+        )
+    return {name: float(value) for name, value in found.items()}
 
 
 def padding(rng: random.Random) -> list[bytearray]:

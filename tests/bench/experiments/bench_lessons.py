@@ -1,0 +1,44 @@
+"""Trainings with two outcomes, known by arithmetic."""
+
+from bench.lab.declare import Arm, Case, Claim, Experiment, Prepared, Quality, Source
+from bench.lab.metrics import Metric
+
+SCORE = Metric("score", "score", "1", "more", "difference", margin=0.01)
+COST = Metric("cost", "cost", "1", "less", "difference", margin=0.01)
+
+
+def build(_case):
+    return Prepared(lambda: float(sum(range(200))))
+
+
+def train(recipe, _case, seed, learning_rate):
+    """Learn best at a rate of 0.1; the cost is least at a rate of 0.3."""
+    score = 0.9 + recipe - abs(learning_rate - 0.1) + seed / 1000
+    return {"score": score, "cost": 1.0 - learning_rate + 2 * recipe}
+
+
+def forgetful(_recipe, _case, _seed, _learning_rate):
+    return {"score": 1.0}
+
+
+def experiment(name, train):
+    return Experiment(
+        name=name,
+        question="What is learnt?",
+        method="By arithmetic.",
+        sources=(Source("A. Tester", "A test", 2024, "https://example.org"),),
+        arms=(Arm("base", build, "base", recipe=0.0), Arm("more", build, "more", recipe=0.05)),
+        cases=(Case({}),),
+        quality=Quality(
+            SCORE, train, (0, 1, 2, 3, 4), (0.1, 0.3), tuning_seeds=(100,), also=(COST,)
+        ),
+        claims=(
+            Claim("scores", "It scores 0.04 more.", "more", "score", at_least=0.04),
+            Claim("costs", "It costs no more.", "more", "cost", at_most=0.0),
+        ),
+        backends=("plain",),
+    )
+
+
+LESSONS = experiment("lessons", train)
+FORGETFUL = experiment("forgetful", forgetful)

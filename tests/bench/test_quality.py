@@ -1,0 +1,55 @@
+"""What is learnt: several outcomes of the same trainings, of which the first chooses the rate."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.lab.declare import Plan
+from bench.lab.run_file import read_run
+from bench.lab.session import Session
+from bench.lab.task import Task
+from bench.lab.trials import claim_findings, findings, group
+
+FILE = str(Path(__file__).parent / "experiments" / "bench_lessons.py")
+PLAN = Plan(min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    session = Session.begin(tmp_path_factory.mktemp("runs"), "plain", PLAN)
+    for name in ("lessons", "forgetful"):
+        task = Task(FILE, name, "only", "plain", session.plan)
+        session.measure(task, lambda _line, _data: None)
+    session.close(seal=True)
+    return read_run(session.path)
+
+
+@pytest.fixture(scope="module")
+def trials(run):
+    return group(run.records)
+
+
+def test_every_outcome_is_compared_seed_by_seed(run, trials):
+    found = {f.metric.name: f for f in findings(trials["lessons[only]"], run.header.plan)}
+    assert found["score"].estimate.point == pytest.approx(0.05)
+    assert found["cost"].estimate.point == pytest.approx(0.1)
+    assert [str(found[name].verdict) for name in ("score", "cost")] == ["better", "worse"]
+    assert found["cost"].estimate.blocks == 5
+
+
+def test_the_first_outcome_alone_chooses_the_learning_rate(trials):
+    judged = [line for line in trials["lessons[only]"].learned if line.purpose == "judged"]
+    assert {rate for line in judged for rate in line.learning_rate.values()} == {0.1}
+
+
+def test_a_claim_may_speak_of_any_outcome(run, trials):
+    outcomes = {
+        c.claim.id: str(c.outcome) for c in claim_findings(trials["lessons[only]"], run.header.plan)
+    }
+    assert outcomes == {"lessons.scores": "confirmed", "lessons.costs": "refuted"}
+
+
+def test_a_training_that_keeps_an_outcome_back_is_a_failure(trials):
+    failures = trials["forgetful[only]"].failures
+    assert {f.arm for f in failures} == {"base", "more"}
+    assert "return score, cost" in failures[0].message
