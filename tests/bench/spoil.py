@@ -1,5 +1,6 @@
 """Spoilt arms: what a guard is there to notice."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from bench.lab.declare import Arm
@@ -18,7 +19,24 @@ def from_other_weights(arm: Arm) -> Arm:
     return replace(arm, name="spoilt", build=build)
 
 
-SPOILS = {}
+def one_less(parameter: str) -> Callable[[Arm], Arm]:
+    """Return what spoils an arm by a parameter of its case that is one too small."""
+
+    def spoil(arm: Arm) -> Arm:
+        return replace(
+            arm,
+            name="spoilt",
+            build=lambda case: arm.build({**case, parameter: case[parameter] - 1}),
+        )
+
+    return spoil
+
+
+SPOILS = {
+    "float_dtypes": one_less("batch"),
+    "integer_dtypes": one_less("batch"),
+    "tf_data_debug": one_less("files"),
+}
 """How to spoil an arm of an experiment, by the experiment's name; most begin from other weights."""
 
 

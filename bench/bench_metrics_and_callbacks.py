@@ -1,0 +1,263 @@
+"""Where should an expensive metric be computed, and what does TensorBoard cost?"""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Source, Value, grid
+from bench.lab.errors import NotMeasuredHere
+
+TIPS = Source(
+    author="an author on Medium, unnamed in the copy at hand",
+    title="Taking Keras and TensorFlow to the Next Level",
+    year=2022,
+    url="https://medium.com",
+)
+PRINCIPLES = Source(
+    author="an author on CSDN, unnamed in the copy at hand",
+    title="Three principles for creating models with Keras and TensorFlow 2.9",
+    year=2022,
+    url="https://blog.csdn.net",
+)
+DEEP_DIVE = Source(
+    author="F. Chollet, M. Watson",
+    title="Deep Learning with Python, third edition, chapter 7",
+    year=2025,
+    url="https://deeplearningwithpython.io/chapters/chapter07_deep-dive-keras",
+)
+EPOCHS = 10
+"""Epochs of one training: as many as the rarest metric needs to be computed once."""
+
+Training = Callable[[], float]
+"""Trains for ten epochs; returns the metric on the examples kept apart, after the last."""
+
+
+def prepare(watch: Callable[[Any, Any, Any], Training], case: Mapping[str, Value]) -> Prepared:
+    """Make a training of ten epochs ready, with the metric computed as `watch` says.
+
+    Args:
+        watch: takes a compiled model, the batches to train on and those to measure on.
+        case: ``steps`` of an epoch, ``batch``, and ``kept``: examples to measure on.
+    """
+    import tensorflow as tf
+
+    from bench.workloads.classifier import MANY_CLASSES
+    from bench.workloads.recipe import Recipe, compiled_model, store_labels
+
+    recipe = Recipe(labels="one_hot_float32")
+    model = compiled_model(MANY_CLASSES, recipe, case)
+    images, labels = MANY_CLASSES.data(case)
+    stored = store_labels(labels, recipe.labels, MANY_CLASSES.classes(case))
+    pairs = tf.data.Dataset.from_tensor_slices((images, stored))
+    size, kept = int(case["batch"]), int(case["kept"])
+    batches = pairs.skip(kept).take(size * int(case["steps"])).batch(size)
+    training = watch(model, batches, pairs.take(kept).batch(size))
+    return Prepared(step=training, observe=partial(observe, model, training))
+
+
+def observe(model: Any, training: Training) -> dict[str, Any]:
+    """Return the metric after one training, and the weights."""
+    import numpy as np
+
+    return {
+        "metric": np.asarray(training()),
+        "weights": np.concatenate([np.ravel(weights) for weights in model.get_weights()]),
+    }
+
+
+def expensive_metric() -> Any:
+    """Return the area under the curve of each class against the others, at 1000 thresholds."""
+    import keras
+
+    return keras.metrics.AUC(1000, name="auc", multi_label=True, num_labels=10, from_logits=True)
+
+
+def fit(model: Any, batches: Any, **options: Any) -> dict[str, list[float]]:
+    """Train for ten epochs and return the history."""
+    return model.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0, **options).history
+
+
+def compiled_with_metric(model: Any) -> None:
+    """Compile the metric into a model that is compiled already."""
+    model.compile(
+        optimizer=model.optimizer, loss=model.loss, metrics=[expensive_metric()], jit_compile=False
+    )
+
+
+def in_graph(model: Any, batches: Any, kept: Any) -> Training:
+    """Compute the metric in each training step, and at each epoch's validation."""
+    compiled_with_metric(model)
+    return lambda: fit(model, batches, validation_data=kept)["val_auc"][-1]
+
+
+def in_callback(
+    evaluator: Callable[[Any, Any], Training], every: int, model: Any, batches: Any, kept: Any
+) -> Training:
+    """Compute the metric at the end of every so many epochs, and nowhere else."""
+    import keras
+
+    evaluate, found = evaluator(model, kept), []
+
+    def at_end(epoch: int, _logs: Any) -> None:
+        if (epoch + 1) % every == 0:
+            found.append(evaluate())
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=at_end)
+
+    def training() -> float:
+        fit(model, batches, callbacks=[callback])
+        return found[-1]
+
+    return training
+
+
+def shared_model(model: Any, kept: Any) -> Training:
+    """Measure with the model that is trained, and its compiled predictions."""
+    metric = expensive_metric()
+
+    def evaluate() -> float:
+        metric.reset_state()
+        for images, labels in kept:
+            metric.update_state(labels, model.predict_on_batch(images))
+        return float(metric.result())
+
+    return evaluate
+
+
+def eager_model(model: Any, kept: Any) -> Training:
+    """Measure with a model of its own that runs eagerly and is handed the weights."""
+    import keras
+
+    twin = keras.Model.from_config(model.get_config())
+    twin.compile(
+        run_eagerly=True, metrics=[expensive_metric()], loss=model.loss, optimizer=model.optimizer
+    )
+
+    def evaluate() -> float:
+        twin.set_weights(model.get_weights())
+        return twin.evaluate(kept, verbose=0, return_dict=True)["auc"]
+
+    return evaluate
+
+
+def tensorboard(model: Any, batches: Any, kept: Any) -> Training:
+    """Do as `in_graph` does, and write everything for TensorBoard to a folder that is deleted."""
+    import keras
+
+    if importlib.util.find_spec("tensorboard") is None:
+        raise NotMeasuredHere(
+            "TensorBoard is installed, without which TensorFlow writes no summaries",
+            "no package tensorboard",
+            "pip install tensorboard",
+        )
+    compiled_with_metric(model)
+
+    def training() -> float:
+        with TemporaryDirectory() as folder:
+            board = keras.callbacks.TensorBoard(log_dir=folder)
+            return fit(model, batches, validation_data=kept, callbacks=[board])["val_auc"][-1]
+
+    return training
+
+
+def twin_of_sequential() -> str | None:
+    """Make the source's evaluation model for a model that is Sequential."""
+    import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    keras.Model.from_config(model.get_config())
+    return None
+
+
+EXPERIMENT = Experiment(
+    name="metrics_and_callbacks",
+    question="Where should an expensive metric be computed, and what does TensorBoard cost?",
+    method=(
+        "A classifier of real digits is trained with `fit` for ten epochs, and an expensive "
+        "metric, the area under ten curves, is computed on examples kept apart. The baseline "
+        "compiles it into the model, so that it is computed in each training step too and at each "
+        "epoch's validation. The other arms compute it in a callback, after each epoch or the "
+        "tenth, with the same model or with an eager one that is handed the weights; or they add "
+        "TensorBoard to the baseline. Timed are the ten epochs together."
+    ),
+    held_fixed="model, first weights, batches and their order, optimizer, the examples kept apart",
+    does_not_show=(
+        "Metrics that a graph cannot compute at all, for which an eager model is the only way; "
+        "TensorBoard's histograms and images, which are off by default."
+    ),
+    sources=(TIPS, PRINCIPLES, DEEP_DIVE),
+    arms=tuple(
+        Arm(name, partial(prepare, watch), says)
+        for name, watch, says in (
+            ("in_graph", in_graph, "compile(metrics=[...]) and validation_data"),
+            (
+                "each_epoch",
+                partial(in_callback, shared_model, 1),
+                "a callback at the end of each epoch",
+            ),
+            (
+                "every_tenth",
+                partial(in_callback, shared_model, 10),
+                "a callback at the end of every tenth epoch",
+            ),
+            (
+                "eager_model",
+                partial(in_callback, eager_model, 1),
+                "a callback at the end of each epoch, with an eager evaluation model",
+            ),
+            ("tensorboard", tensorboard, "as the baseline, with the TensorBoard callback"),
+        )
+    ),
+    cases=(
+        *grid(steps=(2,), batch=(256,), kept=(512,), width=(64,)),
+        *grid(quick=False, steps=(8,), batch=(256,), kept=(2048,), width=(1024,)),
+    ),
+    guards=(
+        Guard("metric", 1e-4, "the same metric after the last epoch"),
+        Guard("weights", 1e-3, "the same weights after it"),
+    ),
+    claims=(
+        Claim(
+            id="callback-at-epoch-end",
+            statement="An expensive metric is worth moving to the end of an epoch: training takes "
+            "less time than with the metric in each step.",
+            arm="each_epoch",
+            metric="step_time_s",
+            at_most=1.0,
+        ),
+        Claim(
+            id="every-tenth-epoch",
+            statement="If it is really slow, computing it every tenth epoch saves more.",
+            arm="every_tenth",
+            metric="step_time_s",
+            at_most=1.0,
+        ),
+        Claim(
+            id="eager-evaluation-keeps-speed",
+            statement="With an evaluation model of its own, eager in a callback, training keeps "
+            "its speed: it takes no more time than with the metric in the graph.",
+            arm="eager_model",
+            metric="step_time_s",
+            at_most=1.0,
+            source=PRINCIPLES,
+        ),
+        Claim(
+            id="evaluation-model-of-any-model",
+            statement="The evaluation model is made from the trained model's config, whichever "
+            "kind of model that is.",
+            arm="eager_model",
+            attempt="sequential",
+            source=PRINCIPLES,
+        ),
+    ),
+    attempts=(
+        Attempt(
+            "sequential",
+            "keras.Model.from_config with the config of a Sequential model",
+            twin_of_sequential,
+            "eager_model",
+        ),
+    ),
+)

@@ -1,0 +1,145 @@
+"""What does the debug mode of tf.data show, and what does it cost?"""
+
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Source, Value, grid
+from bench.lab.metrics import Metric
+
+TIPS = Source(
+    author="an author on Medium, unnamed in the copy at hand",
+    title="Taking Keras and TensorFlow to the Next Level",
+    year=2022,
+    url="https://medium.com",
+)
+
+
+class Witness:
+    """Notes for how many elements the mapped Python function is handed values."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def look(self, image: Any, label: Any) -> tuple[Any, Any]:
+        """Pass an element on."""
+        import tensorflow as tf
+
+        self.seen += tf.executing_eagerly()
+        return image, label
+
+
+def prepare(debug: bool, case: Mapping[str, Value]) -> Prepared:
+    """Make one pass over the files ready."""
+    import tensorflow as tf
+
+    from bench.workloads.image_files import elements
+
+    if debug:
+        tf.data.experimental.enable_debug_mode()  # for the whole process: each arm has its own
+    witness = Witness()
+    batches = elements(case).map(witness.look).batch(int(case["batch"]))
+    witness.seen = 0
+    observed = observe(batches)
+    return Prepared(
+        step=lambda: one_pass(batches),
+        sizes={"elements_seen": witness.seen / int(case["files"])},
+        observe=lambda: observed,
+    )
+
+
+def one_pass(batches: Any) -> Any:
+    """Load every batch and return the last labels."""
+    return deque(batches, maxlen=1)[0][1]
+
+
+def observe(batches: Any) -> dict[str, Any]:
+    """Return all images and labels of one pass."""
+    import numpy as np
+
+    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
+    return {"images": np.concatenate(images), "labels": np.concatenate(labels)}
+
+
+def look(debug: bool) -> str | None:
+    """Use the value of each element in Python, in a mapped function."""
+    import tensorflow as tf
+
+    if debug:
+        tf.data.experimental.enable_debug_mode()
+    names = ["zero", "one", "two"]
+    found = list(tf.data.Dataset.range(3).map(lambda x: names[int(x)]).as_numpy_iterator())
+    return None if found == [b"zero", b"one", b"two"] else f"yields {found}"
+
+
+EXPERIMENT = Experiment(
+    name="tf_data_debug",
+    question="What does the debug mode of tf.data show, and what does it cost?",
+    method=(
+        "Digits are read from files, decoded and batched, in tf.data's debug mode and without it. "
+        "Timed is one pass over the files. Counted is for what share of the elements the mapped "
+        "Python function sees values, and not the symbols of a graph. The mode holds for a whole "
+        "process, and each arm has its own. The slow arm is the baseline: its pass decides how "
+        "many passes make a sample."
+    ),
+    held_fixed="files, their order, decoding, batch size",
+    does_not_show=(
+        "Pipelines with parallel maps or prefetching, both of which debug mode makes sequential, "
+        "so that it costs more than here."
+    ),
+    sources=(TIPS,),
+    arms=(
+        Arm("debug", partial(prepare, True), "tf.data.experimental.enable_debug_mode()"),
+        Arm("traced", partial(prepare, False), "the default: mapped functions are traced"),
+    ),
+    cases=(
+        *grid(edge=(28,), encoding=("png",), files=(64,), batch=(16,)),
+        *grid(quick=False, edge=(224,), encoding=("png", "jpeg"), files=(512,), batch=(32,)),
+    ),
+    guards=(
+        Guard("images", 0.0, "the same images in the same order"),
+        Guard("labels", 0.0, "the same labels in the same order"),
+    ),
+    metrics=(
+        Metric("elements_seen", "elements seen by Python", "1", "more", "difference", margin=0.0),
+    ),
+    claims=(
+        Claim(
+            id="always-traced",
+            statement="tf.data traces everything to a graph: without debug mode, the mapped Python "
+            "sees no element's value, and with it all.",
+            arm="traced",
+            metric="elements_seen",
+            at_most=-1.0,
+        ),
+        Claim(
+            id="debug-shows-the-element",
+            statement="In debug mode, Python that looks at an element's value runs.",
+            arm="debug",
+            attempt="look",
+        ),
+        Claim(
+            id="traced-does-not",
+            statement="Without debug mode, Python that looks at an element's value fails while it "
+            "is traced.",
+            arm="traced",
+            attempt="look",
+            works=False,
+        ),
+    ),
+    attempts=(
+        Attempt(
+            "look",
+            "int(element) in a mapped function",
+            partial(look, True),
+            arm="debug",
+        ),
+        Attempt(
+            "look",
+            "int(element) in a mapped function",
+            partial(look, False),
+            arm="traced",
+        ),
+    ),
+)
