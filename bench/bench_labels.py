@@ -33,6 +33,7 @@ EXPERIMENT = Experiment(
         "The cost of the input pipeline, where one-hot rows also have to be made, read or copied; "
         "label smoothing and mixup, which need dense targets."
     ),
+    backends=("tensorflow", "jax", "torch"),
     sources=(TIPS,),
     arms=(
         arm("one_hot", MANY_CLASSES, ONE_HOT, "one-hot float32 rows"),

@@ -39,6 +39,7 @@ EXPERIMENT = Experiment(
         "Keras 3.15's Adafactor a row and a column of zeros, and NaN in every weight of the layer; "
         "the classifier here uses GELU and centred pixels so that it can be compared at all."
     ),
+    backends=("tensorflow", "jax", "torch"),
     sources=(SHAZEER, ANIL),
     arms=(
         arm("adam", DIGITS, ADAM, "Keras' Adam"),

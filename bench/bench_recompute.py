@@ -29,6 +29,7 @@ EXPERIMENT = Experiment(
         "updates moving statistics twice and draws another mask. Models whose weights, not "
         "activations, fill the memory."
     ),
+    backends=("tensorflow", "jax", "torch"),
     sources=(CHEN,),
     arms=(
         arm("keep", RESIDUAL_CHAIN, KEEP, "keep all activations"),

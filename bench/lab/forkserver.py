@@ -135,7 +135,7 @@ class ForkServer:
         raise LabError(
             f"the framework of backend {backend!r} can be imported",
             output.splitlines()[-1],
-            "install it: pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine",
+            f"install it: {backends.load(backend).INSTALL}",
         )
 
     def start(self) -> WorkerProcess:

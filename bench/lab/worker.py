@@ -66,10 +66,7 @@ def step_repeatedly(step: Callable[[], Any], steps: int) -> Any:
     return value
 
 
-def _finite(value: Any) -> bool:
-    if value is None:
-        return True
-    array = np.asarray(value)
+def _finite(array: np.ndarray) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
@@ -118,7 +115,8 @@ class Bench:
         built = clock.now()
         if observe_to is not None:
             observed = self.prepared.observe() if self.prepared.observe else {}
-            _save_arrays(observe_to, observed)
+            arrays = {name: self.backend.to_numpy(value) for name, value in observed.items()}
+            np.savez(observe_to, **arrays)
         self.last = self.prepared.step()
         self.backend.synchronise()
         first = clock.now()
@@ -167,7 +165,9 @@ class Bench:
 
     def finish(self) -> dict[str, Any]:
         """Tell whether what the last step returned is finite."""
-        return {"finite": _finite(self.last)}
+        if self.last is None:
+            return {"finite": True}
+        return {"finite": _finite(self.backend.to_numpy(self.last))}
 
     def attempt(
         self, *, file: str, experiment: str, attempt: str, backend: str, seed: int
@@ -218,11 +218,6 @@ def padding(rng: random.Random) -> list[bytearray]:
     """Return blocks of random sizes, up to 1 MiB in all, that move what is allocated after them."""
     small = [bytearray(rng.randrange(1, 4096)) for _ in range(rng.randrange(128))]
     return [*small, bytearray(rng.randrange(2**18, 2**19))]
-
-
-def _save_arrays(path: str, arrays: Mapping[str, Any]) -> None:
-    named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-    np.savez(path, **named)
 
 
 def _reset_high_water() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.lab import backends
+from bench.lab.backends import Training
 from bench.lab.declare import Arm, Prepared, Value
 
 Params = Mapping[str, Value]
@@ -25,7 +27,8 @@ class Recipe:
         optimizer: a name from `OPTIMIZERS`.
         learning_rate: of the optimizer.
         recompute: ``none``, ``each`` block, ``sqrt`` segments, or Keras' ``remat_scope``.
-        jit: whether XLA compiles the step.
+        jit: whether the backend's compiler compiles the step: XLA, or torch.compile on PyTorch;
+            JAX compiles every step.
     """
 
     labels: str = "sparse_int32"
@@ -110,26 +113,26 @@ def compiled_model(workload: Workload, recipe: Recipe, case: Params) -> Any:
 def prepare(workload: Workload, recipe: Recipe, case: Params) -> Prepared:
     """Make one training step of the workload under the recipe ready to be timed.
 
-    The step is Keras' own `train_step` in one `tf.function`, on one batch that already lies on the
-    device: neither the input pipeline nor `fit`'s Python is in the timing, and no other batch is
-    in the memory.
+    The step is Keras' own `train_step` as the backend runs it, on one batch that already lies on
+    the device: neither the input pipeline nor `fit`'s Python is in the timing, and no other batch
+    is in the memory.
     """
-    import tensorflow as tf
+    import keras
 
     model = compiled_model(workload, recipe, case)
     inputs, labels = workload.data(case)
     stored = store_labels(labels, recipe.labels, workload.classes(case))
     size = int(case["batch"])
-    batch = (tf.constant(inputs[:size]), tf.constant(stored[:size]))
-    train = tf.function(model.train_step, jit_compile=recipe.jit)
+    batch = tuple(keras.ops.convert_to_tensor(array[:size]) for array in (inputs, stored))
+    training = backends.of_keras().training(model, jit=recipe.jit)
     return Prepared(
-        step=lambda: train(batch)["loss"],
+        step=partial(training.step, batch),
         sizes={
             "label_bytes": float(stored.nbytes),
             "weights_bytes": nbytes(model.trainable_variables),
             "optimizer_state_bytes": nbytes(model.optimizer.variables),
         },
-        observe=partial(observe, model, batch, recipe.jit),
+        observe=partial(observe, model, training, batch, recipe.jit),
     )
 
 
@@ -138,24 +141,23 @@ def nbytes(variables: list[Any]) -> float:
     return float(sum(np.asarray(v).nbytes for v in variables))
 
 
-def observe(model: Any, batch: Any, jit: bool) -> dict[str, np.ndarray]:
+def flat(tensors: list[Any]) -> np.ndarray:
+    """Return all elements of some tensors in a row, on the host."""
+    import keras
+
+    return np.concatenate([np.ravel(keras.ops.convert_to_numpy(tensor)) for tensor in tensors])
+
+
+def observe(model: Any, training: Training, batch: Any, jit: bool) -> dict[str, Any]:
     """Return what guards compare: first loss and gradients, and the weights after a few steps."""
-    import tensorflow as tf
-
-    @tf.function(jit_compile=jit)
-    def loss_and_gradients(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
-        return loss, tape.gradient(loss, model.trainable_variables)
-
-    loss, gradients = loss_and_gradients(*batch)
-    train = tf.function(model.train_step, jit_compile=jit)
+    loss, gradients = backends.of_keras().loss_and_gradients(model, batch, jit=jit)
     for _ in range(OBSERVED_STEPS):
-        train(batch)
+        training.step(batch)
+    training.settle()
     return {
-        "loss": np.asarray(loss),
-        "gradients": np.concatenate([np.ravel(np.asarray(g)) for g in gradients]),
-        "weights": np.concatenate([np.ravel(np.asarray(v)) for v in model.trainable_variables]),
+        "loss": loss,
+        "gradients": flat(gradients),
+        "weights": flat(model.trainable_variables),
     }
 
 
@@ -178,17 +180,17 @@ def train_and_score(
     The seed sets the weights and the order of the batches, the same for every arm.
     """
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
     model = compiled_model(workload, replace(recipe, learning_rate=learning_rate), case)
     inputs, labels = workload.data(case)
     stored = store_labels(labels, recipe.labels, workload.classes(case))
-    train = tf.function(model.train_step, jit_compile=recipe.jit)
+    training = backends.of_keras().training(model, jit=recipe.jit)
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
-        train((tf.constant(inputs[rows]), tf.constant(stored[rows])))
+        training.step(tuple(keras.ops.convert_to_tensor(part[rows]) for part in (inputs, stored)))
+    training.settle()
     images, truth = test(case)
     logits = model.predict_on_batch(images)
     return float(np.mean(np.argmax(logits, axis=-1) == truth))

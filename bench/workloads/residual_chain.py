@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.lab.errors import NotMeasuredHere
 from bench.workloads import digits
 from bench.workloads.recipe import Params, Recipe, Workload
 
@@ -35,6 +36,13 @@ def blocks(count: int, channels: int) -> list[Any]:
 def recomputed(segment: list[Any]) -> Any:
     """Return a layer that runs a segment and keeps only its input for the backward pass."""
     import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise NotMeasuredHere(
+            "tf.recompute_grad works on TensorFlow's tensors",
+            f"Keras runs on {keras.backend.backend()}",
+            "run with --ab-backend tensorflow; keras.RematScope works on every backend",
+        )
     import tensorflow as tf
 
     class Segment(keras.layers.Layer):

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench.lab.errors import DeclarationError
 
-NAMES = ("tensorflow", "plain")
+NAMES = ("tensorflow", "jax", "torch", "plain")
+
+
+def _nothing() -> None:
+    """Do nothing: most frameworks train a model's variables in place."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Keras' own training step of one model, as a backend runs it.
+
+    Args:
+        step: train on one batch that lies on the device; returns the loss that Keras reports.
+        settle: bring the model's variables up to date with the steps taken so far.
+    """
+
+    step: Callable[[Any], Any]
+    settle: Callable[[], None] = _nothing
 
 
 class Backend(Protocol):
@@ -19,6 +39,9 @@ class Backend(Protocol):
     ENVIRONMENT: dict[str, str]
     """Environment variables of the forkserver."""
 
+    INSTALL: str
+    """What to do where `PRELOAD` cannot be imported."""
+
     def open_device(self, seed: int) -> None:
         """Seed everything and make the device ready, in a fresh worker."""
 
@@ -26,13 +49,39 @@ class Backend(Protocol):
         """Wait until the device has done all work handed to it."""
 
     def reset_peak_memory(self) -> None:
-        """Forget the peak of device memory."""
+        """Forget the peak of device memory, where the framework can."""
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak of device memory since the reset; None where nobody counts it."""
 
+    def to_numpy(self, value: Any) -> Any:
+        """Return a tensor, or what NumPy takes for an array, as an array on the host."""
+
     def facts(self) -> dict[str, Any]:
         """Return devices and settings, as JSON values."""
+
+
+class KerasBackend(Backend, Protocol):
+    """What workloads need of a framework that Keras runs on."""
+
+    def training(self, model: Any, *, jit: bool = False, eager: bool = False) -> Training:
+        """Return the training step of a compiled Keras model.
+
+        Args:
+            model: compiled, its variables and those of its optimizer built.
+            jit: hand the step to the framework's compiler; JAX does so in any case.
+            eager: run operation by operation, as for debugging; overrules `jit`.
+        """
+
+    def loss_and_gradients(
+        self, model: Any, batch: Any, *, jit: bool = False
+    ) -> tuple[Any, list[Any]]:
+        """Return the loss of a batch and its gradients by the trainable variables."""
+
+
+def where_installed(module: str) -> tuple[str, ...]:
+    """Return a module to preload that Keras imports, once it seeds or trains, if it is there."""
+    return (module,) if importlib.util.find_spec(module) else ()
 
 
 def load(name: str) -> Any:
@@ -44,3 +93,10 @@ def load(name: str) -> Any:
             f"use one of {', '.join(NAMES)}",
         )
     return importlib.import_module(f"bench.lab.backends.{name}")
+
+
+def of_keras() -> Any:
+    """Return the backend that Keras runs on in this process, a `KerasBackend`."""
+    import keras
+
+    return load(keras.backend.backend())

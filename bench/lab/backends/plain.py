@@ -7,6 +7,7 @@ from typing import Any
 
 PRELOAD: tuple[str, ...] = ("numpy",)
 ENVIRONMENT: dict[str, str] = {}
+INSTALL = "pip install keras-ab"
 
 
 def open_device(seed: int) -> None:
@@ -28,6 +29,13 @@ def reset_peak_memory() -> None:
 def peak_memory_bytes() -> int | None:
     """Return None: there is no device."""
     return None
+
+
+def to_numpy(value: Any) -> Any:
+    """Return an array."""
+    import numpy as np
+
+    return np.asarray(value)
 
 
 def facts() -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.lab.backends import Training
+
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
+INSTALL = "pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine"
 
 POOL_SHAPE = (4, 2**30)
 """Shape, in bytes, of the block that pre-warms the CPU allocator's pool.
@@ -70,6 +73,13 @@ def peak_memory_bytes() -> int | None:
         return None
 
 
+def to_numpy(value: Any) -> Any:
+    """Return an array on the host."""
+    import numpy as np
+
+    return np.asarray(value)
+
+
 def facts() -> dict[str, Any]:
     """Return devices, build, precision and thread settings."""
     import keras
@@ -91,3 +101,24 @@ def facts() -> dict[str, Any]:
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
     }
+
+
+def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
+    """Return Keras' step as one graph, as XLA compiles it, or operation by operation."""
+    import tensorflow as tf
+
+    train = model.train_step if eager else tf.function(model.train_step, jit_compile=jit)
+    return Training(lambda batch: train(batch)["loss"])
+
+
+def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
+    """Return the loss of a batch, before any loss scaling, and its gradients."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=jit)
+    def graph(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
+        return loss, tape.gradient(loss, model.trainable_variables)
+
+    return graph(*batch)

@@ -1,0 +1,78 @@
+"""The seam to frameworks: the same experiments on JAX and PyTorch, where they are installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.lab import backends
+from bench.lab.declare import Plan
+from bench.lab.forkserver import ForkServer
+from bench.lab.measure import run_trial
+from bench.lab.task import Task
+from bench.lab.trials import group
+
+ROOT = Path(__file__).parents[2]
+PLAN = Plan(min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-3, budget_s=1)
+OTHERS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(name) is None, reason=f"{name} is not installed"
+        ),
+    )
+    for name in ("jax", "torch")
+]
+UNTOUCHED = {
+    "jax": "from jax._src import xla_bridge; assert not xla_bridge.backends_are_initialized()",
+    "torch": "import torch; assert not torch.cuda.is_initialized()",
+}
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(backend):
+    server = ForkServer(backend)
+    yield server
+    server.close()
+
+
+def test_what_a_forkserver_preloads_touches_no_device(backend):
+    module = backends.load(backend)
+    program = f"import {', '.join(module.PRELOAD)}; {UNTOUCHED[backend]}"
+    environment = os.environ | module.ENVIRONMENT
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True)
+
+
+def test_a_worker_knows_its_device(server, backend):
+    worker = server.start()
+    worker.send({"do": "facts", "backend": backend})
+    facts = worker.receive(120)["result"]
+    worker.stop()
+    assert facts["devices"]
+    assert facts["dtype_policy"] == "float32"
+
+
+def test_blocks_of_workers_measure_a_trial_side_by_side(server, backend):
+    file = str(ROOT / "bench" / "bench_labels.py")
+    task = Task(file, "labels", "classes:10-batch:256-width:512", backend, PLAN)
+    data = group(run_trial(task, server))[task.trial]
+    assert (data.failures, data.broken, data.absences) == ([], [], [])
+    assert len(data.blocks) == 2
+    assert data.blocks[1].values["sparse_uint16"]["label_bytes"] == 2 * 4864
+
+
+def test_an_arm_for_tensorflow_alone_says_so(server, backend):
+    file = str(ROOT / "bench" / "bench_recompute.py")
+    task = Task(file, "recompute", "depth:9-channels:16-batch:32", backend, PLAN)
+    data = group(run_trial(task, server))[task.trial]
+    assert data.failures == []
+    assert {absent.arm for absent in data.absences} == {"each_block", "sqrt_segments"}
+    assert "tf.recompute_grad works on TensorFlow's tensors" in data.absences[0].reason
