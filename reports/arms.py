@@ -27,15 +27,19 @@ class CodeLine:
 
 
 def lines_of(code: str) -> list[str]:
-    """Return code in lines: a recipe with one field a line, anything else as it is written."""
+    """Return code in lines: a recipe with one field a line, anything else as it is written.
+
+    A recipe is the last line, below what the arm's process is given.
+    """
+    *process, recipe = code.strip().splitlines() or [""]
     try:
-        call = ast.parse(code.strip(), mode="eval").body if len(code) < 4000 else None
+        call = ast.parse(recipe, mode="eval").body if len(code) < 4000 else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         call = None
-    if not isinstance(call, ast.Call) or call.args:
+    if not isinstance(call, ast.Call) or call.args or recipe.startswith(" "):
         return code.splitlines()
     fields = [f"    {keyword.arg}={ast.unparse(keyword.value)}," for keyword in call.keywords]
-    return [f"{ast.unparse(call.func)}(", *fields, ")"]
+    return [*process, f"{ast.unparse(call.func)}(", *fields, ")"]
 
 
 def difference(baseline: ArmRecord, arm: ArmRecord) -> list[CodeLine]:

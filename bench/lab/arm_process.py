@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,9 @@ class Workers(Protocol):
     def start(self) -> Worker:
         """Start a fresh process."""
 
+    def other(self, backend: str, environment: Mapping[str, str]) -> Workers:
+        """Return where processes of another backend or environment come from."""
+
 
 class ArmFailed(Exception):
     """An arm could not go on; carries the record that says why."""
@@ -72,7 +76,7 @@ class ArmProcess:
             "experiment": task.experiment,
             "arm": arm,
             "case": task.case,
-            "backend": task.backend,
+            "backend": experiment.arm(arm).backend or task.backend,
         }
 
     def build(self, layout: int) -> dict[str, float]:

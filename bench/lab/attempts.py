@@ -6,6 +6,7 @@ from functools import partial
 
 from bench.lab.arm_process import Worker
 from bench.lab.declare import Attempt
+from bench.lab.errors import LabError
 from bench.lab.forkserver import WorkerLost, WorkerTimeout
 from bench.lab.records import Attempted
 from bench.lab.task import Task
@@ -31,3 +32,15 @@ def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
         return tried(what="raised", message=answer["error"], traceback=answer["traceback"])
     happened = answer["result"]["happened"]
     return tried(what="works" if happened is None else "ran", message=happened or "")
+
+
+def not_attempted(attempt: Attempt, task: Task, error: LabError) -> Attempted:
+    """Return the record of an attempt for which no process could be started."""
+    return Attempted(
+        trial=task.trial,
+        arm=attempt.arm,
+        name=attempt.name,
+        says=attempt.says,
+        what="not measured here",
+        message=str(error),
+    )

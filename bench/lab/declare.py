@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.lab.backends import check_backend
 from bench.lab.errors import DeclarationError
 from bench.lab.metrics import MEASURED, STEP_TIME, Metric, named
 
@@ -77,6 +78,9 @@ class Arm:
         says: the arm in one line, for people.
         recipe: what distinguishes the arm, as data; shown in the report and passed to `Quality`.
         time_limit_s: seconds that one request to this arm's process may take.
+        environment: environment variables of this arm's processes, set before the framework is
+            imported (``TF_ENABLE_ONEDNN_OPTS``).
+        backend: the backend of this arm's processes; None for the run's.
     """
 
     name: str
@@ -84,9 +88,20 @@ class Arm:
     says: str
     recipe: Any = None
     time_limit_s: float = 120.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    backend: str | None = None
 
     def __post_init__(self) -> None:
         _check_name("an arm", self.name)
+        if self.backend is not None:
+            check_backend(self.backend)
+        for name, value in self.environment.items():
+            if not (isinstance(value, str) and name and "=" not in name):
+                raise DeclarationError(
+                    "environment variables have a name and a string",
+                    f"{name}={value!r} on arm {self.name!r}",
+                    f"write {name!r}: {str(value)!r}",
+                )
         if self.name == CONTROL:
             raise DeclarationError(
                 f"{CONTROL!r} is the name of the lab's own A/A arm",
@@ -102,7 +117,13 @@ class Arm:
 
     @property
     def code(self) -> str:
-        """What a reader should see of this arm: its recipe, or the source of its function."""
+        """What a reader should see of this arm: its process, and its recipe or its function."""
+        process = [f"backend: {self.backend}"] if self.backend else []
+        process += [f"{name}={value}" for name, value in self.environment.items()]
+        return "\n".join([*process, self._recipe_or_source])
+
+    @property
+    def _recipe_or_source(self) -> str:
         if self.recipe is not None:
             return str(self.recipe)
         try:
@@ -161,7 +182,8 @@ class Attempt:
         says: what is tried, in one line.
         run: tries it. None says that it works; a string says what happened instead; what it raises
             is recorded with type and message.
-        arm: the arm that it is about; empty for the whole experiment.
+        arm: the arm that it is about, in whose backend and environment it is tried; empty for the
+            whole experiment, tried as the baseline runs.
         time_limit_s: seconds after which it counts as hanging.
     """
 

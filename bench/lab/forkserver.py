@@ -17,12 +17,13 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.lab import backends
-from bench.lab.errors import LabError
+from bench.lab.errors import LabError, NotMeasuredHere
 
 _PID = struct.Struct("!ii")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -108,10 +109,20 @@ def _last_lines(log: BinaryIO, count: int = 30) -> str:
 
 
 class ForkServer:
-    """Starts workers for one backend."""
+    """Starts workers for one backend, in one environment.
 
-    def __init__(self, backend: str) -> None:
+    Args:
+        backend: name of the backend.
+        environment: environment variables beside those of this process and of the backend.
+
+    Raises:
+        NotMeasuredHere: the framework is not installed.
+        LabError: it is, and cannot be imported.
+    """
+
+    def __init__(self, backend: str, environment: Mapping[str, str] | None = None) -> None:
         module = backends.load(backend)
+        self._others: dict[tuple[str, frozenset[tuple[str, str]]], ForkServer] = {}
         ours, theirs = socket.socketpair()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -122,7 +133,10 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stderr=self._log,
                 start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
-                env=os.environ | module.ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=os.environ
+                | module.ENVIRONMENT
+                | {"PYTHONPATH": os.pathsep.join(paths)}
+                | dict(environment or {}),
             )
         self._socket = ours
         self._await_ready(backend)
@@ -132,11 +146,23 @@ class ForkServer:
             return
         output = _last_lines(self._log) or "no output"
         self.close()
-        raise LabError(
+        last = output.splitlines()[-1]
+        refusal = NotMeasuredHere if last.startswith("ModuleNotFoundError") else LabError
+        raise refusal(
             f"the framework of backend {backend!r} can be imported",
-            output.splitlines()[-1],
+            last,
             f"install it: {backends.load(backend).INSTALL}",
         )
+
+    def other(self, backend: str, environment: Mapping[str, str]) -> ForkServer:
+        """Return the forkserver of another backend or environment, begun on first use.
+
+        It ends with this one.
+        """
+        key = (backend, frozenset(environment.items()))
+        if key not in self._others:
+            self._others[key] = ForkServer(backend, environment)
+        return self._others[key]
 
     def start(self) -> WorkerProcess:
         """Fork a fresh worker."""
@@ -154,7 +180,9 @@ class ForkServer:
         return status
 
     def close(self) -> None:
-        """End the server and, with it, every worker."""
+        """End the server and, with it, every worker and the servers of other environments."""
+        for server in self._others.values():
+            server.close()
         self._socket.close()
         self._process.wait()
         self._log.close()

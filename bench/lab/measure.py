@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bench.lab import clock
-from bench.lab.arm_process import ArmFailed, ArmProcess, Workers
-from bench.lab.attempts import attempted
+from bench.lab.arm_process import ArmFailed, ArmProcess, Worker, Workers
+from bench.lab.attempts import attempted, not_attempted
 from bench.lab.declare import CONTROL, Case, Experiment, Guard, Quality
+from bench.lab.errors import LabError, NotMeasuredHere
 from bench.lab.estimate import blocks_needed
 from bench.lab.facts import Load, gpus, worst_gpu_state
 from bench.lab.metrics import STEP_TIME
@@ -144,9 +145,30 @@ class _Loop:
     # -- processes --------------------------------------------------------------------------------
 
     def _start(self, stack: ExitStack, arm: str) -> ArmProcess:
-        worker = self.workers.start()
-        stack.callback(worker.stop)
+        """Start a process for an arm; it ends with the stack."""
+        try:
+            worker = self._worker(stack, arm)
+        except LabError as error:
+            raise ArmFailed(self._not_started(arm, error)) from error
         return ArmProcess(worker, arm, self.task, self.experiment)
+
+    def _worker(self, stack: ExitStack, arm: str) -> Worker:
+        """Start a process of the run's backend, or of the backend and environment of the arm."""
+        declared = self.experiment.arm(arm)
+        backend = declared.backend or self.task.backend
+        workers = self.workers
+        if declared.environment or backend != self.task.backend:
+            workers = workers.other(backend, declared.environment)
+        worker = workers.start()
+        stack.callback(worker.stop)
+        return worker
+
+    def _not_started(self, arm: str, error: LabError) -> Failure | Absent:
+        if isinstance(error, NotMeasuredHere):
+            return Absent(trial=self.task.trial, arm=arm, reason=str(error))
+        return Failure(
+            trial=self.task.trial, arm=arm, stage="start", what="raised", message=str(error)
+        )
 
     def _drop(self, failed: ArmFailed) -> TrialLine:
         """Take a failed arm out of the trial; the control's failure is the baseline's."""
@@ -163,8 +185,8 @@ class _Loop:
         observed: dict[str, dict[str, np.ndarray]] = {}
         for arm in list(self.active):
             with ExitStack() as stack:
-                process = self._start(stack, arm)
                 try:
+                    process = self._start(stack, arm)
                     observed[arm] = process.observed()
                     if arm == self.experiment.baseline.name and self.experiment.timed:
                         self.steps = process.calibrate()
@@ -179,9 +201,14 @@ class _Loop:
         for attempt in self.experiment.attempts:
             if (attempt.arm, attempt.name) not in made:
                 with ExitStack() as stack:
-                    worker = self.workers.start()
-                    stack.callback(worker.stop)
-                    yield attempted(worker, attempt, self.task)
+                    arm = attempt.arm or self.experiment.baseline.name
+                    try:
+                        worker = self._worker(stack, arm)
+                    except LabError as error:
+                        yield not_attempted(attempt, self.task, error)
+                    else:
+                        backend = self.experiment.arm(arm).backend or self.task.backend
+                        yield attempted(worker, attempt, replace(self.task, backend=backend))
 
     def _check_guards(self, observed: dict[str, dict[str, np.ndarray]]) -> Iterator[TrialLine]:
         reference = observed[self.experiment.baseline.name]
@@ -218,8 +245,8 @@ class _Loop:
             bench: dict[str, ArmProcess] = {}
             values: dict[str, dict[str, float]] = {}
             for arm in rng.sample([*self.active, CONTROL], len(self.active) + 1):
-                process = self._start(stack, arm)
                 try:
+                    process = self._start(stack, arm)
                     values[arm] = process.build(layout=rng.getrandbits(32))
                     process.sample(self.steps, "warm-up")
                     bench[arm] = process
@@ -284,7 +311,12 @@ class _Loop:
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:
-            pupils = {arm: self._start(stack, arm) for arm in self.active}
+            pupils = {}
+            for arm in list(self.active):
+                try:
+                    pupils[arm] = self._start(stack, arm)
+                except ArmFailed as failed:
+                    yield self._drop(failed)
             for line in learn(quality, self.task.trial, pupils):
                 yield self._drop(line) if isinstance(line, ArmFailed) else line
 

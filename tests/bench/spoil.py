@@ -32,10 +32,18 @@ def one_less(parameter: str) -> Callable[[Arm], Arm]:
     return spoil
 
 
+def on_tensorflow(arm: Arm) -> Arm:
+    """Return the arm, begun from other first weights, on the framework that is always there."""
+    return from_other_weights(replace(arm, backend="tensorflow"))
+
+
 SPOILS = {
     "float_dtypes": one_less("batch"),
     "integer_dtypes": one_less("batch"),
     "tf_data_debug": one_less("files"),
+    "backends": on_tensorflow,
+    "backends_compiled": on_tensorflow,
+    "backends_eager": on_tensorflow,
 }
 """How to spoil an arm of an experiment, by the experiment's name; most begin from other weights."""
 

@@ -143,3 +143,17 @@ def test_a_claim_may_speak_of_some_cases_only():
     claim = Claim("c", "s", "two", "step_time_s", at_most=1, where={"classes": 1000})
     assert claim.concerns({"classes": 1000, "batch": 1})
     assert not claim.concerns({"classes": 10})
+
+
+def test_an_arm_shows_the_process_that_it_runs_in():
+    arm = replace(ARM, environment={"SWITCH": "1"}, backend="plain")
+    assert arm.code.splitlines()[:2] == ["backend: plain", "SWITCH=1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "received"),
+    [({"backend": "theano"}, "theano"), ({"environment": {"SWITCH": 1}}, "SWITCH=1")],
+)
+def test_an_arm_in_a_process_that_cannot_be(fields, received):
+    with pytest.raises(DeclarationError, match=received):
+        replace(ARM, **fields)

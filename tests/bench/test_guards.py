@@ -37,11 +37,14 @@ def test_guards_hold_for_every_arm_and_break_for_a_spoilt_one(name, server, tmp_
     path, experiment = DECLARED[name]
     file = tmp_path / "bench_spoilt.py"
     file.write_text(SPOILT.format(file=str(path), name=name))
-    case = next(case.id for case in experiment.cases if case.quick)
-    task = Task(str(file), name, case, "tensorflow", Plan())
+    case = next((case for case in experiment.cases if case.quick), experiment.cases[0])
+    task = Task(str(file), name, case.id, "tensorflow", Plan())
     rehearsal = takewhile(lambda line: line.kind != "round", run_trial(task, server))
     data = group(rehearsal)[task.trial]
     assert data.failures == []
+    for absent in data.absences:
+        if absent.arm == experiment.baseline.name:
+            pytest.skip(f"not measured here: {absent.reason}")
     assert {check.arm for check in data.broken} == {"spoilt"}
     whole = {check.arm for check in data.checks} - {"spoilt"}
     assert whole | {absent.arm for absent in data.absences} == {a.name for a in experiment.arms}

@@ -84,14 +84,19 @@ def where_installed(module: str) -> tuple[str, ...]:
     return (module,) if importlib.util.find_spec(module) else ()
 
 
-def load(name: str) -> Any:
-    """Return the backend called `name`."""
+def check_backend(name: str) -> None:
+    """Refuse a backend that keras-ab does not know."""
     if name not in NAMES:
         raise DeclarationError(
             "a backend is one of those that keras-ab knows",
             repr(name),
             f"use one of {', '.join(NAMES)}",
         )
+
+
+def load(name: str) -> Any:
+    """Return the backend called `name`."""
+    check_backend(name)
     return importlib.import_module(f"bench.lab.backends.{name}")
 
 

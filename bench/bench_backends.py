@@ -1,0 +1,203 @@
+"""Does the framework under Keras change how long a training step takes?"""
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bench.lab import backends
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, grid
+from bench.sources import DEEP_DIVE
+from bench.workloads.recipe import Params
+
+OBSERVED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the framework runs Keras' training step.
+
+    Args:
+        jit: compiled: by XLA on TensorFlow, by torch.compile on PyTorch. JAX's step always is.
+        eager: operation by operation, on each of them.
+    """
+
+    jit: bool = False
+    eager: bool = False
+
+
+def draw_weights(model: Any, seed: int) -> None:
+    """Give a model's matrices and kernels the values that NumPy draws, on every framework alike.
+
+    Vectors keep their constants: every layer's initial bias is zero and every scale is one.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        if len(variable.shape) > 1:
+            drawn = rng.normal(0, np.prod(variable.shape[:-1]) ** -0.5, variable.shape)
+            variable.assign(drawn.astype(np.float32))
+
+
+def prepare(execution: Execution, case: Params) -> Prepared:
+    """Make Keras' training step ready on this process's framework, from weights by NumPy."""
+    import keras
+
+    from bench.workloads.by_name import BY_NAME
+    from bench.workloads.recipe import Recipe, compiled_model
+
+    seed = random.getrandbits(32)  # the lab seeds it alike in every process
+    model = compiled_model(BY_NAME, Recipe(), case)
+    draw_weights(model, seed)
+    size = int(case["batch"])
+    batch = tuple(keras.ops.convert_to_tensor(part[:size]) for part in BY_NAME.data(case))
+    training = backends.of_keras().training(model, jit=execution.jit, eager=execution.eager)
+    return Prepared(
+        step=partial(training.step, batch), observe=partial(observe, model, training, batch)
+    )
+
+
+def observe(model: Any, training: backends.Training, batch: Any) -> dict[str, Any]:
+    """Return the first loss and gradients, and the loss that Keras reports after a few steps."""
+    from bench.workloads.recipe import flat
+
+    loss, gradients = backends.of_keras().loss_and_gradients(model, batch)
+    for _ in range(OBSERVED_STEPS):
+        later_loss = training.step(batch)
+    return {"loss": loss, "gradients": flat(gradients), "later_loss": later_loss}
+
+
+def arm(name: str, backend: str, execution: Execution, says: str, **more: Any) -> Arm:
+    """Return the arm that trains on a framework, in processes of that framework."""
+    build = partial(prepare, execution)
+    return Arm(name, build, says, recipe=execution, backend=backend, **more)
+
+
+def without_jit() -> None:
+    """Take the chapter's JAX step as it is written: nothing in it is compiled."""
+    case = {"model": "mlp", "width": 16, "depth": 1, "batch": 32}
+    prepare(Execution(eager=True), case).step()
+
+
+DEFAULT, COMPILED, EAGER = Execution(), Execution(jit=True), Execution(eager=True)
+METHOD = (
+    "The same Keras model, with the same first weights drawn by NumPy, takes Keras' own training "
+    "step on the same batch of real digits. Each arm runs in processes of its own framework: "
+)
+HELD_FIXED = "Keras, model, first weights, batch, optimizer, loss, float32"
+DOES_NOT_SHOW = (
+    "Training loops written for one framework alone, input pipelines, `fit`'s Python, and other "
+    "precisions. Memory is compared only where both frameworks count it: on the CPU, JAX and "
+    "PyTorch do not."
+)
+GUARDS = (
+    Guard("loss", 1e-4, "same loss from the same weights"),
+    Guard("gradients", 1e-3, "same gradients from the same weights"),
+    Guard("later_loss", 1e-3, "same loss after four steps"),
+)
+ALL = ("tensorflow", "jax", "torch")
+
+EXPERIMENT = Experiment(
+    name="backends",
+    question="Does the framework under Keras change how long a training step takes?",
+    method=METHOD
+    + "TensorFlow's step is one tf.function, JAX's one jax.jit, and PyTorch runs its operations as "
+    "they come, which is how Keras' `fit` runs each of them by default on a CPU. TensorFlow under "
+    "XLA shares JAX's compiler.",
+    held_fixed=HELD_FIXED,
+    does_not_show=DOES_NOT_SHOW,
+    sources=(DEEP_DIVE,),
+    backends=ALL,
+    arms=(
+        arm("tensorflow", "tensorflow", DEFAULT, "TensorFlow, tf.function"),
+        arm("tensorflow_xla", "tensorflow", COMPILED, "TensorFlow, compiled by XLA"),
+        arm("jax", "jax", DEFAULT, "JAX, jax.jit"),
+        arm("torch", "torch", DEFAULT, "PyTorch, eager"),
+    ),
+    cases=(
+        *grid(model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
+        *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
+        *grid(
+            quick=False,
+            model=("vit",),
+            width=(192,),
+            depth=(6,),
+            heads=(3,),
+            patch=(4,),
+            batch=(128,),
+        ),
+    ),
+    guards=GUARDS,
+    claims=(
+        Claim(
+            id="jax-faster",
+            statement="JAX takes more work to write a training step for, and its speed makes up "
+            "for that: its step takes less time than TensorFlow's.",
+            arm="jax",
+            metric="step_time_s",
+            at_most=1.0,
+        ),
+    ),
+    attempts=(
+        Attempt(
+            "without_jit", "the chapter's JAX step, which no jax.jit compiles", without_jit, "jax"
+        ),
+    ),
+)
+
+COMPILED_STEPS = Experiment(
+    name="backends_compiled",
+    question="Which framework's compiler makes the fastest training step?",
+    method=METHOD + "compiled by XLA on TensorFlow and JAX, by torch.compile on PyTorch.",
+    held_fixed=HELD_FIXED,
+    does_not_show=DOES_NOT_SHOW,
+    sources=(DEEP_DIVE,),
+    backends=ALL,
+    arms=(
+        arm("tensorflow_xla", "tensorflow", COMPILED, "TensorFlow, compiled by XLA"),
+        arm("jax", "jax", COMPILED, "JAX, jax.jit"),
+        arm("torch_compile", "torch", COMPILED, "PyTorch, torch.compile", time_limit_s=600.0),
+    ),
+    cases=grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
+    guards=GUARDS,
+    claims=(
+        Claim(
+            id="jax-faster",
+            statement="JAX is the fastest: under the same compiler, its step takes less time than "
+            "TensorFlow's.",
+            arm="jax",
+            metric="step_time_s",
+            at_most=1.0,
+        ),
+    ),
+)
+
+EAGER_STEPS = Experiment(
+    name="backends_eager",
+    question="Which framework is the fastest where nothing is compiled?",
+    method=METHOD
+    + "operation by operation on all three, as for debugging. The chapter that the claim is from "
+    "writes JAX's step without jax.jit.",
+    held_fixed=HELD_FIXED,
+    does_not_show=DOES_NOT_SHOW,
+    sources=(DEEP_DIVE,),
+    backends=ALL,
+    arms=(
+        arm("tensorflow", "tensorflow", EAGER, "TensorFlow, eager"),
+        arm("jax", "jax", EAGER, "JAX without jax.jit, as the chapter writes it"),
+        arm("torch", "torch", EAGER, "PyTorch, eager"),
+    ),
+    cases=grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
+    guards=GUARDS,
+    claims=(
+        Claim(
+            id="jax-as-written-faster",
+            statement="JAX's speed makes up for its effort, as the chapter writes it: the step "
+            "without jax.jit takes less time than TensorFlow's eager step.",
+            arm="jax",
+            metric="step_time_s",
+            at_most=1.0,
+        ),
+    ),
+)

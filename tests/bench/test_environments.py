@@ -1,0 +1,93 @@
+"""An arm that needs another environment or backend gets processes of its own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.lab.declare import Plan
+from bench.lab.forkserver import ForkServer
+from bench.lab.measure import run_trial
+from bench.lab.task import Task
+from bench.lab.trials import group
+from tests.bench.experiments.bench_environment import VARIABLE
+
+FILE = str(Path(__file__).parent / "experiments" / "bench_environment.py")
+TASK = Task(FILE, "environment", "only", "plain", Plan(min_blocks=2, max_blocks=2, rounds=2))
+ELSEWHERE = """
+from dataclasses import replace
+from tests.bench.experiments.bench_environment import EXPERIMENT as declared
+
+one, two, three = declared.arms
+three = replace(three, name="elsewhere", environment={{}}, backend={backend!r})
+EXPERIMENT = replace(declared, arms=(one, two, three))
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ForkServer("plain")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def trial(server):
+    return group(run_trial(TASK, server))[TASK.trial]
+
+
+def elsewhere(folder, server, backend):
+    file = folder / "bench_elsewhere.py"
+    file.write_text(ELSEWHERE.format(backend=backend))
+    task = replace(TASK, file=str(file))
+    return group(run_trial(task, server))[task.trial]
+
+
+def test_every_process_of_an_arm_has_the_arm_s_environment(trial):
+    assert trial.failures == []
+    for block in trial.blocks.values():
+        switches = {arm: values["weights_bytes"] for arm, values in block.values.items()}
+        assert switches == {"inherited": 0, "control": 0, "two": 2, "three": 3}
+
+
+def test_an_attempt_is_made_in_the_environment_of_its_arm(trial):
+    found = {attempt.arm: attempt.message for attempt in trial.attempts}
+    assert found == {"": f"{VARIABLE}=None", "two": f"{VARIABLE}=2"}
+
+
+def test_a_record_of_an_arm_names_its_environment(trial):
+    codes = {arm.name: arm.code.splitlines()[0] for arm in trial.declared.arms}
+    assert codes["two"] == f"{VARIABLE}=2"
+    assert VARIABLE not in codes["inherited"]
+
+
+def test_a_forkserver_is_begun_once_for_each_environment(server):
+    first = server.other("plain", {VARIABLE: "2"})
+    assert server.other("plain", {VARIABLE: "2"}) is first
+    assert server.other("plain", {VARIABLE: "4"}) is not first
+
+
+def test_forkservers_of_other_environments_end_with_the_first():
+    server = ForkServer("plain")
+    worker = server.other("plain", {VARIABLE: "5"}).start()
+    assert Path(f"/proc/{worker.pid}").exists()
+    server.close()
+    assert not Path(f"/proc/{worker.pid}").exists()
+
+
+def test_an_arm_whose_backend_is_not_installed_is_not_measured_here(tmp_path, server, monkeypatch):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    data = elsewhere(tmp_path, server, "torch")
+    assert [absent.arm for absent in data.absences] == ["elsewhere"]
+    assert "pip install 'keras-ab[torch]'" in data.absences[0].reason
+    assert data.failures == []
+    assert len(data.blocks) == 2
+
+
+def test_an_arm_whose_backend_cannot_be_imported_fails(tmp_path, server, monkeypatch):
+    (tmp_path / "jax.py").write_text("raise RuntimeError('broken build')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    data = elsewhere(tmp_path, server, "jax")
+    assert [(failure.arm, failure.stage) for failure in data.failures] == [("elsewhere", "start")]
+    assert "broken build" in data.failures[0].message
