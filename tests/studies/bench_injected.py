@@ -12,10 +12,10 @@ def training_steps(count):
     def build(_case):
         import tensorflow as tf
 
-        case = {"batch": 64, "width": 256}
+        case = {"batch": 32, "width": 64}
         model = compiled_model(MANY_CLASSES, Recipe(), case)
         inputs, labels = MANY_CLASSES.data(case)
-        batch = tf.constant(inputs[:64]), tf.constant(labels[:64])
+        batch = tf.constant(inputs[:32]), tf.constant(labels[:32])
 
         @tf.function
         def steps():
