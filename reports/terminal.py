@@ -70,7 +70,8 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
     for trial in trials:
         for judged in trial.claims:
             claim, wanted = judged.claim, text.wanted(judged.claim, trial.data)
-            found = text.compact(judged.finding) if judged.finding else reason(judged)
+            why = textwrap.shorten(legible(reason(judged)), 160, placeholder=" …")
+            found = text.compact(judged.finding) if judged.finding else why
             about = f"{claim.arm}: {wanted}" if claim.arm else wanted
             lines += _wrapped(f"{judged.outcome}: {claim.id} ({about}): {found}")
     return lines and ["claims", *lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from bench.lab.arm_process import Worker
@@ -10,6 +11,8 @@ from bench.lab.errors import LabError
 from bench.lab.forkserver import WorkerLost, WorkerTimeout
 from bench.lab.records import Attempted
 from bench.lab.task import Task
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
@@ -29,7 +32,8 @@ def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
     if "absent" in answer:
         return tried(what="not measured here", message=answer["absent"])
     if "error" in answer:
-        return tried(what="raised", message=answer["error"], traceback=answer["traceback"])
+        message, traceback = (_COLOURS.sub("", answer[key]) for key in ("error", "traceback"))
+        return tried(what="raised", message=message, traceback=traceback)
     happened = answer["result"]["happened"]
     return tried(what="works" if happened is None else "ran", message=happened or "")
 

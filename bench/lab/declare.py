@@ -260,9 +260,10 @@ class Quality:
         train: called as ``train(recipe, case, seed, learning_rate)`` in a worker; returns the
             outcome, or every outcome by the name of its metric.
         seeds: the seeds that are judged.
-        learning_rates: the grid from which each arm gets its best.
+        learning_rates: the grid from which each arm gets its best; one alone is taken by all.
         tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
         also: further outcomes of the same trainings; the first alone chooses the learning rate.
+        quick: whether quick cases are trained too; where not, only the full ones are.
     """
 
     metric: Metric
@@ -271,8 +272,15 @@ class Quality:
     learning_rates: tuple[float, ...]
     tuning_seeds: tuple[int, ...]
     also: tuple[Metric, ...] = ()
+    quick: bool = True
 
     def __post_init__(self) -> None:
+        if bool(self.tuning_seeds) != (len(self.learning_rates) > 1):
+            raise DeclarationError(
+                "a grid of learning rates has seeds that choose from it, a single one has none",
+                f"learning_rates={self.learning_rates}, tuning_seeds={self.tuning_seeds}",
+                "give at least one tuning seed for a grid, and () for a single learning rate",
+            )
         if set(self.seeds) & set(self.tuning_seeds):
             raise DeclarationError(
                 "the seeds that choose a learning rate are not the seeds that are judged",
@@ -360,10 +368,22 @@ class Experiment:
         return self.arms[0]
 
     @property
+    def _outcomes(self) -> tuple[Metric, ...]:
+        return (self.quality.metric, *self.quality.also) if self.quality else ()
+
+    @property
     def all_metrics(self) -> tuple[Metric, ...]:
-        """What a trial of this experiment can record, in the order of the report."""
-        own = (self.quality.metric, *self.quality.also) if self.quality else ()
-        return (STEP_TIME, *own, *self.metrics, *MEASURED[1:])
+        """What trials of this experiment can record, in the order of the report."""
+        return (STEP_TIME, *self._outcomes, *self.metrics, *MEASURED[1:])
+
+    def quality_of(self, case: Case) -> Quality | None:
+        """Return what is learnt in a case, if anything is."""
+        return self.quality if self.quality and (self.quality.quick or not case.quick) else None
+
+    def metrics_of(self, case: Case) -> tuple[Metric, ...]:
+        """Return what a trial of one case can record."""
+        untrained = () if self.quality_of(case) else self._outcomes
+        return tuple(metric for metric in self.all_metrics if metric not in untrained)
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`; the control is the baseline once more."""
@@ -411,7 +431,9 @@ class Plan:
         min_blocks: blocks before any verdict, and first stage of Stein's procedure.
         max_blocks: where a trial ends however noisy the machine.
         rounds: rounds in a block.
-        sample_time_s: what one sample should last; sets the steps in a sample.
+        sample_time_s: what one sample should last; sets the steps in a sample. Short, because a
+            machine's speed wanders: on two shared virtual cores, rounds of 10 ms a sample had half
+            the error of rounds of 50 ms in the same time, being closer together.
         budget_s: seconds after which a trial adds no block to the first `min_blocks`.
         seed: of the weights, the batches and the order of the arms.
         confidence: level of the intervals.
@@ -421,8 +443,8 @@ class Plan:
     margin: float = 0.02
     min_blocks: int = 10
     max_blocks: int = 100
-    rounds: int = 20
-    sample_time_s: float = 0.05
+    rounds: int = 50
+    sample_time_s: float = 0.01
     budget_s: float = 300.0
     seed: int = 20_190_130
     confidence: float = 0.95
@@ -446,7 +468,7 @@ class Plan:
             ),
             (self.rounds >= 2, "a block has at least 2 rounds", self.rounds, "10 or more"),
             (0 < self.budget_s < math.inf, "the budget is positive", self.budget_s, "seconds"),
-            (0 < self.sample_time_s < 60, "a sample lasts 0 to 60 s", self.sample_time_s, "0.05"),
+            (0 < self.sample_time_s < 60, "a sample lasts 0 to 60 s", self.sample_time_s, "0.01"),
         ):
             if not holds:
                 raise DeclarationError(f"plan: {must}", received, f"give {do}")

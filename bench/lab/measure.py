@@ -69,6 +69,7 @@ class _Loop:
         self.task = task
         self.plan = task.plan
         self.experiment = experiment
+        self.quality = experiment.quality_of(case)
         self.workers = workers
         self.gauges = gauges
         self.data = TrialData(declaration(task, experiment, case))
@@ -108,8 +109,8 @@ class _Loop:
         while not reason:
             yield from self._block(1 + max(self.data.rounds, default=-1))
             reason = self._why_stop()
-        if self.experiment.quality and reason in ("precise", "budget", "max_blocks"):
-            yield from self._learn(self.experiment.quality)
+        if self.quality and reason in ("precise", "budget", "max_blocks"):
+            yield from self._learn(self.quality)
         yield End(trial=self.task.trial, reason=reason, blocks_wanted=self._blocks_wanted())
 
     # -- stopping: looks at the width that was asked for and at the clock, never at the result ----

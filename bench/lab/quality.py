@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from statistics import fmean
 from typing import Literal
 
@@ -23,6 +23,17 @@ def learn(
         trial: name of the trial.
         pupils: a process for each arm; those that fail are taken out.
     """
+    rates = yield from _tuned(quality, trial, pupils)
+    for seed in quality.seeds:
+        yield from _lesson(quality, trial, pupils, "judged", seed, rates)
+
+
+def _tuned(
+    quality: Quality, trial: str, pupils: dict[str, ArmProcess]
+) -> Generator[Learned | ArmFailed, None, dict[str, float]]:
+    """Return each arm's best learning rate of the grid; where there is but one, that."""
+    if len(quality.learning_rates) == 1:
+        return dict.fromkeys(pupils, quality.learning_rates[0])
     scores: Scores = {arm: {} for arm in pupils}
     for rate in quality.learning_rates:
         for seed in quality.tuning_seeds:
@@ -33,9 +44,7 @@ def learn(
                     for arm, value in line.values.items():
                         scores[arm].setdefault(rate, []).append(value)
     sign = 1 if quality.metric.better == "more" else -1
-    rates = {arm: best_rate(found, sign) for arm, found in scores.items() if found}
-    for seed in quality.seeds:
-        yield from _lesson(quality, trial, pupils, "judged", seed, rates)
+    return {arm: best_rate(found, sign) for arm, found in scores.items() if found}
 
 
 def best_rate(scores: dict[float, list[float]], sign: int) -> float:

@@ -34,7 +34,9 @@ class Task:
 
 def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
     """Return the trial's declaration as a record: all that a report needs, without the code."""
-    claims = [claim for claim in experiment.claims if claim.concerns(case.params)]
+    quality, metrics = experiment.quality_of(case), experiment.metrics_of(case)
+    measured = {"", *(metric.name for metric in metrics)}
+    claims = [c for c in experiment.claims if c.concerns(case.params) and c.metric in measured]
     return Trial(
         trial=task.trial,
         experiment=experiment.name,
@@ -45,15 +47,15 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
         arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
-        metrics=[MetricRecord(**asdict(m)) for m in experiment.all_metrics],
+        metrics=[MetricRecord(**asdict(m)) for m in metrics],
         claims=[_claim(experiment, claim) for claim in claims],
         guards=[
             GuardRecord(observed=g.observed, tolerance=g.tolerance, says=g.says, arms=list(g.arms))
             for g in experiment.guards
         ],
-        quality=experiment.quality.metric.name if experiment.quality else None,
+        quality=quality.metric.name if quality else None,
         timed=experiment.timed,
-        also=[metric.name for metric in experiment.quality.also] if experiment.quality else [],
+        also=[metric.name for metric in quality.also] if quality else [],
     )
 
 

@@ -116,9 +116,9 @@ def test_the_same_may_be_tried_on_each_arm():
 
 def test_quality_needs_five_seeds_of_its_own():
     with pytest.raises(DeclarationError, match="at least 5 seeds"):
-        Quality(ACCURACY, None, (1, 2), (0.1,), (9,))
+        Quality(ACCURACY, None, (1, 2), (0.1, 0.2), (9,))
     with pytest.raises(DeclarationError, match=r"in both: \[3\]"):
-        Quality(ACCURACY, None, (1, 2, 3, 4, 5), (0.1,), (3,))
+        Quality(ACCURACY, None, (1, 2, 3, 4, 5), (0.1, 0.2), (3,))
 
 
 def test_unknown_names_say_what_there_is():

@@ -4,21 +4,30 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.declare import Plan
+from bench.lab.declare import Plan, Quality
+from bench.lab.errors import DeclarationError
 from bench.lab.run_file import read_run
 from bench.lab.session import Session
 from bench.lab.task import Task
 from bench.lab.trials import claim_findings, findings, group
+from tests.bench.experiments.bench_lessons import SCORE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_lessons.py")
+TRIALS = [
+    ("lessons", "only"),
+    ("forgetful", "only"),
+    ("one_rate", "only"),
+    ("full_only", "only"),
+    ("full_only", "size:large"),
+]
 PLAN = Plan(min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-4)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     session = Session.begin(tmp_path_factory.mktemp("runs"), "plain", PLAN)
-    for name in ("lessons", "forgetful"):
-        task = Task(FILE, name, "only", "plain", session.plan)
+    for name, case in TRIALS:
+        task = Task(FILE, name, case, "plain", session.plan)
         session.measure(task, lambda _line, _data: None)
     session.close(seal=True)
     return read_run(session.path)
@@ -53,3 +62,27 @@ def test_a_training_that_keeps_an_outcome_back_is_a_failure(trials):
     failures = trials["forgetful[only]"].failures
     assert {f.arm for f in failures} == {"base", "more"}
     assert "return score, cost" in failures[0].message
+
+
+def test_a_single_learning_rate_is_taken_without_tuning(trials):
+    learned = trials["one_rate[only]"].learned
+    assert {line.purpose for line in learned} == {"judged"}
+    assert {rate for line in learned for rate in line.learning_rate.values()} == {0.3}
+
+
+def test_what_is_learnt_in_full_cases_only_is_not_declared_in_quick_ones(trials):
+    quick, full = trials["full_only[only]"], trials["full_only[size:large]"]
+    assert (quick.end.reason, full.end.reason) == ("max_blocks", "max_blocks")
+    assert not quick.learned
+    assert len([line for line in full.learned if line.purpose == "judged"]) == 5
+    assert {m.name for m in full.declared.metrics} - {m.name for m in quick.declared.metrics} == {
+        "score",
+        "cost",
+    }
+    assert quick.declared.claims == []
+
+
+@pytest.mark.parametrize(("rates", "seeds"), [((0.1, 0.3), ()), ((0.1,), (100,))])
+def test_tuning_seeds_come_with_a_grid_and_only_with_one(rates, seeds):
+    with pytest.raises(DeclarationError, match="tuning"):
+        Quality(SCORE, lambda *_: 1.0, (0, 1, 2, 3, 4), rates, seeds)

@@ -20,7 +20,7 @@ def something_else():
 
 
 def raises():
-    raise TypeError("a KerasTensor is symbolic")
+    raise TypeError("a \x1b[1mKerasTensor\x1b[0m is symbolic")
 
 
 def hangs():

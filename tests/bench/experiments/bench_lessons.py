@@ -21,16 +21,24 @@ def forgetful(_recipe, _case, _seed, _learning_rate):
     return {"score": 1.0}
 
 
-def experiment(name, train):
+def experiment(name, train, **quality):
     return Experiment(
         name=name,
         question="What is learnt?",
         method="By arithmetic.",
         sources=(Source("A. Tester", "A test", 2024, "https://example.org"),),
         arms=(Arm("base", build, "base", recipe=0.0), Arm("more", build, "more", recipe=0.05)),
-        cases=(Case({}),),
+        cases=(Case({}), Case({"size": "large"}, quick=False)),
         quality=Quality(
-            SCORE, train, (0, 1, 2, 3, 4), (0.1, 0.3), tuning_seeds=(100,), also=(COST,)
+            **{
+                "metric": SCORE,
+                "train": train,
+                "seeds": (0, 1, 2, 3, 4),
+                "learning_rates": (0.1, 0.3),
+                "tuning_seeds": (100,),
+                "also": (COST,),
+                **quality,
+            }
         ),
         claims=(
             Claim("scores", "It scores 0.04 more.", "more", "score", at_least=0.04),
@@ -42,3 +50,5 @@ def experiment(name, train):
 
 LESSONS = experiment("lessons", train)
 FORGETFUL = experiment("forgetful", forgetful)
+ONE_RATE = experiment("one_rate", train, learning_rates=(0.3,), tuning_seeds=())
+FULL_ONLY = experiment("full_only", train, quick=False)
