@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
 from bench.workloads.classifier import DIGITS, test_data
 from bench.workloads.recipe import Recipe, arm, train_and_score
@@ -23,6 +23,29 @@ ANIL = Source(
     url="https://arxiv.org/abs/1901.11150",
 )
 
+CHEN = Source(
+    author="X. Chen and others",
+    title="Symbolic Discovery of Optimization Algorithms",
+    year=2023,
+    url="https://arxiv.org/abs/2302.06675",
+)
+
+
+def row_and_column_of_zeros() -> str | None:
+    """Step Keras' Adafactor with a gradient that has a row and a column of zeros."""
+    import keras
+    import numpy as np
+
+    weight = keras.Variable(np.ones((4, 4), np.float32))
+    gradient = np.ones((4, 4), np.float32)
+    gradient[1] = gradient[:, 2] = 0
+    optimizer = keras.optimizers.Adafactor(1e-2)
+    optimizer.build([weight])
+    optimizer.apply([keras.ops.convert_to_tensor(gradient)])
+    wrong = int(np.isnan(keras.ops.convert_to_numpy(weight)).sum())
+    return f"{wrong} of 16 weights are NaN after one step" if wrong else None
+
+
 EXPERIMENT = Experiment(
     name="optimizers",
     question="Do Adafactor and SM3 save memory against Adam, and do they speed up training?",
@@ -40,7 +63,7 @@ EXPERIMENT = Experiment(
         "the classifier here uses GELU and centred pixels so that it can be compared at all."
     ),
     backends=("tensorflow", "jax", "torch"),
-    sources=(SHAZEER, ANIL),
+    sources=(SHAZEER, ANIL, CHEN),
     arms=(
         arm("adam", DIGITS, ADAM, "Keras' Adam"),
         arm("adafactor", DIGITS, replace(ADAM, optimizer="adafactor"), "Keras' Adafactor"),
@@ -57,9 +80,17 @@ EXPERIMENT = Experiment(
             replace(ADAM, optimizer="sm3_momentum"),
             "SM3-II with momentum 0.9, as in the paper",
         ),
+        arm("lion", DIGITS, replace(ADAM, optimizer="lion"), "Keras' Lion"),
+        arm(
+            "sgd_momentum",
+            DIGITS,
+            replace(ADAM, optimizer="sgd_momentum"),
+            "Keras' SGD with momentum 0.9",
+        ),
     ),
     cases=(
-        *grid(width=(512,), depth=(2,), batch=(128,)),
+        *grid(width=(256,), depth=(2,), batch=(64,)),
+        *grid(quick=False, width=(512,), depth=(2,), batch=(128,)),
         *grid(quick=False, width=(4096,), depth=(4,), batch=(256,)),
     ),
     guards=(
@@ -70,8 +101,16 @@ EXPERIMENT = Experiment(
         metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
         train=partial(train_and_score, DIGITS, test_data, 150),
         seeds=(0, 1, 2, 3, 4),
-        learning_rates=(1e-3, 1e-2, 1e-1),
+        learning_rates=(1e-4, 1e-3, 1e-2, 1e-1),
         tuning_seeds=(100, 101),
+    ),
+    attempts=(
+        Attempt(
+            "zeros",
+            "a step with a gradient of which a row and a column are zeros",
+            row_and_column_of_zeros,
+            arm="adafactor",
+        ),
     ),
     claims=(
         Claim(
@@ -121,6 +160,14 @@ EXPERIMENT = Experiment(
             metric="step_time_s",
             at_most=1.0,
             source=ANIL,
+        ),
+        Claim(
+            id="lion-saves-memory",
+            statement="Lion keeps momentum only: about half of Adam's state.",
+            arm="lion",
+            metric="optimizer_state_bytes",
+            at_most=0.55,
+            source=CHEN,
         ),
     ),
 )

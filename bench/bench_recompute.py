@@ -1,12 +1,15 @@
 """How much memory does recomputing gradients save, and how much time does it cost?"""
 
 from dataclasses import replace
+from functools import partial
 
-from bench.lab.declare import Claim, Experiment, Guard, Source, grid
-from bench.workloads.recipe import Recipe, arm
-from bench.workloads.residual_chain import RESIDUAL_CHAIN
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
+from bench.sources import TEN
+from bench.workloads.recipe import Recipe, arm, prepare
+from bench.workloads.residual_chain import REMAT_SCOPE, RESIDUAL_CHAIN
 
 KEEP = Recipe()
+STATEFUL = {"blocks": "stateful", "depth": 4, "channels": 4, "batch": 8}
 
 CHEN = Source(
     author="T. Chen, B. Xu, C. Zhang, C. Guestrin",
@@ -14,6 +17,38 @@ CHEN = Source(
     year=2016,
     url="https://arxiv.org/abs/1604.06174",
 )
+REMAT = Source(
+    author="the Keras authors",
+    title="Keras API reference: rematerialization",
+    year=2026,
+    url="https://keras.io/api/utils/config_utils/",
+)
+
+
+def changed_by(recompute: str) -> str | None:
+    """Train blocks with BatchNorm and Dropout, recomputed or not; tell what comes out otherwise."""
+    import keras
+    import numpy as np
+
+    observed = []
+    for recipe in (KEEP, replace(KEEP, recompute=recompute)):
+        keras.utils.set_random_seed(0)
+        observe = prepare(RESIDUAL_CHAIN, recipe, STATEFUL).observe
+        assert observe is not None  # noqa: S101 - a recipe's step can be observed
+        observed.append(observe())
+    kept, found = observed
+    changed = [
+        f"{says} by {np.abs(found[name] - kept[name]).max() / np.abs(kept[name]).max():.2g}"
+        for name, says in (("gradients", "gradients"), ("state", "moving statistics and seeds"))
+        if not np.allclose(found[name], kept[name], rtol=1e-3, atol=1e-4)
+    ]
+    return f"runs, but changes {', '.join(changed)} (of their largest)" if changed else None
+
+
+def with_training(mode: str) -> None:
+    """Take a step of blocks that take ``training``, made under `keras.RematScope`."""
+    prepare(RESIDUAL_CHAIN, replace(KEEP, recompute=mode), STATEFUL).step()
+
 
 EXPERIMENT = Experiment(
     name="recompute",
@@ -25,12 +60,11 @@ EXPERIMENT = Experiment(
     ),
     held_fixed="model, first weights, batches and their order, optimizer, precision",
     does_not_show=(
-        "Models with BatchNorm or Dropout, where tf.recompute_grad changes what is learnt: it "
-        "updates moving statistics twice and draws another mask. Models whose weights, not "
-        "activations, fill the memory."
+        "Models with BatchNorm or Dropout, where tf.recompute_grad changes what is learnt: the "
+        "attempt here says how, and experiment recompute_stateful measures a form that does not. "
+        "Models whose weights, not activations, fill the memory."
     ),
-    backends=("tensorflow", "jax", "torch"),
-    sources=(CHEN,),
+    sources=(CHEN, TEN),
     arms=(
         arm("keep", RESIDUAL_CHAIN, KEEP, "keep all activations"),
         arm(
@@ -48,17 +82,26 @@ EXPERIMENT = Experiment(
         arm(
             "remat_scope",
             RESIDUAL_CHAIN,
-            replace(KEEP, recompute="remat_scope"),
+            replace(KEEP, recompute="full"),
             "keras.RematScope(mode='full')",
         ),
     ),
     cases=(
         *grid(depth=(9,), channels=(16,), batch=(32,)),
         *grid(quick=False, depth=(16, 64), channels=(64,), batch=(128,)),
+        *grid(quick=False, depth=(16,), channels=(64,), batch=(128,), jit=(True,)),
     ),
     guards=(
         Guard("loss", 1e-5, "same loss from the same weights"),
         Guard("gradients", 1e-4, "same gradients from the same weights"),
+    ),
+    attempts=(
+        Attempt(
+            "batch_norm_and_dropout",
+            "tf.recompute_grad around blocks with BatchNorm and Dropout, called with training=True",
+            partial(changed_by, "each"),
+            arm="each_block",
+        ),
     ),
     claims=(
         Claim(
@@ -74,6 +117,122 @@ EXPERIMENT = Experiment(
             statement="The price is one more forward pass, about 30 % more time: between 10 % and "
             "50 %.",
             arm="sqrt_segments",
+            metric="step_time_s",
+            at_least=1.1,
+            at_most=1.5,
+        ),
+        Claim(
+            id="any-layer",
+            statement="Recomputing gradients saves memory and changes nothing else, whatever the "
+            "layers.",
+            arm="each_block",
+            attempt="batch_norm_and_dropout",
+            source=TEN,
+        ),
+    ),
+)
+
+SCOPE = Experiment(
+    name="remat_scope",
+    question="What does each mode of keras.RematScope save, and which run at all?",
+    method=(
+        "The chain of experiment recompute, its layers made and called under keras.RematScope. The "
+        "blocks' call takes no training argument, so that every mode runs; each mode is also tried "
+        "on blocks with BatchNorm and Dropout, whose call does."
+    ),
+    held_fixed=EXPERIMENT.held_fixed,
+    does_not_show=(
+        "Choosing layers: here larger_than and list_of_layers wrap every block, as full does."
+    ),
+    sources=(REMAT,),
+    arms=(
+        arm("keep", RESIDUAL_CHAIN, KEEP, "keep all activations"),
+        *(
+            arm(mode, RESIDUAL_CHAIN, replace(KEEP, recompute=mode), f"RematScope(mode={mode!r})")
+            for mode in REMAT_SCOPE
+        ),
+    ),
+    cases=(
+        *grid(depth=(4,), channels=(8,), batch=(32,)),
+        *grid(quick=False, depth=(16,), channels=(64,), batch=(128,)),
+    ),
+    guards=EXPERIMENT.guards,
+    attempts=tuple(
+        Attempt(
+            "with_training",
+            f"keras.RematScope(mode={mode!r}) on layers whose call takes training, in a graph",
+            partial(with_training, mode),
+            arm=mode,
+        )
+        for mode in REMAT_SCOPE
+    ),
+    claims=(
+        *(
+            Claim(
+                id=f"{mode}-less-memory",
+                statement=f"RematScope(mode={mode!r}) trades computation for memory: the peak of a "
+                "step falls by at least 2 %.",
+                arm=mode,
+                metric="peak_device_memory_bytes",
+                at_most=0.98,
+            )
+            for mode in REMAT_SCOPE
+        ),
+        *(
+            Claim(
+                id=f"{mode}-any-layer",
+                statement=f"RematScope(mode={mode!r}) works on layers that take training.",
+                arm=mode,
+                attempt="with_training",
+            )
+            for mode in REMAT_SCOPE
+        ),
+    ),
+)
+
+WITH_STATE = Experiment(
+    name="recompute_stateful",
+    question="Can blocks with BatchNorm and Dropout be recomputed without changing what is learnt?",
+    method=(
+        "The chain of experiment recompute, with BatchNorm and Dropout in every block, which "
+        "tf.recompute_grad and most modes of keras.RematScope do not stand. RematerialisedChain "
+        "runs segments of √n blocks as pure functions of their input, weights and state."
+    ),
+    held_fixed="model, first weights and seeds, batches and their order, optimizer, precision",
+    does_not_show="Chains without such layers: see experiment recompute.",
+    sources=(CHEN,),
+    arms=(
+        arm("keep", RESIDUAL_CHAIN, KEEP, "keep all activations"),
+        arm(
+            "chain",
+            RESIDUAL_CHAIN,
+            replace(KEEP, recompute="chain"),
+            "kernels.rematerialisation.RematerialisedChain, √n segments",
+        ),
+    ),
+    cases=(
+        *grid(blocks=("stateful",), depth=(4,), channels=(8,), batch=(32,)),
+        *grid(quick=False, blocks=("stateful",), depth=(16,), channels=(64,), batch=(128,)),
+    ),
+    guards=(
+        Guard("loss", 1e-5, "same loss, so the same masks in the forward pass"),
+        Guard("gradients", 1e-4, "same gradients, so the same masks in the recomputed pass"),
+        Guard("state", 1e-5, "same moving statistics and seeds after a few steps"),
+    ),
+    claims=(
+        Claim(
+            id="less-memory",
+            statement="Keeping √n segments of a chain cuts the memory of activations to O(√n): the "
+            "peak of a step is at most half.",
+            arm="chain",
+            metric="peak_device_memory_bytes",
+            at_most=0.5,
+        ),
+        Claim(
+            id="thirty-percent",
+            statement="The price is one more forward pass, about 30 % more time: between 10 % and "
+            "50 %.",
+            arm="chain",
             metric="step_time_s",
             at_least=1.1,
             at_most=1.5,

@@ -22,7 +22,7 @@ def model(case: Params, recipe: Recipe) -> Any:
     x = inputs
     for _ in range(int(case.get("depth", 1))):
         x = keras.layers.Dense(int(case["width"]), activation="gelu")(x)
-    return keras.Model(inputs, keras.layers.Dense(classes(case))(x))
+    return keras.Model(inputs, keras.layers.Dense(classes(case), dtype="float32", name="head")(x))
 
 
 def classes(case: Params) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 from bench.lab import backends
 from bench.lab.backends import Training
 from bench.lab.declare import Arm, Prepared, Value
+from bench.lab.errors import NotMeasuredHere
+from bench.workloads import losses
+from bench.workloads.optimizers import optimizer, regularise
 
 Params = Mapping[str, Value]
 OBSERVED_STEPS = 4
@@ -24,18 +28,45 @@ class Recipe:
 
     Args:
         labels: ``sparse_int32``, ``sparse_uint16`` or ``one_hot_float32``, as stored.
-        optimizer: a name from `OPTIMIZERS`.
+        optimizer: a name from `bench.workloads.optimizers.OPTIMIZERS`.
         learning_rate: of the optimizer.
-        recompute: ``none``, ``each`` block, ``sqrt`` segments, or Keras' ``remat_scope``.
+        recompute: ``none``; ``each`` block or ``sqrt`` segments under `tf.recompute_grad`;
+            ``chain``, our `RematerialisedChain`; or a mode of Keras' `RematScope`.
         jit: whether the backend's compiler compiles the step: XLA, or torch.compile on PyTorch;
-            JAX compiles every step.
+            JAX compiles every step. ``auto`` leaves the choice to Keras.
+        dtype_policy: Keras' policy for the model's layers.
+        graph_rewrite: an option of `tf.config.optimizer` to switch on; empty for none.
+        clipping: ``none``, ``global_norm`` or ``adaptive``.
+        accumulate: parts into which a batch is cut, their gradients accumulated.
+        decay: ``none``, ``decoupled`` weight decay, or ``l2`` of half as much in the loss.
+        weight_decay: how much.
+        steps_per_execution: batches that `fit` trains on in one call of its compiled function.
+        loss: ``cross_entropy``, ``class_balanced``, ``focal`` or ``logit_adjusted``.
+        schedule: ``constant``, ``triangular``, ``triangular2`` or ``cosine``; the learning rate is
+            then its highest rate.
+        schedule_steps: steps for which the schedule is made.
     """
 
     labels: str = "sparse_int32"
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     recompute: str = "none"
-    jit: bool = False
+    jit: bool | str = False
+    dtype_policy: str = "float32"
+    graph_rewrite: str = ""
+    clipping: str = "none"
+    accumulate: int = 1
+    decay: str = "none"
+    weight_decay: float = 0.0
+    steps_per_execution: int = 1
+    loss: str = "cross_entropy"
+    schedule: str = "constant"
+    schedule_steps: int = 0
+
+    def of(self, case: Params) -> Recipe:
+        """Return the recipe with what the case sets for every arm, such as its optimizer."""
+        names = {field.name for field in fields(self)}
+        return replace(self, **{k: v for k, v in case.items() if k in names})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -54,39 +85,6 @@ class Workload:
     classes: Callable[[Params], int]
 
 
-def _adam(rate: float) -> Any:
-    import keras
-
-    return keras.optimizers.Adam(rate)
-
-
-def _adafactor(rate: float) -> Any:
-    import keras
-
-    return keras.optimizers.Adafactor(rate)
-
-
-def _adafactor_factored(rate: float) -> Any:
-    from kernels.adafactor import Adafactor
-
-    return Adafactor(rate)
-
-
-def _sm3(rate: float, momentum: float = 0.0) -> Any:
-    from kernels.sm3 import SM3
-
-    return SM3(rate, momentum=momentum)
-
-
-OPTIMIZERS: dict[str, Callable[[float], Any]] = {
-    "adam": _adam,
-    "adafactor": _adafactor,
-    "adafactor_factored": _adafactor_factored,
-    "sm3": _sm3,
-    "sm3_momentum": partial(_sm3, momentum=0.9),
-}
-
-
 def store_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
     """Return class indices ``(n,)`` in the form in which a recipe stores them."""
     if form == "one_hot_float32":
@@ -95,19 +93,49 @@ def store_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
 
 
 def compiled_model(workload: Workload, recipe: Recipe, case: Params) -> Any:
-    """Build the model and compile it with the recipe's optimizer and loss."""
+    """Build the model and compile it with the recipe's precision, optimizer and loss."""
+    switch_on(recipe.graph_rewrite)
+    with precision(recipe.dtype_policy):
+        model = workload.model(case, recipe)
+    regularise(model, recipe)
+    model.compile(
+        optimizer=optimizer(recipe),
+        loss=losses.loss(workload, recipe, case),
+        jit_compile=recipe.jit,
+        steps_per_execution=recipe.steps_per_execution,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Give the layers that are made inside a dtype policy."""
     import keras
 
-    model = workload.model(case, recipe)
-    loss = (
-        keras.losses.CategoricalCrossentropy(from_logits=True)
-        if recipe.labels.startswith("one_hot")
-        else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
-    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
-    model.compile(optimizer=optimizer, loss=loss, jit_compile=recipe.jit)
-    optimizer.build(model.trainable_variables)
-    return model
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def switch_on(rewrite: str) -> None:
+    """Switch an option of TensorFlow's graph optimizer on, for the rest of this process."""
+    import keras
+
+    if not rewrite:
+        return
+    if keras.backend.backend() != "tensorflow":
+        raise NotMeasuredHere(
+            f"{rewrite} is an option of TensorFlow's graph optimizer",
+            f"Keras runs on {keras.backend.backend()}",
+            "run with --ab-backend tensorflow, or use a dtype policy, which every backend has",
+        )
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({rewrite: True})
 
 
 def prepare(workload: Workload, recipe: Recipe, case: Params) -> Prepared:
@@ -115,25 +143,39 @@ def prepare(workload: Workload, recipe: Recipe, case: Params) -> Prepared:
 
     The step is Keras' own `train_step` as the backend runs it, on one batch that already lies on
     the device: neither the input pipeline nor `fit`'s Python is in the timing, and no other batch
-    is in the memory.
+    is in the memory. A recipe that accumulates takes one `train_step` for each part of the batch.
     """
-    import keras
-
+    recipe = recipe.of(case)
     model = compiled_model(workload, recipe, case)
     inputs, labels = workload.data(case)
     stored = store_labels(labels, recipe.labels, workload.classes(case))
     size = int(case["batch"])
-    batch = tuple(keras.ops.convert_to_tensor(array[:size]) for array in (inputs, stored))
-    training = backends.of_keras().training(model, jit=recipe.jit)
+    parts = cut((inputs[:size], stored[:size]), recipe.accumulate)
+    training = backends.of_keras().training(model, jit=model.jit_compile)
     return Prepared(
-        step=partial(training.step, batch),
+        step=partial(step, training, parts),
         sizes={
             "label_bytes": float(stored.nbytes),
             "weights_bytes": nbytes(model.trainable_variables),
             "optimizer_state_bytes": nbytes(model.optimizer.variables),
         },
-        observe=partial(observe, model, training, batch, recipe.jit),
+        observe=partial(observe, model, training, parts),
     )
+
+
+def cut(batch: Sequence[np.ndarray], count: int) -> list[tuple[Any, ...]]:
+    """Return the batch on the device, in `count` parts of equal size."""
+    import keras
+
+    split = zip(*(np.split(array, count) for array in batch), strict=True)
+    return [tuple(keras.ops.convert_to_tensor(array) for array in part) for part in split]
+
+
+def step(training: Training, parts: Sequence[Any]) -> Any:
+    """Train on the parts of a batch, one after the other; return the last loss."""
+    for part in parts[:-1]:
+        training.step(part)
+    return training.step(parts[-1])
 
 
 def nbytes(variables: list[Any]) -> float:
@@ -145,25 +187,58 @@ def flat(tensors: list[Any]) -> np.ndarray:
     """Return all elements of some tensors in a row, on the host."""
     import keras
 
-    return np.concatenate([np.ravel(keras.ops.convert_to_numpy(tensor)) for tensor in tensors])
+    arrays = [np.ravel(keras.ops.convert_to_numpy(tensor)) for tensor in tensors]
+    return np.concatenate(arrays) if arrays else np.zeros(0)
 
 
-def observe(model: Any, training: Training, batch: Any, jit: bool) -> dict[str, Any]:
-    """Return what guards compare: first loss and gradients, and the weights after a few steps."""
-    loss, gradients = backends.of_keras().loss_and_gradients(model, batch, jit=jit)
+def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, Any]:
+    """Return what guards compare.
+
+    The untouched weights, and the first part's loss and gradients from them; after a few steps the
+    loss that Keras then reports, the weights, and the state (moving statistics, seeds of random
+    numbers).
+    """
+    first_weights = flat(model.trainable_variables)
+    loss, gradients = backends.of_keras().loss_and_gradients(model, parts[0], jit=model.jit_compile)
     for _ in range(OBSERVED_STEPS):
-        training.step(batch)
+        later_loss = step(training, parts)
     training.settle()
     return {
+        "first_weights": first_weights,
         "loss": loss,
         "gradients": flat(gradients),
+        "later_loss": later_loss,
         "weights": flat(model.trainable_variables),
+        "state": flat(model.non_trainable_variables),
     }
 
 
 def arm(name: str, workload: Workload, recipe: Recipe, says: str, **more: Any) -> Arm:
     """Return the arm that trains `workload` as `recipe` says."""
     return Arm(name, partial(prepare, workload, recipe), says, recipe=recipe, **more)
+
+
+def train(
+    workload: Workload, steps: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
+) -> Any:
+    """Train from a seed for a number of steps and return the model.
+
+    The seed sets the weights and the order of the batches, the same for every arm.
+    """
+    import keras
+
+    recipe = replace(recipe.of(case), learning_rate=learning_rate)
+    keras.utils.set_random_seed(seed)
+    model = compiled_model(workload, recipe, case)
+    inputs, labels = workload.data(case)
+    stored = store_labels(labels, recipe.labels, workload.classes(case))
+    training = backends.of_keras().training(model, jit=model.jit_compile)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
+        step(training, cut((inputs[rows], stored[rows]), recipe.accumulate))
+    training.settle()
+    return model
 
 
 def train_and_score(
@@ -177,20 +252,12 @@ def train_and_score(
 ) -> float:
     """Train from a seed for a number of steps and return the accuracy on the test examples.
 
-    The seed sets the weights and the order of the batches, the same for every arm.
+    A model whose weights are NaN knows no better than to guess, and scores like that.
     """
-    import keras
+    model = train(workload, steps, recipe, case, seed, learning_rate)
+    return accuracy(model, *test(case))
 
-    keras.utils.set_random_seed(seed)
-    model = compiled_model(workload, replace(recipe, learning_rate=learning_rate), case)
-    inputs, labels = workload.data(case)
-    stored = store_labels(labels, recipe.labels, workload.classes(case))
-    training = backends.of_keras().training(model, jit=recipe.jit)
-    rng = np.random.default_rng(seed)
-    for _ in range(steps):
-        rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
-        training.step(tuple(keras.ops.convert_to_tensor(part[rows]) for part in (inputs, stored)))
-    training.settle()
-    images, truth = test(case)
-    logits = model.predict_on_batch(images)
-    return float(np.mean(np.argmax(logits, axis=-1) == truth))
+
+def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images whose largest logit is that of their label."""
+    return float(np.mean(np.argmax(model.predict_on_batch(images), axis=-1) == labels))

@@ -7,18 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.errors import NotMeasuredHere
+from bench.lab.errors import DeclarationError, NotMeasuredHere
 from bench.workloads import digits
 from bench.workloads.recipe import Params, Recipe, Workload
 
+BLOCKS = ("plain", "stateful")
+REMAT_SCOPE = ("full", "activations", "larger_than", "list_of_layers")
+"""Modes of `keras.RematScope`."""
 
-def blocks(count: int, channels: int) -> list[Any]:
-    """Return layers ``x + conv(relu(conv(x)))`` on images ``(batch, height, width, channels)``."""
+
+def blocks(count: int, channels: int, kind: str = "plain") -> list[Any]:
+    """Return residual layers on images ``(batch, height, width, channels)``.
+
+    A plain block is ``x + conv(relu(conv(x)))``. A stateful one has BatchNorm and Dropout before
+    the second convolution, and so takes ``training``.
+    """
     import keras
 
-    class Residual(keras.layers.Layer):
-        def __init__(self) -> None:
-            super().__init__()
+    class Plain(keras.layers.Layer):
+        def __init__(self, name: str) -> None:
+            super().__init__(name=name)
             self.first = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
             self.second = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
 
@@ -30,10 +38,28 @@ def blocks(count: int, channels: int) -> list[Any]:
         def call(self, x: Any) -> Any:
             return x + self.second(self.first(x))
 
-    return [Residual() for _ in range(count)]
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    class Stateful(Plain):
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self.norm = keras.layers.BatchNormalization()
+            self.dropout = keras.layers.Dropout(0.2)
+
+        def build(self, shape: Any) -> None:
+            self.norm.build(shape)
+            super().build(shape)
+
+        def call(self, x: Any, training: bool | None = None) -> Any:
+            y = self.norm(self.first(x), training=training)
+            return x + self.second(self.dropout(y, training=training))
+
+    block = {"plain": Plain, "stateful": Stateful}[kind]
+    return [block(f"block_{i}") for i in range(count)]
 
 
-def recomputed(segment: list[Any]) -> Any:
+def recomputed(segment: list[Any], kind: str = "plain") -> Any:
     """Return a layer that runs a segment and keeps only its input for the backward pass."""
     import keras
 
@@ -55,10 +81,12 @@ def recomputed(segment: list[Any]) -> Any:
                 block.build(shape)
             self.built = True
 
-        def call(self, x: Any) -> Any:
+        def call(self, x: Any, training: bool | None = None) -> Any:
+            mode = {"training": training} if kind == "stateful" else {}
+
             def run(y: Any) -> Any:
                 for block in self.blocks:
-                    y = block(y)
+                    y = block(y, **mode)
                 return y
 
             return tf.recompute_grad(run)(x)
@@ -66,19 +94,36 @@ def recomputed(segment: list[Any]) -> Any:
     return Segment()
 
 
-def _chain(x: Any, depth: int, channels: int, recompute: str) -> Any:
+def _chain(x: Any, case: Params, recompute: str) -> Any:
+    """Run the chain on images, recomputing as the recipe says."""
     import keras
 
-    if recompute == "remat_scope":
-        with keras.RematScope(mode="full"):
-            layers = blocks(depth, channels)
-            for layer in layers:
-                x = layer(x)
-        return x
-    layers = blocks(depth, channels)
-    if recompute != "none":
+    depth, channels, kind = int(case["depth"]), int(case["channels"]), _kind(case)
+    if recompute in REMAT_SCOPE:
+        names = [f"block_{i}" for i in range(depth)]
+        with keras.RematScope(mode=recompute, layer_names=names):
+            return _through(blocks(depth, channels, kind), x)
+    layers = blocks(depth, channels, kind)
+    if recompute == "chain":
+        from kernels.rematerialisation import RematerialisedChain
+
+        layers = [RematerialisedChain(layers)]
+    elif recompute != "none":
         length = 1 if recompute == "each" else round(math.sqrt(depth))
-        layers = [recomputed(layers[i : i + length]) for i in range(0, depth, length)]
+        layers = [recomputed(layers[i : i + length], kind) for i in range(0, depth, length)]
+    return _through(layers, x)
+
+
+def _kind(case: Params) -> str:
+    kind = str(case.get("blocks", "plain"))
+    if kind not in BLOCKS:
+        raise DeclarationError(
+            "a chain is of blocks that it knows", f"blocks={kind!r}", f"use {' or '.join(BLOCKS)}"
+        )
+    return kind
+
+
+def _through(layers: list[Any], x: Any) -> Any:
     for layer in layers:
         x = layer(x)
     return x
@@ -90,9 +135,9 @@ def model(case: Params, recipe: Recipe) -> Any:
 
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(int(case["channels"]), 3, padding="same")(inputs)
-    x = _chain(x, int(case["depth"]), int(case["channels"]), recipe.recompute)
+    x = _chain(x, case, recipe.recompute)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras.layers.Dense(10)(x))
+    return keras.Model(inputs, keras.layers.Dense(10, dtype="float32", name="head")(x))
 
 
 def data(case: Params) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,219 @@
+"""Does mixed precision lower memory and speed up training, and does the documented switch do it?"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from bench.lab import backends
+from bench.lab.declare import (
+    Arm,
+    Attempt,
+    Case,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Quality,
+    Source,
+    Value,
+    grid,
+)
+from bench.lab.errors import NotMeasuredHere
+from bench.lab.metrics import Metric
+from bench.sources import TEN
+from bench.workloads.by_name import BY_NAME, test_data
+from bench.workloads.recipe import Recipe, arm, prepare, train_and_score
+
+FLOAT32 = Recipe()
+FLOAT16 = replace(FLOAT32, dtype_policy="mixed_float16")
+FLOAT16_QUICK = Case({"model": "mlp", "width": 8, "depth": 1, "batch": 32})
+SWITCH = "auto_mixed_precision"
+ONEDNN_SWITCH = "auto_mixed_precision_onednn_bfloat16"
+
+MICIKEVICIUS = Source(
+    author="P. Micikevicius and others",
+    title="Mixed Precision Training",
+    year=2018,
+    url="https://arxiv.org/abs/1710.03740",
+)
+
+
+QUALITY = Quality(
+    metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+    train=partial(train_and_score, BY_NAME, test_data, 100),
+    seeds=(0, 1, 2, 3, 4),
+    learning_rates=(1e-3,),
+    tuning_seeds=(),
+)
+GUARDS = (
+    Guard("loss", 5e-3, "same loss from the same weights, within bfloat16's rounding"),
+    Guard("later_loss", 1e-2, "same mean loss over a few steps, within bfloat16's rounding"),
+    Guard("weights", None, "finite weights after a few steps"),
+)
+FULL = (
+    *grid(quick=False, model=("mlp",), width=(4096,), depth=(4,), batch=(1024,)),
+    *grid(
+        quick=False,
+        model=("vit",),
+        depth=(6,),
+        width=(256,),
+        heads=(4,),
+        patch=(4,),
+        batch=(256,),
+        jit=(False, True),
+    ),
+    *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
+    *grid(
+        quick=False,
+        model=("resnet",),
+        data=("cifar10",),
+        blocks=(3,),
+        channels=(64,),
+        batch=(256,),
+    ),
+)
+
+
+def float16(case: Mapping[str, Value]) -> Prepared:
+    """Make a step under mixed_float16 ready, on a device that has units for it, or a tiny step."""
+    kinds = {device["kind"] for device in backends.of_keras().facts()["devices"]}
+    if kinds == {"cpu"} and case != FLOAT16_QUICK.params:
+        raise NotMeasuredHere(
+            "the device has units for float16",
+            "a CPU: it emulates float16, and a step of this size takes minutes",
+            f"use a GPU, or the case {FLOAT16_QUICK.id}, which shows how slow that is",
+        )
+    return prepare(BY_NAME, FLOAT16, case)
+
+
+def claimed(arm: str, source: Source = TEN) -> tuple[Claim, ...]:
+    """Return what the source promises of mixed precision, as claims about an arm."""
+    return (
+        Claim(
+            id=f"{arm}-faster",
+            statement=f"Mixed precision speeds up training ({arm}): a step takes at least 2 % less "
+            "time.",
+            arm=arm,
+            metric="step_time_s",
+            at_most=0.98,
+            source=source,
+        ),
+        Claim(
+            id=f"{arm}-less-memory",
+            statement=f"Mixed precision lowers memory ({arm}): the peak of a step falls by at "
+            "least 2 %.",
+            arm=arm,
+            metric="peak_device_memory_bytes",
+            at_most=0.98,
+            source=source,
+        ),
+    )
+
+
+def as_accurate(arm: str) -> Claim:
+    """Return the claim that an arm learns as well as float32 does."""
+    return Claim(
+        id=f"{arm}-same-accuracy",
+        statement="Trained in mixed precision, a network is as accurate as in float32, with the "
+        "same hyperparameters.",
+        arm=arm,
+        metric="test_accuracy",
+        at_least=-0.01,
+        source=MICIKEVICIUS,
+    )
+
+
+def documented_switch() -> str:
+    """Train with the switch and without it, and tell whether a single weight differs."""
+    import keras
+    import numpy as np
+
+    case = {"model": "mlp", "width": 64, "depth": 1, "batch": 64}
+    weights = []
+    for recipe in (FLOAT32, replace(FLOAT32, graph_rewrite=SWITCH)):
+        keras.utils.set_random_seed(0)
+        observe = prepare(BY_NAME, recipe, case).observe
+        assert observe is not None  # noqa: S101 - a recipe's step can be observed
+        weights.append(observe()["weights"])
+    if np.array_equal(*weights):
+        return "accepted, and without effect: after 4 steps every bit of every weight is the same"
+    return "accepted, and it works: after 4 steps the weights differ by float16's rounding"
+
+
+EXPERIMENT = Experiment(
+    name="amp",
+    question="Does mixed precision lower memory and speed up training?",
+    method=(
+        "The same model is trained in float32, under Keras' policy of mixed bfloat16, and in "
+        "float32 with an option of TensorFlow's graph optimizer switched on, which is what the "
+        "source documents. Quality is the accuracy on digits kept apart after 100 steps, paired by "
+        "seed, at one learning rate for all."
+    ),
+    held_fixed="model, first weights (float32), batches and their order, optimizer, learning rate",
+    does_not_show=(
+        "float16, which experiment amp_float16 tries. What the documented switch does on a GPU, "
+        "where this ran without: there it computes in float16, without the loss scaling that Keras "
+        "2 added and Keras 3 does not. Models whose weights, not activations, fill the memory: "
+        "master weights stay float32."
+    ),
+    sources=(TEN, MICIKEVICIUS),
+    arms=(
+        arm("float32", BY_NAME, FLOAT32, "float32 throughout"),
+        arm(
+            "bfloat16",
+            BY_NAME,
+            replace(FLOAT32, dtype_policy="mixed_bfloat16"),
+            "Keras' policy mixed_bfloat16",
+        ),
+        arm(
+            "switch",
+            BY_NAME,
+            replace(FLOAT32, graph_rewrite=SWITCH),
+            f"TensorFlow's graph option {SWITCH}",
+        ),
+        arm(
+            "onednn_switch",
+            BY_NAME,
+            replace(FLOAT32, graph_rewrite=ONEDNN_SWITCH),
+            f"TensorFlow's graph option {ONEDNN_SWITCH}",
+        ),
+    ),
+    cases=(*grid(model=("mlp",), width=(256,), depth=(2,), batch=(256,)), *FULL),
+    guards=GUARDS,
+    quality=QUALITY,
+    attempts=(
+        Attempt(
+            "documented_switch",
+            "tf.config.optimizer.set_experimental_options({'auto_mixed_precision': True})",
+            documented_switch,
+            arm="switch",
+        ),
+    ),
+    claims=(
+        *claimed("bfloat16", MICIKEVICIUS),
+        *claimed("switch"),
+        *claimed("onednn_switch"),
+        as_accurate("bfloat16"),
+    ),
+)
+
+IN_FLOAT16 = Experiment(
+    name="amp_float16",
+    question="Does mixed precision in float16 lower memory and speed up training?",
+    method=(
+        "The same model is trained in float32 and under Keras' policy mixed_float16, which scales "
+        "the loss so that small gradients survive. The quick case is so small because a CPU "
+        "emulates float16. Quality is that of experiment amp."
+    ),
+    held_fixed=EXPERIMENT.held_fixed,
+    does_not_show="bfloat16, which has float32's range and needs no loss scaling: see amp.",
+    sources=(MICIKEVICIUS, TEN),
+    arms=(
+        arm("float32", BY_NAME, FLOAT32, "float32 throughout"),
+        Arm("float16", float16, "Keras' policy mixed_float16, with loss scaling", recipe=FLOAT16),
+    ),
+    cases=(FLOAT16_QUICK, *FULL),
+    guards=GUARDS,
+    quality=QUALITY,
+    claims=(*claimed("float16", MICIKEVICIUS), as_accurate("float16")),
+)

@@ -1,0 +1,79 @@
+"""Does accumulating gradients give a large batch's step in a small batch's memory?"""
+
+from dataclasses import replace
+
+from bench.lab.declare import Claim, Experiment, Guard, Source, grid
+from bench.sources import KERAS_OPTIMIZERS
+from bench.workloads.by_name import BY_NAME
+from bench.workloads.recipe import Recipe, arm
+
+WHOLE = Recipe()
+
+OTT = Source(
+    author="M. Ott, S. Edunov, D. Grangier, M. Auli",
+    title="Scaling Neural Machine Translation",
+    year=2018,
+    url="https://arxiv.org/abs/1806.00187",
+)
+
+EXPERIMENT = Experiment(
+    name="steps_and_accumulation",
+    question="Does accumulating gradients give a large batch's step in a small batch's memory?",
+    method=(
+        "The baseline trains on a batch at once. The other arm cuts the same batch in four, and "
+        "lets Keras' optimizer accumulate the four gradients and apply their mean. A step of this "
+        "experiment is one update of the weights in both: one call of the training step, or four. "
+        "The loss that guards compare is that of the batch, from the same weights, and the weights "
+        "after a few updates are the same."
+    ),
+    held_fixed="model, first weights, effective batches and their order, optimizer, precision",
+    does_not_show=(
+        "Models with BatchNorm, whose statistics would be those of the parts: they are not the "
+        "same work, and left out. Batches that do not fit in memory at once, for which there is no "
+        "baseline."
+    ),
+    sources=(OTT, KERAS_OPTIMIZERS),
+    arms=(
+        arm("whole", BY_NAME, WHOLE, "the batch at once"),
+        arm(
+            "accumulated",
+            BY_NAME,
+            replace(WHOLE, accumulate=4),
+            "a quarter at a time, gradient_accumulation_steps=4",
+        ),
+    ),
+    cases=(
+        *grid(model=("chain",), depth=(3,), channels=(8,), batch=(64,)),
+        *grid(quick=False, model=("chain",), depth=(16,), channels=(64,), batch=(256,)),
+        *grid(
+            quick=False,
+            model=("vit",),
+            depth=(6,),
+            width=(256,),
+            heads=(4,),
+            patch=(4,),
+            batch=(256,),
+        ),
+        *grid(quick=False, model=("mlp",), width=(4096,), depth=(4,), batch=(256,)),
+    ),
+    guards=(Guard("weights", 1e-3, "same weights after a few updates from the same batch"),),
+    claims=(
+        Claim(
+            id="less-memory",
+            statement="Gradients accumulated over smaller batches train with a batch that need not "
+            "fit in memory at once: the peak of a step falls to half or less.",
+            arm="accumulated",
+            metric="peak_device_memory_bytes",
+            at_most=0.5,
+        ),
+        Claim(
+            id="no-more-state",
+            statement="Accumulation costs nothing but a setting: the optimizer's state stays the "
+            "same.",
+            arm="accumulated",
+            metric="optimizer_state_bytes",
+            at_most=1.01,
+            source=KERAS_OPTIMIZERS,
+        ),
+    ),
+)
