@@ -37,6 +37,24 @@ def on_tensorflow(arm: Arm) -> Arm:
     return from_other_weights(replace(arm, backend="tensorflow"))
 
 
+def with_a_branch_forgotten(arm: Arm) -> Arm:
+    """Return the arm that fuses blocks, with one branch of each left out."""
+
+    def build(case):
+        from unittest.mock import patch
+
+        from kernels import asymmetric_convolution
+
+        whole = asymmetric_convolution.fused_weights
+        forgetful = patch.object(
+            asymmetric_convolution, "fused_weights", lambda branches, eps: whole(branches[:2], eps)
+        )
+        with forgetful:
+            return arm.build(case)
+
+    return replace(arm, name="spoilt", build=build)
+
+
 SPOILS = {
     "float_dtypes": one_less("batch"),
     "integer_dtypes": one_less("batch"),
@@ -44,6 +62,7 @@ SPOILS = {
     "backends": on_tensorflow,
     "backends_compiled": on_tensorflow,
     "backends_eager": on_tensorflow,
+    "acnet_inference": with_a_branch_forgotten,
 }
 """How to spoil an arm of an experiment, by the experiment's name; most begin from other weights."""
 
@@ -52,6 +71,9 @@ def with_a_spoilt_arm(file, name):
     """Return an experiment with one arm more: its last, spoilt."""
     experiment = load_experiment(file, name)
     spoil = SPOILS.get(name, from_other_weights)
-    guards = tuple(replace(guard, arms=()) for guard in experiment.guards)
+    guards = tuple(
+        replace(guard, arms=(*guard.arms, "spoilt") if guard.arms else ())
+        for guard in experiment.guards
+    )
     arms = (*experiment.arms, spoil(experiment.arms[-1]))
     return replace(experiment, arms=arms, guards=guards)

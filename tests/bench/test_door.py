@@ -149,6 +149,19 @@ def test_a_new_experiment_takes_one_file(tmp_path):
     assert "my_own[scale:1]" in result.stdout
 
 
+def test_the_experiment_that_contributing_shows_runs(tmp_path):
+    """Its one file, in a folder of its own, on TensorFlow, with few blocks."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    file = page.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "bench_my_xla.py").write_text(file)
+    few = ("--ab-backend", "tensorflow", "--ab-min-blocks", "2", "--ab-rounds", "2")
+    result = benchmark(tmp_path, "bench_my_xla.py", *few)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 passed" in result.stdout
+    assert ": my_xla.faster (xla: step time at most 1.00×)" in result.stdout
+    assert "tf.xla.experimental.jit_scope, eagerly: " in result.stdout
+
+
 def test_runs_can_be_saved_and_compared_with_pytest_benchmark(tmp_path):
     first = benchmark(tmp_path, TINY, "-k", "scale:1", "--benchmark-save=first")
     second = benchmark(tmp_path, TINY, "-k", "scale:1", "--benchmark-compare=0001")

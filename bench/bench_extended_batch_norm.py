@@ -1,0 +1,121 @@
+"""Is Extended Batch Normalization better than BatchNorm where batches are small?"""
+
+from dataclasses import replace
+
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
+from bench.lab.metrics import Metric
+from bench.sources import TEN
+from bench.workloads import built, convolving
+from bench.workloads.built import Built
+from bench.workloads.convolving import network
+
+LUO = Source(
+    author="C. Luo, J. Zhan, L. Wang, W. Gao",
+    title="Extended Batch Normalization",
+    year=2020,
+    url="https://arxiv.org/abs/2003.05569",
+)
+TRAINED_EXAMPLES = 16_000
+"""Of either arm, whatever the batch: a small batch is not to have seen less."""
+
+
+def batch_norm(case):
+    return network(case, convolving.normalised)
+
+
+def extended(case):
+    return network(case, convolving.extended_normalised)
+
+
+def observed(model):
+    """Return the first kernels, and how far a normalised batch lies from the formula."""
+    import keras
+    import numpy as np
+
+    from kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
+
+    error = 0.0
+    if any(isinstance(layer, ExtendedBatchNormalization) for layer in model.layers):
+        x = np.random.default_rng(0).normal(3.0, 2.0, (4, 5, 5, 6)).astype(np.float32)
+        layer = ExtendedBatchNormalization()
+        moments = reference_moments(x)
+        wanted = (x - moments.mean) / np.sqrt(moments.variance + layer.epsilon)
+        found = keras.ops.convert_to_numpy(layer(x, training=True))
+        error = float(np.abs(found - wanted).max())
+    return {**built.kernels(model), "formula_error": error}
+
+
+def import_the_base():
+    """Import the class that the source's code inherits from."""
+    from keras.layers.normalization.batch_normalization import BatchNormalizationBase
+
+    return f"found {BatchNormalizationBase.__name__}"
+
+
+def train(arm, case, seed, learning_rate):
+    """Train on the same number of examples whatever the batch; return the accuracy."""
+    return built.train_and_score(
+        TRAINED_EXAMPLES // int(case["batch"]), arm, case, seed, learning_rate
+    )
+
+
+def better_at(batch: int) -> Claim:
+    """Return the source's claim about one size of batch."""
+    return Claim(
+        id=f"better-at-{batch}",
+        statement=f"With {batch} examples in a batch, where BatchNorm's statistics are poor, the "
+        "extended form learns better: the accuracy is at least one point higher.",
+        arm="extended",
+        metric="test_accuracy",
+        at_least=0.01,
+        where={"batch": batch},
+        source=LUO,
+    )
+
+
+BATCH_NORM = Built(batch_norm, observe=observed)
+
+EXPERIMENT = Experiment(
+    name="extended_batch_norm",
+    question="Is Extended Batch Normalization better than BatchNorm at small batches?",
+    method=(
+        "A plain stack of convolutions learns digits, with BatchNorm after every convolution or "
+        "with its extended form, which takes the mean of each channel but one standard deviation "
+        "for all. The formula is the one in the paper's abstract; the source's code averages the "
+        "channels' variances instead."
+    ),
+    held_fixed="first kernels, images, batches and their order, optimizer, precision",
+    does_not_show="Other normalisers for small batches, such as group normalisation.",
+    sources=(TEN, LUO),
+    arms=(
+        built.arm("batch_norm", BATCH_NORM, "keras.layers.BatchNormalization"),
+        built.arm(
+            "extended",
+            replace(BATCH_NORM, model=extended),
+            "kernels.extended_batch_norm.ExtendedBatchNormalization",
+        ),
+    ),
+    cases=(
+        *grid(depth=(4,), channels=(16,), batch=(4,)),
+        *grid(quick=False, depth=(4,), channels=(32,), batch=(2, 4, 32)),
+    ),
+    guards=(
+        Guard("kernels", 1e-6, "same first kernels"),
+        Guard("formula_error", 1e-4, "a batch is normalised as the paper's formula says"),
+        Guard("weights", None, "finite weights after a few steps"),
+    ),
+    quality=Quality(
+        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", 0.01),
+        train=train,
+        seeds=(11, 12, 13, 14, 15),
+        learning_rates=(3e-4, 1e-3, 3e-3),
+        tuning_seeds=(1,),
+        quick=False,
+    ),
+    attempts=(
+        Attempt(
+            "import_base", "import BatchNormalizationBase, as the source does", import_the_base
+        ),
+    ),
+    claims=(better_at(2), better_at(4)),
+)

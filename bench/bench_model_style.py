@@ -1,0 +1,102 @@
+"""Is a functional, a sequential or a subclassed model faster than the others?"""
+
+from dataclasses import replace
+
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
+from bench.sources import DEEP_DIVE, STYLES, TIPS
+from bench.workloads import built, classifier
+from bench.workloads.built import Built
+from bench.workloads.styles import functional, sequential, subclass
+
+FUNCTIONAL = Built(functional, classifier.train_data)
+SEQUENTIAL = replace(FUNCTIONAL, model=sequential)
+SUBCLASS = replace(FUNCTIONAL, model=subclass)
+
+
+def subclass_inside_functional():
+    """Train a functional model that has a subclassed one for a layer."""
+    import keras
+    import numpy as np
+
+    inputs = keras.Input((784,))
+    model = keras.Model(inputs, subclass({"depth": 1, "width": 8})(inputs))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(np.zeros((2, 784), np.float32), np.zeros(2, np.int32))
+
+
+def functional_inside_subclass():
+    """Train a subclassed model that has a functional one for a layer."""
+    import keras
+    import numpy as np
+
+    class Outer(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = functional({"depth": 1, "width": 8})
+
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    model = Outer()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(np.zeros((2, 784), np.float32), np.zeros(2, np.int32))
+
+
+EXPERIMENT = Experiment(
+    name="model_style",
+    question="Is a functional, a sequential or a subclassed model faster than the others?",
+    method=(
+        "The same perceptron is written in Keras' three styles and trained on the same digits. "
+        "Timed are building the model, the first step, which traces it, and the steady step. What "
+        "each style can do besides being trained is the experiment `capabilities`."
+    ),
+    held_fixed="layers, first weights, images, batches and their order, optimizer, precision",
+    does_not_show=(
+        "Eager execution, where each style runs other Python; models so deep that building them "
+        "takes minutes."
+    ),
+    sources=(TIPS, STYLES, DEEP_DIVE),
+    arms=(
+        built.arm("functional", FUNCTIONAL, "layers called on symbolic tensors"),
+        built.arm("sequential", SEQUENTIAL, "a list of layers"),
+        built.arm("subclass", SUBCLASS, "a class with a call method"),
+    ),
+    cases=(
+        *grid(depth=(4,), width=(256,), batch=(128,)),
+        *grid(quick=False, depth=(4, 32), width=(1024,), batch=(256,)),
+    ),
+    guards=(
+        Guard("loss", 1e-5, "same loss from the same weights"),
+        Guard("gradients", 1e-4, "same gradients from the same weights"),
+    ),
+    attempts=(
+        Attempt(
+            "subclass_inside_functional",
+            "a subclassed model as a layer of a functional one, trained a step",
+            subclass_inside_functional,
+        ),
+        Attempt(
+            "functional_inside_subclass",
+            "a functional model as a layer of a subclassed one, trained a step",
+            functional_inside_subclass,
+        ),
+    ),
+    claims=(
+        Claim(
+            id="mix-subclass-inside",
+            statement="All styles work together: a subclassed model can be a part of a functional "
+            "one.",
+            arm="",
+            attempt="subclass_inside_functional",
+            source=DEEP_DIVE,
+        ),
+        Claim(
+            id="mix-functional-inside",
+            statement="All styles work together: a functional model can be a part of a subclassed "
+            "one.",
+            arm="",
+            attempt="functional_inside_subclass",
+            source=DEEP_DIVE,
+        ),
+    ),
+)

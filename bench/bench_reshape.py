@@ -1,0 +1,183 @@
+"""Are raw operations lighter than layers, where a model reshapes and where it attends?"""
+
+from dataclasses import replace
+
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
+from bench.lab.metrics import Metric
+from bench.sources import PRINCIPLES, TIPS
+from bench.workloads import attending, built, reshaping
+from bench.workloads.attending import network
+from bench.workloads.built import Built
+from bench.workloads.reshaping import chain, summary_lines
+
+GUARDS = (
+    Guard("loss", 1e-5, "same loss from the same weights"),
+    Guard("gradients", 1e-4, "same gradients from the same weights"),
+)
+SUMMARY_LINES = Metric("summary_lines", "summary", "lines")
+ZHANG = Source(
+    author="H. Zhang, I. Goodfellow, D. Metaxas, A. Odena",
+    title="Self-Attention Generative Adversarial Networks",
+    year=2018,
+    url="https://arxiv.org/abs/1805.08318",
+)
+
+
+def layer(case):
+    return chain(case, reshaping.with_layer)
+
+
+def operation(case):
+    return chain(case, reshaping.with_operation)
+
+
+def tensorflow_in_layer(case):
+    return chain(case, reshaping.with_tensorflow)
+
+
+def in_lambda(case):
+    return chain(case, reshaping.with_lambda)
+
+
+def tensorflow_reshape():
+    """Call tf.reshape on the output of a layer, as the tips write it."""
+    import keras
+    import tensorflow as tf
+
+    tf.reshape(keras.Input((4, 4)), (-1, 16))
+
+
+LAYER = Built(layer, sizes=summary_lines)
+
+RESHAPE = Experiment(
+    name="reshape",
+    question="Is a raw reshape lighter than a Reshape layer?",
+    method=(
+        "A chain of dense layers on digits has a reshape before and after each: written with "
+        "keras.layers.Reshape, with keras.ops.reshape, with tf.reshape in a layer of one's own, "
+        "and with tf.reshape in a Lambda. Building the model, the first step, which traces it, and "
+        "the steady step are timed apart."
+    ),
+    held_fixed="dense layers, first weights, images, batches and their order, optimizer",
+    does_not_show=(
+        "Eager execution, where Python's cost is paid in every step; whether a reader finds one or "
+        "the other more readable. Building includes counting the lines of the summary."
+    ),
+    sources=(TIPS, PRINCIPLES),
+    arms=(
+        built.arm("layer", LAYER, "keras.layers.Reshape"),
+        built.arm("keras_ops", replace(LAYER, model=operation), "keras.ops.reshape"),
+        built.arm(
+            "tf_in_layer",
+            replace(LAYER, model=tensorflow_in_layer),
+            "tf.reshape in the call of a custom layer",
+        ),
+        built.arm("in_lambda", replace(LAYER, model=in_lambda), "tf.reshape in a Lambda"),
+    ),
+    cases=(
+        *grid(depth=(8,), batch=(64,)),
+        *grid(quick=False, depth=(64,), batch=(256,)),
+    ),
+    guards=GUARDS,
+    metrics=(SUMMARY_LINES,),
+    attempts=(
+        Attempt("tf_reshape", "tf.reshape on the symbolic output of a layer", tensorflow_reshape),
+    ),
+    claims=(
+        Claim(
+            id="ops-lighter-step",
+            statement="Raw operations are lighter than layers: a step takes at least 2 % less "
+            "time.",
+            arm="keras_ops",
+            metric="step_time_s",
+            at_most=0.98,
+        ),
+        Claim(
+            id="ops-lighter-build",
+            statement="Raw operations are lighter than layers: the model is built in at least 2 % "
+            "less time.",
+            arm="keras_ops",
+            metric="build_time_s",
+            at_most=0.98,
+        ),
+        Claim(
+            id="tf-ops-as-layers",
+            statement="Most TensorFlow operations can be used as layers.",
+            arm="",
+            attempt="tf_reshape",
+        ),
+    ),
+)
+
+
+def layers(case):
+    return network(case, attending.with_layers)
+
+
+def operations(case):
+    return network(case, attending.with_operations)
+
+
+def attention_layer(case):
+    return network(case, attending.with_attention_layer)
+
+
+def one_layer(case):
+    return network(case, attending.in_one_layer)
+
+
+def tensorflow_attention():
+    """Attend with TensorFlow's operations on symbolic tensors, as the tips write it."""
+    import keras
+    import tensorflow as tf
+
+    query, key = keras.Input((16, 4)), keras.Input((16, 4))
+    tf.math.softmax(tf.matmul(query, key, transpose_b=True))
+
+
+ATTENTION = Experiment(
+    name="attention_2d",
+    question="Is 2-D attention lighter when it is written with raw operations?",
+    method=(
+        "Self-attention over the positions of small images, its projections 1×1 convolutions: "
+        "written with Reshape, Dot and Softmax layers, with keras.ops, with keras.layers.Attention "
+        "between reshapes, and as one custom layer."
+    ),
+    held_fixed="projections, first weights, images, batches and their order, optimizer",
+    does_not_show="Images so large that the scores no longer fit; fused attention kernels.",
+    sources=(TIPS, ZHANG),
+    arms=(
+        built.arm("layers", Built(layers), "Reshape, Dot and Softmax layers"),
+        built.arm("keras_ops", Built(operations), "keras.ops"),
+        built.arm("attention_layer", Built(attention_layer), "keras.layers.Attention"),
+        built.arm("one_layer", Built(one_layer), "kernels.attention_2d.Attention2D"),
+    ),
+    cases=(
+        *grid(blocks=(2,), filters=(32,), batch=(64,)),
+        *grid(quick=False, blocks=(4,), filters=(128,), stride=(1,), batch=(64,)),
+    ),
+    guards=GUARDS,
+    attempts=(
+        Attempt(
+            "tf_attention",
+            "tf.matmul and tf.math.softmax on the symbolic outputs of layers",
+            tensorflow_attention,
+        ),
+    ),
+    claims=(
+        Claim(
+            id="ops-lighter-step",
+            statement="Raw operations are lighter than layers: a step takes at least 2 % less "
+            "time.",
+            arm="keras_ops",
+            metric="step_time_s",
+            at_most=0.98,
+        ),
+        Claim(
+            id="tf-ops-as-layers",
+            statement="Attention can be written with TensorFlow's operations between layers.",
+            arm="",
+            attempt="tf_attention",
+        ),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Does wrapping custom code make a model's summary neater, and what does it cost?"""
+
+from dataclasses import replace
+from functools import partial
+
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
+from bench.lab.metrics import Metric
+from bench.sources import TIPS
+from bench.workloads import attending, built
+from bench.workloads.attending import network
+from bench.workloads.built import Built
+from bench.workloads.reshaping import summary_lines
+
+
+def flat(case):
+    return network(case, attending.with_operations)
+
+
+def nested(case):
+    return network(case, attending.in_nested_model)
+
+
+def layer(case):
+    return network(case, attending.in_one_layer)
+
+
+def shape_of_a_model():
+    """Give a model the shape attribute that the tips say it lacks, by assignment."""
+    import keras
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.shape = model.output.shape
+
+
+def nest_twice(name):
+    """Call a function twice that makes a model of a name, or of none."""
+    import keras
+
+    def block(x):
+        start = keras.Input(x.shape[1:])
+        return keras.Model(start, keras.layers.Dense(4)(start), name=name)(x)
+
+    inputs = keras.Input((4,))
+    keras.Model(inputs, block(block(inputs)))
+
+
+FLAT = Built(flat, sizes=summary_lines)
+
+EXPERIMENT = Experiment(
+    name="wrap",
+    question="Does wrapping custom code make a model's summary neater, and what does it cost?",
+    method=(
+        "A network of 2-D attention blocks, whose operations stand one by one in the model, or "
+        "are wrapped block by block in a nested model or in a custom layer. Measured are the "
+        "lines that model.summary() prints, and the time of a step."
+    ),
+    held_fixed="operations, first weights, images, batches and their order, optimizer",
+    does_not_show=(
+        "Whether a reader misses the lines that are gone. Building includes counting the lines."
+    ),
+    sources=(TIPS,),
+    arms=(
+        built.arm("flat", FLAT, "every operation in the model itself"),
+        built.arm("nested", replace(FLAT, model=nested), "a nested keras.Model for each block"),
+        built.arm("layer", replace(FLAT, model=layer), "a custom layer for each block"),
+    ),
+    cases=(
+        *grid(blocks=(3,), filters=(32,), batch=(64,)),
+        *grid(quick=False, blocks=(12,), filters=(64,), stride=(2,), batch=(128,)),
+    ),
+    guards=(
+        Guard("loss", 1e-5, "same loss from the same weights"),
+        Guard("gradients", 1e-4, "same gradients from the same weights"),
+    ),
+    metrics=(Metric("summary_lines", "summary", "lines"),),
+    attempts=(
+        Attempt(
+            "shape", "assign model.shape, for blocks that read their input's", shape_of_a_model
+        ),
+        Attempt("unnamed", "nest two models without naming them", partial(nest_twice, None)),
+        Attempt("one_name", "nest two models of one name", partial(nest_twice, "block")),
+    ),
+    claims=(
+        Claim(
+            id="neater",
+            statement="With custom code wrapped in a model, the summary is neat: at most half as "
+            "long.",
+            arm="nested",
+            metric="summary_lines",
+            at_most=0.5,
+        ),
+        Claim(
+            id="needs-names",
+            statement="Nested models are not named by themselves, and Keras refuses two of a name: "
+            "two that are not named cannot be nested.",
+            arm="",
+            attempt="unnamed",
+            works=False,
+        ),
+        Claim(
+            id="shape-patch",
+            statement="A nested model can be given the shape attribute that it lacks.",
+            arm="",
+            attempt="shape",
+        ),
+    ),
+)

@@ -1,0 +1,91 @@
+"""A plain stack of 3×3 convolutions, each written in a way of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.workloads import image_sets
+from bench.workloads.recipe import Params
+
+Convolution = Callable[[Any, int, int], Any]
+"""Called with an image tensor, the filters and the stride; returns what ReLU is applied to."""
+
+
+def network(case: Params, convolution: Convolution) -> Any:
+    """Return `depth` convolutions of `channels`, the first and the middle one of stride 2.
+
+    Small images keep their detail for long; three in four positions are dropped twice.
+    """
+    import keras
+
+    depth, channels = int(case["depth"]), int(case["channels"])
+    inputs = keras.Input(image_sets.image_shape(case))
+    x = inputs
+    for number in range(depth):
+        stride = 2 if number in (0, depth // 2) else 1
+        x = keras.layers.ReLU()(convolution(x, channels, stride))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(image_sets.classes(case), name="head")(x))
+
+
+def he_normal() -> Any:
+    """Return an initializer with a seed that does not depend on how many others were made."""
+    import keras
+
+    return keras.initializers.HeNormal(seed=int(np.random.randint(2**31)))
+
+
+def plain(x: Any, filters: int, stride: int) -> Any:
+    """Convolve."""
+    import keras
+
+    return keras.layers.Conv2D(filters, 3, stride, padding="same", kernel_initializer=he_normal())(
+        x
+    )
+
+
+def normalised(x: Any, filters: int, stride: int) -> Any:
+    """Convolve, then normalise over the batch, whose offset takes the bias' place."""
+    import keras
+
+    return keras.layers.BatchNormalization()(_without_bias(x, filters, stride))
+
+
+def extended_normalised(x: Any, filters: int, stride: int) -> Any:
+    """Convolve, then normalise with one standard deviation for all channels."""
+    from kernels.extended_batch_norm import ExtendedBatchNormalization
+
+    return ExtendedBatchNormalization()(_without_bias(x, filters, stride))
+
+
+def _without_bias(x: Any, filters: int, stride: int) -> Any:
+    import keras
+
+    return keras.layers.Conv2D(
+        filters, 3, stride, padding="same", use_bias=False, kernel_initializer=he_normal()
+    )(x)
+
+
+def standardised(x: Any, filters: int, stride: int) -> Any:
+    """Convolve with a standardised kernel."""
+    from kernels.weight_standardization import WSConv2D
+
+    return WSConv2D(filters, 3, stride, padding="same", kernel_initializer=he_normal())(x)
+
+
+def asymmetric(x: Any, filters: int, stride: int) -> Any:
+    """Add a 3×3, a 1×3 and a 3×1 convolution, each with its batch normalisation.
+
+    The 3×3 kernel begins as the plain convolution's does.
+    """
+    from kernels.asymmetric_convolution import AsymmetricConvolution2D
+
+    initializer = he_normal()
+    block = AsymmetricConvolution2D(filters, 3, stride, kernel_initializer="he_normal")
+    outputs = block(x)
+    square = block.convolutions[0].kernel
+    square.assign(initializer(square.shape))
+    return outputs

@@ -1,0 +1,67 @@
+"""Models that do little but reshape, written with layers, with operations, and in other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.workloads import image_sets
+from bench.workloads.recipe import Params
+
+Reshape = Callable[[Any, tuple[int, ...]], Any]
+
+
+def with_layer(x: Any, shape: tuple[int, ...]) -> Any:
+    """Reshape with keras.layers.Reshape."""
+    import keras
+
+    return keras.layers.Reshape(shape)(x)
+
+
+def with_operation(x: Any, shape: tuple[int, ...]) -> Any:
+    """Reshape with keras.ops.reshape."""
+    import keras
+
+    return keras.ops.reshape(x, (-1, *shape))
+
+
+def with_tensorflow(x: Any, shape: tuple[int, ...]) -> Any:
+    """Reshape with tf.reshape, which takes no symbolic tensor, inside a layer of one's own."""
+    import keras
+    import tensorflow as tf
+
+    class Reshape(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return tf.reshape(inputs, (-1, *shape))
+
+    return Reshape()(x)
+
+
+def with_lambda(x: Any, shape: tuple[int, ...]) -> Any:
+    """Reshape with tf.reshape inside keras.layers.Lambda."""
+    import keras
+    import tensorflow as tf
+
+    return keras.layers.Lambda(lambda inputs: tf.reshape(inputs, (-1, *shape)))(x)
+
+
+def chain(case: Params, reshape: Reshape) -> Any:
+    """Return `depth` dense layers on rows of images, with a reshape before and after each."""
+    import keras
+
+    height, width, channels = image_sets.image_shape(case)
+    size = height * width * channels
+    inputs = keras.Input((height, width, channels))
+    x = reshape(inputs, (size,))
+    for _ in range(int(case["depth"])):
+        x = reshape(x, (height, size // height))
+        x = keras.layers.Dense(size // height, activation="gelu")(x)
+        x = reshape(x, (size,))
+    return keras.Model(inputs, keras.layers.Dense(image_sets.classes(case))(x))
+
+
+def summary_lines(model: Any) -> dict[str, float]:
+    """Return how many lines `model.summary()` prints."""
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    return {"summary_lines": float(len("\n".join(lines).splitlines()))}
