@@ -1,0 +1,122 @@
+"""Do losses made for long-tailed data help rare classes, and at whose cost?"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, Value, grid
+from bench.lab.metrics import Metric
+from bench.workloads.classifier import test_data
+from bench.workloads.long_tail import LONG_TAIL, accuracies
+from bench.workloads.recipe import Recipe, arm, train
+
+PLAIN = Recipe()
+STEPS = 300
+
+ZHANG = Source(
+    author="Y. Zhang, B. Kang, B. Hooi, S. Yan, J. Feng",
+    title="Deep Long-Tailed Learning: A Survey",
+    year=2021,
+    url="https://arxiv.org/abs/2110.04596",
+)
+MENON = Source(
+    author="A. K. Menon, S. Jayasumana, A. S. Rawat, H. Jain, A. Veit, S. Kumar",
+    title="Long-Tail Learning via Logit Adjustment",
+    year=2020,
+    url="https://arxiv.org/abs/2007.07314",
+)
+
+
+def train_and_score(
+    recipe: Recipe, case: Mapping[str, Value], seed: int, learning_rate: float
+) -> dict[str, float]:
+    """Train from a seed and return the accuracies on the test digits."""
+    model = train(LONG_TAIL, STEPS, recipe, case, seed, learning_rate)
+    images, labels = test_data(case)
+    return accuracies(model.predict_on_batch(images).argmax(axis=-1), labels, case)
+
+
+def accuracy(name: str, title: str) -> Metric:
+    """Return an accuracy as an outcome, two hundredths of which do not matter."""
+    return Metric(name, title, "1", "more", "difference", margin=0.02)
+
+
+EXPERIMENT = Experiment(
+    name="long_tail",
+    question="Do losses made for long-tailed data help rare classes, and at whose cost?",
+    method=(
+        "A classifier learns from real digits of which each class is rarer than the one before, "
+        f"the last a hundred times rarer than the first. After {STEPS} steps it is tested on "
+        "digits of all classes kept apart: accuracy over all classes alike, over the three most "
+        "frequent, over the three rarest, and overall as if the test were as long-tailed as the "
+        "training. All are paired by seed; each loss gets the better of two learning rates, by the "
+        "first of these accuracies on another seed. Timed is a training step."
+    ),
+    held_fixed="model, first weights, examples, batches and their order, optimizer, steps",
+    does_not_show=(
+        "Re-sampling, transfer from head to tail, decoupled training of the head; sets with "
+        "thousands of classes; other strengths of each loss than the one its authors begin with. "
+        "Margin losses such as LDAM, which need a model whose logits are cosines."
+    ),
+    sources=(ZHANG, MENON),
+    arms=(
+        arm("cross_entropy", LONG_TAIL, PLAIN, "plain cross-entropy"),
+        arm(
+            "class_balanced",
+            LONG_TAIL,
+            replace(PLAIN, loss="class_balanced"),
+            "weighed by the effective number of examples, β = 0.999",
+        ),
+        arm("focal", LONG_TAIL, replace(PLAIN, loss="focal"), "focal loss, γ = 2"),
+        arm(
+            "logit_adjusted",
+            LONG_TAIL,
+            replace(PLAIN, loss="logit_adjusted"),
+            "log priors added to the logits in training, τ = 1",
+        ),
+    ),
+    cases=(
+        *grid(imbalance=(100,), batch=(64,), width=(256,)),
+        *grid(quick=False, imbalance=(10, 100), batch=(64,), width=(1024,), depth=(2,)),
+    ),
+    guards=(
+        Guard("first_weights", 0.0, "the same first weights"),
+        Guard("weights", None, "finite weights after a few steps"),
+    ),
+    quality=Quality(
+        metric=accuracy("balanced_accuracy", "balanced accuracy"),
+        train=train_and_score,
+        seeds=(0, 1, 2, 3, 4),
+        learning_rates=(1e-3, 4e-3),
+        tuning_seeds=(100,),
+        also=(
+            accuracy("head_accuracy", "accuracy on the head"),
+            accuracy("tail_accuracy", "accuracy on the tail"),
+            accuracy("overall_accuracy", "overall accuracy, long-tailed"),
+        ),
+    ),
+    claims=(
+        *(
+            Claim(
+                id=f"{name.replace('_', '-')}-helps-the-tail",
+                statement=f"Re-weighting or re-margining helps rare classes: {says} raises the "
+                "accuracy on the tail.",
+                arm=name,
+                metric="tail_accuracy",
+                at_least=0.0,
+            )
+            for name, says in (
+                ("class_balanced", "class-balanced weighting"),
+                ("focal", "focal loss"),
+                ("logit_adjusted", "logit adjustment"),
+            )
+        ),
+        Claim(
+            id="logit-adjustment-generalises",
+            statement="Logit adjustment is made for balanced accuracy, and raises it.",
+            arm="logit_adjusted",
+            metric="balanced_accuracy",
+            at_least=0.0,
+            source=MENON,
+        ),
+    ),
+)
