@@ -1,7 +1,9 @@
 """Do asymmetric convolution blocks train better, and are they free once they are fused?"""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Quality, Source, grid
 from bench.lab.metrics import Metric
@@ -9,7 +11,7 @@ from bench.sources import TEN
 from bench.workloads import built, convolving, image_sets
 from bench.workloads.built import Built
 from bench.workloads.convolving import network
-from bench.workloads.recipe import nbytes
+from bench.workloads.recipe import Params, nbytes
 
 DING = Source(
     author="X. Ding, Y. Guo, G. Ding, J. Han",
@@ -20,12 +22,15 @@ DING = Source(
 )
 TRAINED_STEPS = 300
 
+Make = Callable[[Params], Any]
+Convert = Callable[[Any, Params], Any]
 
-def one_kernel(case):
+
+def one_kernel(case: Params) -> Any:
     return network(case, convolving.normalised)
 
 
-def three_branches(case):
+def three_branches(case: Params) -> Any:
     return network(case, convolving.asymmetric)
 
 
@@ -77,7 +82,7 @@ TRAINING = Experiment(
 )
 
 
-def trained(case):
+def trained(case: Params) -> Any:
     """Return the three-branch network with statistics as a training would leave them."""
     import keras
     import numpy as np
@@ -97,7 +102,7 @@ def trained(case):
     return model
 
 
-def fuse(model, case):
+def fuse(model: Any, case: Params) -> Any:
     """Return the network with every block fused into one convolution, the rest copied by name."""
     from kernels.asymmetric_convolution import AsymmetricConvolution2D
 
@@ -107,17 +112,17 @@ def fuse(model, case):
     return fused
 
 
-def plain(case):
+def plain(case: Params) -> Any:
     """Return the plain network as it is used: normalisation folded into kernels and biases."""
     return network(case, convolving.plain)
 
 
-def as_it_is(model, _case):
+def as_it_is(model: Any, _case: Params) -> Any:
     """Predict with the network itself."""
     return model
 
 
-def predicting(make, convert, case) -> Prepared:
+def predicting(make: Make, convert: Convert, case: Params) -> Prepared:
     """Make the prediction of one batch ready to be timed."""
     import numpy as np
     import tensorflow as tf
@@ -127,7 +132,7 @@ def predicting(make, convert, case) -> Prepared:
     images = tf.constant(image_sets.test_data(case)[0][: int(case["batch"])])
     predict = tf.function(lambda: used(images, training=False))
 
-    def observe():
+    def observe() -> Mapping[str, Any]:
         outputs, error = np.asarray(predict()), 0.0
         if used is not model:
             wanted = np.asarray(model(images, training=False))
@@ -137,10 +142,10 @@ def predicting(make, convert, case) -> Prepared:
     return Prepared(predict, {"weights_bytes": nbytes(used.weights)}, observe)
 
 
-def inference_arm(name, make, convert, says) -> Arm:
+def inference_arm(name: str, make: Make, convert: Convert, says: str) -> Arm:
     """Return the arm that predicts with a network after its conversion."""
-    shown = Built(make if convert is as_it_is else convert)
-    return Arm(name, partial(predicting, make, convert), says, recipe=shown)
+    shown: Callable[..., Any] = make if convert is as_it_is else convert
+    return Arm(name, partial(predicting, make, convert), says, recipe=Built(shown))
 
 
 INFERENCE = Experiment(

@@ -22,7 +22,7 @@ from bench.lab.errors import NotMeasuredHere
 from bench.lab.metrics import Metric
 from bench.sources import TEN
 from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import Recipe, arm, prepare, train_and_score
+from bench.workloads.recipe import Params, Recipe, arm, prepare, train_and_score
 
 FLOAT32 = Recipe()
 FLOAT16 = replace(FLOAT32, dtype_policy="mixed_float16")
@@ -128,7 +128,7 @@ def documented_switch() -> str:
     import keras
     import numpy as np
 
-    case = {"model": "mlp", "width": 64, "depth": 1, "batch": 64}
+    case: Params = {"model": "mlp", "width": 64, "depth": 1, "batch": 64}
     weights = []
     for recipe in (FLOAT32, replace(FLOAT32, graph_rewrite=SWITCH)):
         keras.utils.set_random_seed(0)

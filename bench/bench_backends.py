@@ -76,7 +76,7 @@ def arm(name: str, backend: str, execution: Execution, says: str, **more: Any) -
 
 def without_jit() -> None:
     """Take the chapter's JAX step as it is written: nothing in it is compiled."""
-    case = {"model": "mlp", "width": 16, "depth": 1, "batch": 32}
+    case: Params = {"model": "mlp", "width": 16, "depth": 1, "batch": 32}
     prepare(Execution(eager=True), case).step()
 
 

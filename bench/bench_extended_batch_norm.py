@@ -1,6 +1,8 @@
 """Is Extended Batch Normalization better than BatchNorm where batches are small?"""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
@@ -8,6 +10,7 @@ from bench.sources import TEN
 from bench.workloads import built, convolving
 from bench.workloads.built import Built
 from bench.workloads.convolving import network
+from bench.workloads.recipe import Params
 
 LUO = Source(
     author="C. Luo, J. Zhan, L. Wang, W. Gao",
@@ -19,15 +22,15 @@ TRAINED_EXAMPLES = 16_000
 """Of either arm, whatever the batch: a small batch is not to have seen less."""
 
 
-def batch_norm(case):
+def batch_norm(case: Params) -> Any:
     return network(case, convolving.normalised)
 
 
-def extended(case):
+def extended(case: Params) -> Any:
     return network(case, convolving.extended_normalised)
 
 
-def observed(model):
+def observed(model: Any) -> Mapping[str, Any]:
     """Return the first kernels, and how far a normalised batch lies from the formula."""
     import keras
     import numpy as np
@@ -45,14 +48,14 @@ def observed(model):
     return {**built.kernels(model), "formula_error": error}
 
 
-def import_the_base():
+def import_the_base() -> str:
     """Import the class that the source's code inherits from."""
     from keras.layers.normalization.batch_normalization import BatchNormalizationBase
 
     return f"found {BatchNormalizationBase.__name__}"
 
 
-def train(arm, case, seed, learning_rate):
+def train(arm: Built, case: Params, seed: int, learning_rate: float) -> float:
     """Train on the same number of examples whatever the batch; return the accuracy."""
     return built.train_and_score(
         TRAINED_EXAMPLES // int(case["batch"]), arm, case, seed, learning_rate

@@ -1,6 +1,7 @@
 """Is a functional, a sequential or a subclassed model faster than the others?"""
 
 from dataclasses import replace
+from typing import Any
 
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
 from bench.sources import DEEP_DIVE, STYLES, TIPS
@@ -13,7 +14,7 @@ SEQUENTIAL = replace(FUNCTIONAL, model=sequential)
 SUBCLASS = replace(FUNCTIONAL, model=subclass)
 
 
-def subclass_inside_functional():
+def subclass_inside_functional() -> None:
     """Train a functional model that has a subclassed one for a layer."""
     import keras
     import numpy as np
@@ -24,17 +25,17 @@ def subclass_inside_functional():
     model.train_on_batch(np.zeros((2, 784), np.float32), np.zeros(2, np.int32))
 
 
-def functional_inside_subclass():
+def functional_inside_subclass() -> None:
     """Train a subclassed model that has a functional one for a layer."""
     import keras
     import numpy as np
 
     class Outer(keras.Model):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.inner = functional({"depth": 1, "width": 8})
 
-        def call(self, inputs):
+        def call(self, inputs: Any) -> Any:
             return self.inner(inputs)
 
     model = Outer()

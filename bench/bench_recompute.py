@@ -5,11 +5,11 @@ from functools import partial
 
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
 from bench.sources import TEN
-from bench.workloads.recipe import Recipe, arm, prepare
+from bench.workloads.recipe import Params, Recipe, arm, prepare
 from bench.workloads.residual_chain import REMAT_SCOPE, RESIDUAL_CHAIN
 
 KEEP = Recipe()
-STATEFUL = {"blocks": "stateful", "depth": 4, "channels": 4, "batch": 8}
+STATEFUL: Params = {"blocks": "stateful", "depth": 4, "channels": 4, "batch": 8}
 
 CHEN = Source(
     author="T. Chen, B. Xu, C. Zhang, C. Guestrin",

@@ -1,6 +1,7 @@
 """Are raw operations lighter than layers, where a model reshapes and where it attends?"""
 
 from dataclasses import replace
+from typing import Any
 
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
 from bench.lab.metrics import Metric
@@ -8,6 +9,7 @@ from bench.sources import PRINCIPLES, TIPS
 from bench.workloads import attending, built, reshaping
 from bench.workloads.attending import network
 from bench.workloads.built import Built
+from bench.workloads.recipe import Params
 from bench.workloads.reshaping import chain, summary_lines
 
 GUARDS = (
@@ -23,23 +25,23 @@ ZHANG = Source(
 )
 
 
-def layer(case):
+def layer(case: Params) -> Any:
     return chain(case, reshaping.with_layer)
 
 
-def operation(case):
+def operation(case: Params) -> Any:
     return chain(case, reshaping.with_operation)
 
 
-def tensorflow_in_layer(case):
+def tensorflow_in_layer(case: Params) -> Any:
     return chain(case, reshaping.with_tensorflow)
 
 
-def in_lambda(case):
+def in_lambda(case: Params) -> Any:
     return chain(case, reshaping.with_lambda)
 
 
-def tensorflow_reshape():
+def tensorflow_reshape() -> None:
     """Call tf.reshape on the output of a layer, as the tips write it."""
     import keras
     import tensorflow as tf
@@ -110,23 +112,23 @@ RESHAPE = Experiment(
 )
 
 
-def layers(case):
+def layers(case: Params) -> Any:
     return network(case, attending.with_layers)
 
 
-def operations(case):
+def operations(case: Params) -> Any:
     return network(case, attending.with_operations)
 
 
-def attention_layer(case):
+def attention_layer(case: Params) -> Any:
     return network(case, attending.with_attention_layer)
 
 
-def one_layer(case):
+def one_layer(case: Params) -> Any:
     return network(case, attending.in_one_layer)
 
 
-def tensorflow_attention():
+def tensorflow_attention() -> None:
     """Attend with TensorFlow's operations on symbolic tensors, as the tips write it."""
     import keras
     import tensorflow as tf

@@ -1,9 +1,11 @@
 """Does standardising the kernels of convolutions speed up convergence, and what does it cost?"""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
@@ -11,6 +13,7 @@ from bench.sources import TEN
 from bench.workloads import built, convolving
 from bench.workloads.built import Built
 from bench.workloads.convolving import network
+from bench.workloads.recipe import Params
 
 BROCK = Source(
     author="A. Brock, S. De, S. L. Smith, K. Simonyan",
@@ -22,19 +25,19 @@ TRAINED_STEPS = 200
 """Few enough that none of the arms has converged: the claim is about how fast they do."""
 
 
-def plain(case):
+def plain(case: Params) -> Any:
     return network(case, convolving.plain)
 
 
-def standardised(case):
+def standardised(case: Params) -> Any:
     return network(case, convolving.standardised)
 
 
-def normalised(case):
+def normalised(case: Params) -> Any:
     return network(case, convolving.normalised)
 
 
-def observed(model):
+def observed(model: Any) -> Mapping[str, Any]:
     """Return the first kernels, and how far standardised ones lie from the formula."""
     import numpy as np
 
@@ -53,17 +56,17 @@ def observed(model):
     return {**built.kernels(model), "formula_error": max(errors, default=0.0)}
 
 
-def own_gain_class():
+def own_gain_class() -> Any:
     """Return the source's class in its essentials: a gain that is added in the constructor."""
     import keras
     import tensorflow as tf
 
     class GainInConstructor(keras.layers.Conv2D):
-        def __init__(self, *arguments, **options):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             self.gain = self.add_weight(name="gain", shape=(self.filters,), initializer="ones")
 
-        def call(self, inputs):
+        def call(self, inputs: Any) -> Any:
             mean, variance = tf.nn.moments(self.kernel, axes=[0, 1, 2], keepdims=True)
             fan_in = self.kernel.shape[0] * self.kernel.shape[1] * self.kernel.shape[2]
             scale = tf.math.rsqrt(tf.maximum(variance * fan_in, 1e-4)) * self.gain
@@ -73,7 +76,7 @@ def own_gain_class():
     return GainInConstructor
 
 
-def round_trip(layer_class):
+def round_trip(layer_class: Any) -> str | None:
     """Save and load a model with one such layer whose gain is not the one that it began with."""
     import keras
     import numpy as np
@@ -91,12 +94,12 @@ def round_trip(layer_class):
     return f"the gain was {np.asarray(layer.gain)}, and is {np.asarray(loaded.gain)} once loaded"
 
 
-def source_round_trip():
+def source_round_trip() -> str | None:
     """Save and load the source's class."""
     return round_trip(own_gain_class())
 
 
-def kernels_round_trip():
+def kernels_round_trip() -> str | None:
     """Save and load the class that is measured here."""
     from kernels.weight_standardization import WSConv2D
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
 from bench.lab.metrics import Metric
@@ -9,22 +10,23 @@ from bench.sources import TIPS
 from bench.workloads import attending, built
 from bench.workloads.attending import network
 from bench.workloads.built import Built
+from bench.workloads.recipe import Params
 from bench.workloads.reshaping import summary_lines
 
 
-def flat(case):
+def flat(case: Params) -> Any:
     return network(case, attending.with_operations)
 
 
-def nested(case):
+def nested(case: Params) -> Any:
     return network(case, attending.in_nested_model)
 
 
-def layer(case):
+def layer(case: Params) -> Any:
     return network(case, attending.in_one_layer)
 
 
-def shape_of_a_model():
+def shape_of_a_model() -> None:
     """Give a model the shape attribute that the tips say it lacks, by assignment."""
     import keras
 
@@ -33,11 +35,11 @@ def shape_of_a_model():
     model.shape = model.output.shape
 
 
-def nest_twice(name):
+def nest_twice(name: str | None) -> None:
     """Call a function twice that makes a model of a name, or of none."""
     import keras
 
-    def block(x):
+    def block(x: Any) -> Any:
         start = keras.Input(x.shape[1:])
         return keras.Model(start, keras.layers.Dense(4)(start), name=name)(x)
 

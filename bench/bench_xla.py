@@ -5,7 +5,7 @@ from dataclasses import replace
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
 from bench.sources import KERAS_TRAINING
 from bench.workloads.by_name import BY_NAME
-from bench.workloads.recipe import Recipe, arm
+from bench.workloads.recipe import Params, Recipe, arm
 
 GRAPH = Recipe(jit=False)
 
@@ -21,7 +21,7 @@ def what_auto_means() -> str:
     """Tell what Keras makes of ``jit_compile="auto"`` on this machine."""
     from bench.workloads.recipe import compiled_model
 
-    case = {"model": "mlp", "width": 8, "batch": 8}
+    case: Params = {"model": "mlp", "width": 8, "batch": 8}
     chosen = compiled_model(BY_NAME, replace(GRAPH, jit="auto"), case).jit_compile
     return f"Keras chooses jit_compile={chosen} on this machine"
 

@@ -56,7 +56,9 @@ def optimizer(recipe: Recipe) -> Any:
         options["weight_decay"] = recipe.weight_decay
     if recipe.clipping == "global_norm":
         options["global_clipnorm"] = GLOBAL_NORM
-    accumulate = {"gradient_accumulation_steps": recipe.accumulate} if recipe.accumulate > 1 else {}
+    accumulate: dict[str, Any] = (
+        {"gradient_accumulation_steps": recipe.accumulate} if recipe.accumulate > 1 else {}
+    )
     if recipe.clipping == "adaptive":
         from kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
 

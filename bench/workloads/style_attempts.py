@@ -53,7 +53,8 @@ def run_it(model: Any, size: int = 8) -> None:
 
 def summarise(style: str) -> str | None:
     """Print a summary that tells the shape of each layer's output."""
-    model, lines = small(style), []
+    model = small(style)
+    lines: list[str] = []
     model.summary(print_fn=lines.append)
     text = "\n".join(lines)
     missing = [layer.name for layer in model.layers if layer.name not in text]
