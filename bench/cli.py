@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bench
 from bench.lab.errors import LabError
+from bench.reporting import add_commands
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,24 +21,16 @@ def parser() -> argparse.ArgumentParser:
         "Measure with: pytest --benchmark",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="turn run files into one HTML page")
-    report.add_argument("runs", nargs="+", type=Path, help="run files, folders or globs")
-    report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    add_commands(commands)
     listing = commands.add_parser("list", help="show experiments, cases, claims and sources")
     listing.add_argument("names", nargs="*", metavar="EXPERIMENT", help="only these")
     listing.add_argument("--claims", action="store_true", help="only the claims, a line each")
     listing.add_argument("--folder", type=Path, default=Path(bench.__file__).parent)
+    listing.set_defaults(run=run_list)
     doctor = commands.add_parser("doctor", help="is this machine fit to measure on?")
     doctor.add_argument("--backend", default="tensorflow")
+    doctor.set_defaults(run=run_doctor)
     return top
-
-
-def run_report(arguments: argparse.Namespace) -> int:
-    """Write the page and say where it is."""
-    from reports.page import write_page
-
-    print(write_page(arguments.runs, arguments.output))
-    return 0
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -64,9 +57,8 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a refusal is printed in its three parts and exits 2."""
     arguments = parser().parse_args(argv)
-    command = {"report": run_report, "list": run_list, "doctor": run_doctor}[arguments.command]
     try:
-        return command(arguments)
+        return arguments.run(arguments)
     except LabError as error:
         print(f"keras-ab: {error}", file=sys.stderr)
         return 2

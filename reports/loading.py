@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.lab.declare import Plan
 from bench.lab.errors import DeclarationError, RecordError
-from bench.lab.run_file import Run, read_run
+from bench.lab.run_file import Run, parse_run, read_run
 from bench.lab.trials import group
-from reports import tables
+from reports import overview, remote, tables
+from reports.finding_files import files
 from reports.judged import JudgedRun, judge_trial
 
 _PLAN = TypeAdapter(Plan)
@@ -26,7 +26,7 @@ _PLAN = TypeAdapter(Plan)
 class Refused:
     """A file that is left out, and why."""
 
-    path: Path
+    path: Path | str
     error: RecordError
 
 
@@ -62,12 +62,22 @@ class Runs:
         """One row per run: the machine, the versions, the state of the file."""
         return tables.machines(self.runs)
 
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row per run, trial and arm that a machine measured more than once, in order."""
+        return overview.history(self.runs)
+
+    def _repr_html_(self) -> str:
+        """Show verdicts in a notebook, as text that a reader can take in."""
+        return overview.verdicts(self.runs).to_html(index=False)
+
 
 def load(paths: str | Path | Iterable[str | Path]) -> Runs:
     """Read run files and judge their trials.
 
     Args:
-        paths: files, folders (searched for ``*.jsonl``, folders within them too) and globs.
+        paths: files, folders (searched for ``*.jsonl``, folders within them too), globs, and the
+            same at any URL that fsspec opens (``s3://bucket/runs/``).
 
     Raises:
         RecordError: where nothing at all could be read.
@@ -75,7 +85,7 @@ def load(paths: str | Path | Iterable[str | Path]) -> Runs:
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     runs: list[JudgedRun] = []
     refused: list[Refused] = []
-    for path in _files(given):
+    for path in files(given):
         try:
             runs.append(_once(read_and_judge(path), runs))
         except RecordError as error:
@@ -85,32 +95,13 @@ def load(paths: str | Path | Iterable[str | Path]) -> Runs:
     return Runs(sorted(runs, key=lambda run: (run.header.started, run.header.run)), refused)
 
 
-def _files(given: list[str | Path]) -> Iterator[Path]:
-    """Yield each file once, in a fixed order."""
-    seen: set[Path] = set()
-    for entry in given:
-        for path in sorted(_expand(entry)):
-            if (place := path.resolve()) not in seen:
-                seen.add(place)
-                yield path
-
-
-def _expand(entry: str | Path) -> list[Path]:
-    path = Path(entry)
-    if path.is_dir():
-        return [found for found in path.rglob("*.jsonl") if found.is_file()]
-    if not path.exists() and has_magic(str(entry)):
-        return [Path(found) for found in glob(str(entry), recursive=True)]  # noqa: PTH207
-    return [path]
-
-
-def read_and_judge(path: Path) -> JudgedRun:
-    """Read one run file and judge its trials.
+def read_and_judge(path: Path | str) -> JudgedRun:
+    """Read one run file, or URL, and judge its trials.
 
     Raises:
         RecordError: for a file that is not a sound run.
     """
-    run = read_run(path)
+    run = parse_run(remote.read(path), path) if isinstance(path, str) else read_run(path)
     plan = _checked_plan(run)
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):

@@ -1,10 +1,9 @@
-"""One self-contained HTML page: no script, no request, a strict content security policy."""
+"""One self-contained HTML page: no request, one small script, a strict content security policy."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
@@ -16,11 +15,14 @@ from markupsafe import Markup
 
 from bench.lab import text
 from bench.lab.errors import RecordError
-from reports import arms, cautions, figures, views
-from reports.judged import JudgedRun, JudgedTrial, multiplicity, reason
-from reports.legible import legible, short_names
+from reports import arms, cautions, views
+from reports.compare import flips, side
+from reports.compared import shown_speed_up
+from reports.judged import multiplicity, reason
+from reports.legible import legible
 from reports.loading import Runs, load
-from reports.tables import case_text, gpu_names
+from reports.machines import machines, versions
+from reports.sections import answers, claims, history, speeds, trial_views
 
 
 def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Path:
@@ -46,7 +48,40 @@ def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Pat
 
 
 def page(runs: Runs) -> str:
-    """Return the page on runs that were loaded."""
+    """Return the page on runs that were loaded: the newest trial of everything, and its history."""
+    here = machines(runs.runs)
+    sides = [side(machine.name, machine.runs) for machine in here]
+    trials = [placed.trial for machine in here for placed in machine.newest]
+    every, detailed = trial_views(here)
+    css, script = _own("page.css"), _own("page.js")
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            css=Markup(css),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            policy=policy(css, script),
+            generator=generator(),
+            runs=runs.runs,
+            refused=runs.refused,
+            machines=here,
+            anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
+            simulated=[machine.name for machine in here if machine.simulated],
+            flips=flips(sides),
+            speeds=speeds(sides),
+            history=history(here),
+            trials=every,
+            detailed=detailed,
+            rows=answers(every),
+            claims=claims(every),
+            outcomes=Counter(str(claim.outcome) for trial in trials for claim in trial.claims),
+            questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
+            many=multiplicity(trials, min(run.header.plan["confidence"] for run in runs.runs)),
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("reports", "."),
         autoescape=True,
@@ -60,28 +95,32 @@ def page(runs: Runs) -> str:
         "views": views,
         "arms": arms,
         "reason": reason,
-        "case_text": case_text,
-        "gpu_names": gpu_names,
+        "versions": versions,
+        "run_cautions": cautions.of_run,
+        "shown_speed_up": shown_speed_up,
     }
-    trials = [trial for run in runs.runs for trial in run.trials]
-    confidence = min(run.header.plan["confidence"] for run in runs.runs)
-    css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
-        css=Markup(css),  # noqa: S704 - our own file
-        policy=policy(css),
-        runs=[_run_view(run, f"r{number}") for number, run in enumerate(runs.runs, 1)],
-        refused=runs.refused,
-        outcomes=Counter(str(claim.outcome) for trial in trials for claim in trial.claims),
-        questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
-        many=multiplicity(trials, confidence),
-        version=metadata.version("keras-ab"),
+    return environment
+
+
+def _own(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def generator() -> str:
+    """Return what made a page: pages of the same generator and runs are the same."""
+    return ", ".join(f"{name} {metadata.version(name)}" for name in ("keras-ab", "matplotlib"))
+
+
+def policy(css: str, script: str) -> str:
+    """Return the content security policy: nothing but this one style sheet and this one script."""
+    return (
+        f"default-src 'none'; style-src {_digest(css)}; script-src {_digest(script)}; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
-def policy(css: str) -> str:
-    """Return the content security policy: nothing but this one style sheet."""
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def _digest(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def _finalize(value: Any) -> Any:
@@ -89,37 +128,3 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return legible(str(value))
     return value
-
-
-def _run_view(run: JudgedRun, anchor: str) -> dict[str, Any]:
-    names = short_names([trial.data.declared for trial in run.trials])
-    return {
-        "anchor": anchor,
-        "run": run,
-        "header": run.header,
-        "cautions": cautions.of_run(run),
-        "trials": [
-            _trial_view(trial, name, f"{anchor}t{number}")
-            for number, (trial, name) in enumerate(zip(run.trials, names, strict=True), 1)
-        ],
-    }
-
-
-def _trial_view(trial: JudgedTrial, name: str, anchor: str) -> dict[str, Any]:
-    with warnings.catch_warnings():
-        # a range too narrow or too wide to draw is widened by matplotlib, which warns of it
-        warnings.filterwarnings("ignore", category=UserWarning, module="matplotlib")
-        drawn = {
-            "ratio": figures.ratio_figure(trial, f"{anchor}-ratio"),
-            "rounds": figures.rounds_figure(trial, f"{anchor}-rounds"),
-            "quality": figures.quality_figure(trial, f"{anchor}-quality"),
-        }
-    return {
-        "anchor": anchor,
-        "name": name,
-        "trial": trial,
-        "data": trial.data,
-        "declared": trial.data.declared,
-        "figures": drawn,
-        "cautions": cautions.of_trial(trial),
-    }

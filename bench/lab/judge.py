@@ -124,7 +124,9 @@ def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: flo
     needed = estimate.blocks
     for _ in range(20):  # the quantile depends on the number of blocks: iterate to a fixed point
         t = t_quantile((1 + confidence) / 2, max(1, needed - 1))
-        needed = max(thresholds.min_blocks, math.ceil((t * spread / room) ** 2))
+        before, needed = needed, max(thresholds.min_blocks, math.ceil((t * spread / room) ** 2))
+        if needed == before:
+            break
     return needed
 
 

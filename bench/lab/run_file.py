@@ -110,7 +110,7 @@ class RunWriter:
         self._file.close()
 
 
-def _refuse(path: Path, number: int, why: str) -> RecordError:
+def _refuse(path: Path | str, number: int, why: str) -> RecordError:
     return RecordError(
         "a run file holds one valid record a line, as keras-ab wrote it",
         f"{path}, line {number}: {why}",
@@ -124,14 +124,14 @@ def _first_error(error: ValidationError) -> str:
     return f"{where}: {first['msg']}"[:300]
 
 
-def _parse(path: Path, number: int, raw: bytes) -> Any:
+def _parse(path: Path | str, number: int, raw: bytes) -> Any:
     try:
         return _LINE.validate_json(raw)
     except ValidationError as error:
         raise _refuse(path, number, _first_error(error)) from error
 
 
-def _check_schema(path: Path, raw: bytes) -> None:
+def _check_schema(path: Path | str, raw: bytes) -> None:
     """Refuse foreign files and newer schemas before anything is validated in detail."""
     try:
         head = json.loads(raw)
@@ -172,6 +172,15 @@ def read_run(path: Path) -> Run:
         raise RecordError(
             "a run file can be read", f"{path}: {error.strerror}", "check the path and permissions"
         ) from error
+    return parse_run(data, path)
+
+
+def parse_run(data: bytes, path: Path | str) -> Run:
+    """Validate the content of a run file that was read from a path or a URL.
+
+    Raises:
+        RecordError: for a foreign, newer, edited or otherwise invalid file, naming the line.
+    """
     lines = list(_whole_lines(data))
     if not lines:
         raise RecordError(
@@ -183,7 +192,7 @@ def read_run(path: Path) -> Run:
     return _assemble(path, data, lines)
 
 
-def _assemble(path: Path, data: bytes, lines: list[tuple[int, bytes]]) -> Run:
+def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> Run:
     records = [_parse(path, number, raw) for number, (_, raw) in enumerate(lines, 1)]
     for number, record in enumerate(records[1:], 2):
         if isinstance(record, Header):
@@ -207,7 +216,7 @@ def _assemble(path: Path, data: bytes, lines: list[tuple[int, bytes]]) -> Run:
             raise _refuse(path, len(lines) + 1, "half a record after the seal")
         notices.append("the last line was cut in half and is left out")
     return Run(
-        path=path,
+        path=Path(path),
         header=records[0],
         records=records[1:-1] if sealed else records[1:],
         sealed=sealed,

@@ -77,6 +77,11 @@ def compared(finding: Finding) -> str:
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
         return f"{signed(point)} [{signed(low)}, {signed(high)}]"
+    return ratios(point, low, high)
+
+
+def ratios(point: float, low: float, high: float) -> str:
+    """Return a ratio with its interval, ``1.07× [1.05, 1.09]``."""
     if low >= 0.1 and high < 10:  # as many decimals at both ends as at the point
         places = _decimals(point)
         return f"{point:.{places}f}× [{low:.{places}f}, {high:.{places}f}]"
@@ -115,9 +120,14 @@ ROUNDING = 1e-12
 """An interval narrower than this is arithmetic, not noise."""
 
 
+def is_exact(finding: Finding) -> bool:
+    """Tell whether a finding came out the same every time: it has no interval to show."""
+    return finding.estimate.half_width <= ROUNDING
+
+
 def compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
-    if finding.estimate.half_width > ROUNDING:
+    if not is_exact(finding):
         return compared(finding)
     if abs(finding.estimate.point) < ROUNDING:
         return "the same"
@@ -128,9 +138,13 @@ def compact(finding: Finding) -> str:
 
 def bound(at_least: float | None, at_most: float | None, scale: str) -> str:
     """Return a claim's bounds in words."""
-    show = signed if scale == "difference" else ratio
     parts = (("at least", at_least), ("at most", at_most))
-    return ", ".join(f"{word} {show(x)}" for word, x in parts if x is not None)
+    return ", ".join(f"{word} {bound_value(x, scale)}" for word, x in parts if x is not None)
+
+
+def bound_value(x: float, scale: str) -> str:
+    """Return a ratio or a difference by itself."""
+    return signed(x) if scale == "difference" else ratio(x)
 
 
 def wanted(claim: ClaimRecord, data: TrialData) -> str:

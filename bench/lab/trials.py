@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -171,23 +171,15 @@ def _log(value: float) -> float:
     return math.log(max(value, 1.0e-12))
 
 
-def _scaled(metric: MetricRecord, value: float) -> float:
+def _log_bytes(value: float) -> float:
+    return math.log(max(value, 1.0))
+
+
+def _scale(metric: MetricRecord) -> Callable[[float], float]:
+    """Return what puts a metric's values on the scale where differences add."""
     if metric.scale == "difference":
-        return value
-    return math.log(max(value, 1.0)) if metric.unit == "B" else _log(value)
-
-
-def _contrast(metric: MetricRecord, arm: float, copies: list[float]) -> float:
-    """Return arm minus the mean of the baseline's copies, on the metric's scale."""
-    reference = [_scaled(metric, value) for value in copies]
-    return _scaled(metric, arm) - sum(reference) / len(reference)
-
-
-def _copies(values: Mapping[str, float], arm: str, baseline: str) -> list[float] | None:
-    """Return the baseline's values to hold an arm against: both copies; one for the control."""
-    names = (baseline,) if arm == CONTROL else (baseline, CONTROL)
-    found = [values[name] for name in names if name in values]
-    return found if arm in values and baseline in values else None
+        return float
+    return _log_bytes if metric.unit == "B" else _log
 
 
 def round_contrasts(data: TrialData, block: int, arm: str) -> list[float]:
@@ -199,11 +191,15 @@ def round_contrasts(data: TrialData, block: int, arm: str) -> list[float]:
 def _paired(
     data: TrialData, metric: MetricRecord, rows: Sequence[Mapping[str, float]], arm: str
 ) -> list[float]:
-    return [
-        _contrast(metric, row[arm], copies)
-        for row in rows
-        if (copies := _copies(row, arm, data.baseline))
-    ]
+    """Return arm minus the mean of the baseline's copies, of each row that has both."""
+    scale, baseline = _scale(metric), data.baseline
+    copies = (baseline,) if arm == CONTROL else (baseline, CONTROL)
+    contrasts = []
+    for row in rows:  # a report on many runs passes here millions of times
+        if arm in row and baseline in row:
+            reference = [scale(row[name]) for name in copies if name in row]
+            contrasts.append(scale(row[arm]) - sum(reference) / len(reference))
+    return contrasts
 
 
 def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
@@ -220,6 +216,13 @@ def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[flo
     return contrasts
 
 
+def block_logs(data: TrialData, arm: str) -> list[float]:
+    """Return the log step time in seconds of each finished block of one arm, by itself."""
+    blocks = (data.rounds.get(number, []) for number in sorted(data.blocks))
+    found = ([_log(r.step_time_s[arm]) for r in rs if arm in r.step_time_s] for rs in blocks)
+    return [hodges_lehmann(logs) for logs in found if logs]
+
+
 def noise_floor(data: TrialData, metric: MetricRecord) -> float:
     """Return how far each copy of the baseline lies from their mean, which arms are held against.
 
@@ -231,11 +234,7 @@ def noise_floor(data: TrialData, metric: MetricRecord) -> float:
 
 def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     """Return one contrast a judged seed."""
-    return [
-        _contrast(metric, values[arm], [values[data.baseline]])
-        for values in data.lessons(metric.name)
-        if arm in values and data.baseline in values
-    ]
+    return _paired(data, metric, data.lessons(metric.name), arm)
 
 
 def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
@@ -260,7 +259,11 @@ def _margin(metric: MetricRecord, plan: Mapping[str, Any]) -> float:
 
 
 def assess(
-    data: TrialData, metric: MetricRecord, arm: str, plan: Mapping[str, Any]
+    data: TrialData,
+    metric: MetricRecord,
+    arm: str,
+    plan: Mapping[str, Any],
+    floor: float | None = None,
 ) -> Finding | None:
     """Return the finding on one metric of one arm; None where there is nothing to say.
 
@@ -269,6 +272,7 @@ def assess(
         metric: one of the trial's metrics.
         arm: one of its treatments, or the control.
         plan: the run's plan, as recorded in the header.
+        floor: the metric's noise floor in this trial, where it is known already.
     """
     is_quality = data.judges(metric.name)
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
@@ -277,7 +281,8 @@ def assess(
     confidence, enough = plan["confidence"], 5 if is_quality else plan["min_blocks"]
     stage = plan["min_blocks"] if metric.name == "step_time_s" else None
     estimate = interval(contrasts, confidence, stage)
-    floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
+    if floor is None or arm == CONTROL or is_quality:
+        floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
     thresholds = Thresholds(floor, _margin(metric, plan), max(5, enough))
     return Finding(
         trial=data.declared.trial,
@@ -298,8 +303,9 @@ def findings(data: TrialData, plan: Mapping[str, Any]) -> list[Finding]:
     """Return every finding of a valid trial, the arms in order; none where it is invalid."""
     if data.invalid:
         return []
+    floors = {metric.name: noise_floor(data, metric) for metric in data.declared.metrics}
     pairs = ((arm, metric) for arm in data.treatments for metric in data.declared.metrics)
-    found = (assess(data, metric, arm, plan) for arm, metric in pairs)
+    found = (assess(data, metric, arm, plan, floors[metric.name]) for arm, metric in pairs)
     return [finding for finding in found if finding]
 
 
@@ -314,7 +320,8 @@ class ClaimFinding:
     reason: str
 
 
-def _bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float]:
+def claim_bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float]:
+    """Return a claim's lower and upper bound, on the scale of its metric's estimates."""
     low = -math.inf if claim.at_least is None else claim.at_least
     high = math.inf if claim.at_most is None else claim.at_most
     if metric.scale == "difference":
@@ -347,7 +354,7 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any])
     if finding is None:
         reason = data.invalid or data.why_not(claim.arm) or _why_nothing(data, metric)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
-    low, high = _bounds(claim, metric)
+    low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
     outcome = judge.judge_claim(finding.estimate, low, high, enough)
     reason = ""

@@ -210,6 +210,7 @@ def claim(name: str, arm: str, metric: str, **bounds: Any) -> ClaimRecord:
 
 
 MACHINE = {
+    "simulated": True,
     "cpu": "Simulated 8-core processor",
     "cores_usable": 8,
     "memory_bytes": 2**35,
@@ -217,6 +218,11 @@ MACHINE = {
     "gpus": [],
 }
 GPU = {"name": "Simulated GPU", "memory_bytes": 80 * 2**30, "max_sm_clock_hz": 1.98e9}
+
+
+def machine(number: int) -> dict[str, Any]:
+    """Return one of many simulated machines."""
+    return MACHINE | {"cpu": f"Simulated processor {chr(ord('A') + number)}"}
 
 
 def header(run: str, machine: dict[str, Any] = MACHINE, **plan: Any) -> Header:
@@ -233,7 +239,7 @@ def header(run: str, machine: dict[str, Any] = MACHINE, **plan: Any) -> Header:
             "variables": {},
         },
         conditions={"load_average": [0.1, 0.2, 0.3], "git": {"commit": "0" * 40, "dirty": False}},
-        plan=asdict(Plan(**plan)),
+        plan=asdict(Plan(**{"min_blocks": 5, "rounds": 10} | plan)),
     )
 
 

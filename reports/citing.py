@@ -1,0 +1,196 @@
+"""A stable id for every number, and the sentence that quotes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import quote
+
+from bench.lab import text
+from bench.lab.errors import RecordError
+from bench.lab.trials import ClaimFinding, Finding
+from reports.judged import JudgedRun, JudgedTrial, reason
+from reports.legible import legible
+from reports.machines import is_simulated, machine_name, versions
+from reports.markdown import SPECIAL
+
+MARK = "keras-ab:"
+"""What an id in a document begins with."""
+LONGEST = 80
+"""Characters of one part of an id; a longer name is cut and told apart by its digest."""
+FORMATS = ("markdown", "latex", "plain")
+
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "#$%&_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "×": r"$\times$",
+        "−": "$-$",
+        "µ": r"$\mu$",
+        "∞": r"$\infty$",
+        "…": r"\ldots{}",
+        "–": "--",
+        "’": "'",
+    }
+)
+
+
+def id_part(name: str) -> str:
+    """Return one part of an id: safe in a URL, an attribute, LaTeX and Markdown code."""
+    written = name
+    if len(name) > LONGEST:
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+        written = f"{name[:60]}...{digest[:12]}"
+    return quote(written, safe="[]:=,", errors="surrogatepass").replace("~", "%7E")
+
+
+def number_id(run: str, trial: str, arm: str, metric: str) -> str:
+    """Return the id of what a run found about one metric of one arm."""
+    return "/".join(map(id_part, (run, trial, arm, metric)))
+
+
+def claim_id(run: str, trial: str, claim: str) -> str:
+    """Return the id of what a run found about one claim."""
+    return "/".join(map(id_part, (run, trial, "claim", claim)))
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one format writes words, and code."""
+
+    plain: Callable[[str], str]
+    code: Callable[[str], str]
+
+
+STYLES = {
+    "plain": Style(str, str),
+    "markdown": Style(
+        lambda words: words.translate(SPECIAL),
+        lambda code: "`{}`".format(code.replace("`", "'")),
+    ),
+    "latex": Style(
+        lambda words: words.translate(_LATEX), lambda code: rf"\texttt{{{code.translate(_LATEX)}}}"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Quotable:
+    """One number of one run, with all that a citation says about it."""
+
+    run: JudgedRun
+    trial: JudgedTrial
+    id: str
+    finding: Finding | None
+    claim: ClaimFinding | None = None
+
+    @property
+    def says(self) -> str:
+        """What the number is about, in a few words."""
+        if self.claim:
+            return f"claim {_short(self.claim.claim.id)}"
+        assert self.finding is not None  # noqa: S101 - a number without a claim has a finding
+        return f"{_short(self.finding.metric.title)} of {_short(self.finding.arm)}"
+
+    def sentence(self, form: str = "plain") -> str:
+        """Return the sentence that cites the number, in ``markdown``, ``latex`` or ``plain``."""
+        style = STYLES[form]
+        said = [(style.code if is_code else style.plain)(part) for part, is_code in self._parts]
+        return "".join(said)
+
+    @cached_property
+    def _parts(self) -> list[tuple[str, bool]]:
+        """The sentence in pieces, each with whether it is code."""
+        header, case = self.run.header, self.trial.data.declared.case
+        about = ", ".join(f"{_short(k)}={_short(str(v))}" for k, v in case.items())
+        simulated = "Simulated, not measured: " if is_simulated(self.run) else ""
+        experiment = _short(self.trial.data.declared.experiment)
+        source = (
+            f" {machine_name(self.run)}; {_short(versions(self.run), 200)}; "
+            f"keras-ab run {_short(header.run)}, SHA-256 {self.run.run.sha256[:16]} ("
+        )
+        return [
+            (f"{simulated}{experiment}{f' ({about})' if about else ''}: ", False),
+            *(self._claim() if self.claim else self._estimate()),
+            (source, False),
+            (f"{MARK}{self.id}", True),
+            (").", False),
+        ]
+
+    def _estimate(self) -> list[tuple[str, bool]]:
+        finding = self.finding
+        if finding is None:
+            return [("nothing was found.", False)]
+        verdict = f", {finding.verdict}."
+        return [(f"{_short(finding.metric.title)} of ", False), *self._found(finding, verdict)]
+
+    def _found(self, finding: Finding, end: str) -> list[tuple[str, bool]]:
+        unit, confidence = finding.metric.unit, self.trial.plan["confidence"]
+        values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
+        word = "seed" if self.trial.data.judges(finding.metric.name) else "block"
+        evidence = f"{text.level(confidence)} interval, " if not text.is_exact(finding) else ""
+        evidence += text.count(finding.estimate.blocks, word)
+        return [
+            (_short(finding.arm), True),
+            (" against ", False),
+            (_short(self.trial.data.baseline), True),
+            (f": {text.compact(finding)} ({evidence}; {' against '.join(values)}){end}", False),
+        ]
+
+    def _claim(self) -> list[tuple[str, bool]]:
+        judged = self.claim
+        assert judged is not None  # noqa: S101 - chosen by the caller
+        claim, wanted = judged.claim, text.wanted(judged.claim, self.trial.data)
+        said = f"the claim “{_short(claim.statement, 300)}” ({_short(claim.source, 300)}) is "
+        head = f"{said}{judged.outcome}: {_short(wanted, 300)} was claimed; "
+        if judged.finding is None:
+            return [(f"{head}{_short(reason(judged), 300)}.", False)]
+        return [(f"{head}found of ", False), *self._found(judged.finding, ".")]
+
+
+def _short(name: str, longest: int = LONGEST) -> str:
+    """Return a name that fits into a sentence, on one line."""
+    return " ".join(legible(name, longest).split())
+
+
+def quotables(runs: Iterable[JudgedRun]) -> Iterator[Quotable]:
+    """Yield every number of runs that can be cited: findings, then claims, trial by trial."""
+    for run in runs:
+        for trial in run.trials:
+            yield from of_trial(run, trial)
+
+
+def of_trial(run: JudgedRun, trial: JudgedTrial) -> Iterator[Quotable]:
+    """Yield every number of one trial that can be cited."""
+    name = trial.data.declared.trial
+    for finding in trial.findings:
+        number = number_id(run.header.run, name, finding.arm, finding.metric.name)
+        yield Quotable(run, trial, number, finding)
+    for claim in trial.claims:
+        number = claim_id(run.header.run, name, claim.claim.id)
+        yield Quotable(run, trial, number, claim.finding, claim)
+
+
+def cite(runs: Iterable[JudgedRun], wanted: str) -> Quotable:
+    """Return the number with an id, or with an id that ends this way.
+
+    Raises:
+        RecordError: where no number, or more than one, has this id.
+    """
+    asked = wanted.removeprefix(MARK)
+    known = list(quotables(runs))
+    exact = [quotable for quotable in known if quotable.id == asked]
+    found = exact or [quotable for quotable in known if asked and asked in quotable.id]
+    if len(found) == 1:
+        return found[0]
+    listed = [quotable.id for quotable in (found or known)]
+    shown = "\n    ".join(listed[:20]) + ("\n    …" if len(listed) > 20 else "")
+    raise RecordError(
+        "an id, or a part of one, names one number",
+        f"{legible(wanted, 300)!r}, which {len(found)} of {len(known)} numbers have",
+        f"use one of\n    {shown}",
+    )

@@ -1,0 +1,77 @@
+"""The figure of a trial's claims: each bound, and what was found of it."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.lab import text
+from bench.lab.judge import Outcome
+from bench.lab.trials import ClaimFinding, claim_bounds
+from reports.figures import WIDTH
+from reports.judged import JudgedTrial
+from reports.legible import label
+from reports.svg import HOLLOW, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
+
+COLOURS = {
+    Outcome.CONFIRMED: VERDICTS["better"],
+    Outcome.REFUTED: VERDICTS["worse"],
+    Outcome.UNDECIDED: VERDICTS["inconclusive"],
+}
+NAMES = 0.34
+"""Share of the width that the claims' names take."""
+
+
+def claims_figure(trial: JudgedTrial, name: str) -> Markup | None:
+    """Draw each claim's bound and what was found, every row on a scale of its own."""
+    drawn = [c for c in trial.claims if c.finding and c.outcome in COLOURS]
+    if not drawn:
+        return None
+    height = 0.15 + 0.55 * len(drawn)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes((NAMES, 0.0, 0.98 - NAMES, 1.0))
+        axes.set_axis_off()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(len(drawn), 0)
+        for row, claim in enumerate(drawn):
+            _claim(axes, trial, claim, row)
+    return inline(figure, name, "; ".join(f"{c.claim.id}: {c.outcome}" for c in drawn))
+
+
+def _claim(axes: Axes, trial: JudgedTrial, claim: ClaimFinding, row: int) -> None:
+    assert claim.finding is not None  # noqa: S101 - chosen by the caller
+    metric, e = trial.data.metric(claim.claim.metric), claim.finding.estimate
+    bounds = claim_bounds(claim.claim, metric)
+    ends = (e.low, e.high) if math.isfinite(e.half_width) else (e.point, e.point)
+    finite = [x for x in bounds if math.isfinite(x)]
+    low, high = min(*ends, *finite), max(*ends, *finite)
+    room = 0.25 * (high - low) or 0.05
+    place = _Row(low - room, high + room)
+    left, right = (min(max(place.at(x), 0.0), 1.0) for x in bounds)
+    axes.fill_between([left, right], row + 0.30, row + 0.86, color=MARGIN)
+    axes.vlines([place.at(x) for x in finite], row + 0.30, row + 0.86, color=INK, linewidth=1.5)
+    colour, y = COLOURS[claim.outcome], row + 0.58
+    axes.plot([place.at(x) for x in ends], [y, y], color=colour, linewidth=3)
+    axes.plot(place.at(e.point), y, "o", color=colour, markersize=8, mfc=HOLLOW, mew=2.5)
+    for x in finite:
+        said = text.bound_value(claim.finding.shown(x), metric.scale)
+        axes.text(place.at(x), row + 0.22, said, ha="center", fontsize=9, color=MUTED)
+    axes.text(-0.02, row + 0.50, label(claim.claim.id, 34), ha="right", color=INK)
+    axes.text(-0.02, row + 0.86, label(metric.title, 34), ha="right", fontsize=9, color=MUTED)
+
+
+class _Row:
+    """The scale of one row, from 0 to 1."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def at(self, x: float) -> float:
+        if math.isinf(x):
+            return math.copysign(2.0, x)
+        return (x - self._low) / (self._high - self._low)

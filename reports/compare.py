@@ -1,0 +1,238 @@
+"""What differs between machines, or between before and after: flips, changes, speed-ups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench.lab.errors import RecordError
+from bench.lab.estimate import Estimate, difference, interval
+from bench.lab.judge import Thresholds, Verdict, judge, p_value
+from bench.lab.metrics import STEP_TIME
+from bench.lab.trials import Finding, block_logs
+from reports.judged import JudgedRun, JudgedTrial
+from reports.machines import Key, Placed, changes, is_simulated, key, versions
+
+MEMORY = "peak_device_memory_bytes"
+ALLOWED = ("versions", "cases", "code")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the things that are compared: a name, and the newest trial of everything in it."""
+
+    name: str
+    runs: list[JudgedRun]
+    trials: dict[Key, Placed]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any number in it was drawn and not measured."""
+        return any(map(is_simulated, self.runs))
+
+
+def side(name: str, runs: list[JudgedRun]) -> Side:
+    """Return runs, oldest first, as one side of a comparison."""
+    placed = (Placed(run, trial) for run in runs for trial in run.trials)
+    return Side(name, runs, {key(p.trial.data): p for p in placed})
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An arm that is better on one side and worse on another."""
+
+    key: Key
+    arm: str
+    found: dict[str, Finding]
+    """The finding of each side, by the side's name."""
+
+    @property
+    def title(self) -> str:
+        """What is measured, for people."""
+        return next(iter(self.found.values())).metric.title
+
+    def on(self, verdict: str) -> list[str]:
+        """Return the sides with a verdict."""
+        return [side for side, finding in self.found.items() if finding.verdict == verdict]
+
+
+def judged_by(trial: JudgedTrial) -> list[str]:
+    """Return the metrics that recommend an arm or not: time, memory, quality."""
+    quality = trial.data.declared.quality
+    return [STEP_TIME.name, MEMORY, *([quality] if quality else [])]
+
+
+def flips(sides: Sequence[Side]) -> list[Flip]:
+    """Return every arm and metric that is better on one side and worse on another."""
+    keys = dict.fromkeys(k for side in sides for k in side.trials)
+    return [flip for k in keys for flip in _flips_of(k, sides)]
+
+
+def _flips_of(k: Key, sides: Sequence[Side]) -> Iterable[Flip]:
+    there = {side.name: side.trials[k].trial for side in sides if k in side.trials}
+    first = next(iter(there.values()))
+    for arm in first.data.treatments:
+        for metric in judged_by(first):
+            found = {name: f for name, t in there.items() if (f := t.find(arm, metric))}
+            if {Verdict.BETTER, Verdict.WORSE} <= {f.verdict for f in found.values()}:
+                yield Flip(k, arm, found)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of one arm on a later side, against an earlier one."""
+
+    key: Key
+    arm: str
+    before: Finding
+    after: Finding
+    estimate: Estimate
+    thresholds: Thresholds
+    verdict: Verdict
+    p_value: float
+
+    @property
+    def shown(self) -> Finding:
+        """The change as a finding, so that it is put into words like any other."""
+        values = {"baseline_value": self.before.arm_value, "arm_value": self.after.arm_value}
+        unknown = dict.fromkeys(("smallest_effect", "blocks_to_settle"), math.inf)
+        return Finding(
+            self.after.trial,
+            self.arm,
+            self.after.metric,
+            self.estimate,
+            self.thresholds,
+            self.verdict,
+            p_value=self.p_value,
+            **values,
+            **unknown,
+        )
+
+
+def change(k: Key, before: Finding, after: Finding, confidence: float) -> Change:
+    """Judge how a finding differs between two sides: the ratio of two ratios.
+
+    Both noise floors count: each side's machine calls that much a difference when there is none.
+    """
+    estimate = difference(after.estimate, before.estimate, confidence)
+    limits = Thresholds(
+        before.thresholds.floor + after.thresholds.floor,
+        max(before.thresholds.margin, after.thresholds.margin),
+        max(before.thresholds.min_blocks, after.thresholds.min_blocks),
+    )
+    verdict = judge(estimate, limits, after.metric.better)
+    p = p_value(estimate, limits.floor)
+    return Change(k, after.arm, before, after, estimate, limits, verdict, p)
+
+
+def changes_between(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Change]:
+    """Return the change of every finding that two sides share, or of some metrics only."""
+    return [
+        change(k, before, after, placed.trial.plan["confidence"])
+        for k, placed in b.trials.items()
+        if k in a.trials
+        for after in placed.trial.findings
+        if (not metrics or after.metric.name in metrics)
+        and (before := a.trials[k].trial.find(after.arm, after.metric.name))
+    ]
+
+
+@dataclass(frozen=True)
+class SpeedUp:
+    """One arm's own step time on one side over that on another; no A/B ratio."""
+
+    key: Key
+    arm: str
+    estimate: Estimate
+    """The log ratio of the step times; the machines were not measured at the same time."""
+
+
+def speed_ups(a: Side, b: Side) -> list[SpeedUp]:
+    """Return the step time of every shared arm on side `b` over that on side `a`."""
+    found = []
+    for k, placed in b.trials.items():
+        if k not in a.trials:
+            continue
+        old, new = a.trials[k].trial, placed.trial
+        confidence = new.plan["confidence"]
+        for arm in (new.data.baseline, *new.data.treatments):
+            before, after = (block_logs(t.data, arm) for t in (old, new))
+            if not old.data.invalid and not new.data.invalid and before and after:
+                both = (interval(logs, confidence) for logs in (after, before))
+                found.append(SpeedUp(k, arm, difference(*both, confidence)))
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Sides that may be compared, and what may not."""
+
+    sides: list[Side]
+    refused: list[str] = field(default_factory=list)
+    environments: dict[str, list[str]] = field(default_factory=dict)
+    """What differs in software and settings from the first side, by the side's name."""
+
+
+def comparison(sides: Sequence[Side], allow: Sequence[str] = ()) -> Comparison:
+    """Check that sides can be compared, and leave out what cannot.
+
+    Args:
+        sides: two or more.
+        allow: what may differ: ``versions``, ``cases``, ``code``.
+
+    Raises:
+        RecordError: where nothing can be compared, or versions or cases differ unasked.
+    """
+    first, *others = sides
+    refused, kept = [], set(first.trials)
+    for other in others:
+        _check_versions(first, other, allow)
+        kept &= set(other.trials)
+        refused += [] if "code" in allow else differing_code(first, other)
+    unmatched = sorted({k.says for side in sides for k in side.trials if k not in kept})
+    if unmatched and "cases" not in allow:
+        raise RecordError(
+            "all sides measured the same experiments and cases",
+            f"not on every side: {'; '.join(unmatched)[:1000]}",
+            "measure them everywhere, or compare the rest with --allow cases",
+        )
+    refused = [f"{says}: not measured on every side" for says in unmatched] + refused
+    bad = {says.partition(": ")[0] for says in refused}
+    narrowed = [
+        replace(s, trials={k: v for k, v in s.trials.items() if k in kept and k.says not in bad})
+        for s in sides
+    ]
+    if not narrowed[0].trials:
+        raise RecordError(
+            "the sides have a trial in common",
+            "; ".join(refused)[:1000] or "no trial at all",
+            "name runs of the same experiments, or say with --allow what may differ",
+        )
+    environments = {other.name: changes(first.runs[-1], other.runs[-1]) for other in others}
+    return Comparison(narrowed, refused, environments)
+
+
+def _check_versions(a: Side, b: Side, allow: Sequence[str]) -> None:
+    old, new = ({versions(p.run) for p in side.trials.values()} for side in (a, b))
+    if old != new and "versions" not in allow:
+        raise RecordError(
+            "all sides were measured with the same versions",
+            f"{a.name}: {'; '.join(sorted(old))} and {b.name}: {'; '.join(sorted(new))}",
+            "if the upgrade is what you ask about, say so with --allow versions",
+        )
+
+
+def differing_code(a: Side, b: Side) -> list[str]:
+    """Say which trials have arms of the same name with different code: different experiments."""
+    lines = []
+    for k in a.trials.keys() & b.trials.keys():
+        old, new = (
+            {arm.name: arm.code for arm in side.trials[k].trial.data.declared.arms}
+            for side in (a, b)
+        )
+        if old != new:
+            arms = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+            why = f"the code of {', '.join(arms)} differs between {a.name} and {b.name}"
+            lines.append(f"{k.says}: {why}")
+    return sorted(lines)

@@ -1,0 +1,117 @@
+"""A comparison in words, as Markdown: flips first, machines apart from techniques."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from bench.lab import text
+from bench.lab.estimate import Estimate
+from reports.compare import Comparison, Side, SpeedUp, changes_between, flips, judged_by, speed_ups
+from reports.markdown import code, escape, table
+
+
+def compared(result: Comparison) -> str:
+    """Return a comparison as Markdown."""
+    parts = [part for part in _parts(result) if part]
+    return "\n\n".join(parts) + "\n"
+
+
+def _parts(result: Comparison) -> Iterator[str]:
+    simulated = [side.name for side in result.sides if side.simulated]
+    if simulated:
+        yield f"**Simulated, not measured: {', '.join(map(escape, simulated))}.**"
+    yield _flips(result)
+    yield "## Arms against their baselines\n\n" + _arms(result)
+    if len(result.sides) == 2:
+        yield _changed(*result.sides)
+    yield _environments(result)
+    for other in result.sides[1:]:
+        yield _machines(result.sides[0], other)
+    if result.refused:
+        yield "## Not compared\n\n" + "\n".join(f"- {escape(line)}" for line in result.refused)
+
+
+def _flips(result: Comparison) -> str:
+    found = flips(result.sides)
+    if not found:
+        return "## Flips\n\nNo arm is better on one side and worse on another."
+    lines = [
+        f"- {escape(flip.key.says)}: {code(flip.arm)}, {escape(flip.title)}: "
+        + "; ".join(
+            f"**{f.verdict}** on {escape(name)} ({text.compact(f)})"
+            for name, f in flip.found.items()
+        )
+        for flip in found
+    ]
+    return f"## {text.count(len(found), 'flip')}\n\n" + "\n".join(lines)
+
+
+def _arms(result: Comparison) -> str:
+    """Return one row for each arm and metric, one column for each side."""
+    rows = []
+    for k, placed in result.sides[0].trials.items():
+        for arm in placed.trial.data.treatments:
+            for metric in judged_by(placed.trial):
+                cells = [_cell(side, k, arm, metric) for side in result.sides]
+                if any(cells):
+                    title = placed.trial.data.metric(metric).title
+                    rows.append((k.says, code(arm), title, *(cell or "–" for cell in cells)))
+    return table(("trial", "arm", "metric", *(side.name for side in result.sides)), rows)
+
+
+def _cell(side: Side, k: object, arm: str, metric: str) -> str:
+    trial = side.trials[k].trial  # type: ignore[index]
+    if finding := trial.find(arm, metric):
+        return f"{text.compact(finding)} {finding.verdict}"
+    return trial.standing(arm).word if metric == "step_time_s" else ""
+
+
+def _changed(a: Side, b: Side) -> str:
+    """Say which A/B ratios differ between two sides by more than both noise floors."""
+    found = [c for c in changes_between(a, b) if c.verdict in ("better", "worse")]
+    heading = f"## Ratios that differ from {escape(a.name)} to {escape(b.name)}\n\n"
+    if not found:
+        return f"{heading}None does beyond the noise floors."
+    rows = [
+        (
+            c.key.says,
+            code(c.arm),
+            c.after.metric.title,
+            text.compact(c.before),
+            text.compact(c.after),
+            f"{text.compact(c.shown)} {c.verdict}",
+        )
+        for c in found
+    ]
+    return heading + table(("trial", "arm", "metric", a.name, b.name, "change"), rows)
+
+
+def _environments(result: Comparison) -> str:
+    first = escape(result.sides[0].name)
+    parts = ["## Environments"]
+    for name, lines in result.environments.items():
+        listed = "\n".join(f"- {escape(line)}" for line in lines)
+        parts.append(f"From {first} to {escape(name)}:\n\n{listed or '- no difference'}")
+    return "\n\n".join(parts)
+
+
+def _machines(a: Side, b: Side) -> str:
+    """Return how the step time of the same arm differs between two machines."""
+    found = speed_ups(a, b)
+    if not found:
+        return ""
+    rows = [(s.key.says, code(s.arm), shown_speed_up(s)) for s in found]
+    heading = f"## The same arm, {escape(b.name)} against {escape(a.name)}"
+    about = "Step time over step time. This is about the machines, not about a technique."
+    return f"{heading}\n\n{about}\n\n{table(('trial', 'arm', 'step time'), rows)}"
+
+
+def shown_speed_up(found: SpeedUp) -> str:
+    """Return a ratio of step times with its interval."""
+    return text.ratios(*(math.exp(x) for x in _ends(found.estimate)))
+
+
+def _ends(e: Estimate) -> tuple[float, float, float]:
+    wide = 700.0
+    return e.point, max(-wide, e.low), min(wide, e.high)

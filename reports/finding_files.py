@@ -1,0 +1,31 @@
+"""From what a user names (files, folders, globs, URLs) to run files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from glob import glob, has_magic
+from pathlib import Path
+
+from reports import remote
+
+
+def files(given: Iterable[str | Path]) -> Iterator[Path | str]:
+    """Yield each run file once, in a fixed order; URLs stay strings."""
+    seen: set[Path | str] = set()
+    for entry in given:
+        for path in sorted(_expand(entry)):
+            place = path if isinstance(path, str) else path.resolve()
+            if place not in seen:
+                seen.add(place)
+                yield path
+
+
+def _expand(entry: str | Path) -> list[Path] | list[str]:
+    if isinstance(entry, str) and "://" in entry:
+        return remote.expand(entry)
+    path = Path(entry)
+    if path.is_dir():
+        return [found for found in path.rglob("*.jsonl") if found.is_file()]
+    if not path.exists() and has_magic(str(entry)):
+        return [Path(found) for found in glob(str(entry), recursive=True)]  # noqa: PTH207
+    return [path]

@@ -1,0 +1,88 @@
+"""Has anything become worse since a baseline run? For CI: an exit status and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.lab import text
+from bench.lab.judge import Verdict, holm
+from reports.compare import Change, Comparison, changes_between
+from reports.markdown import code, table
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a gate looked at.
+
+    Args:
+        changes: every change of a finding since the baseline run.
+        regressions: those that are worse beyond the noise floors, and after Holm's correction.
+        invalid: what was measured in the baseline run and cannot be judged now, with why.
+        refused: trials that were not compared, with why.
+    """
+
+    changes: list[Change]
+    regressions: list[Change]
+    invalid: list[str]
+    refused: list[str]
+
+    @property
+    def passes(self) -> bool:
+        """Whether nothing became worse, or invalid."""
+        return not self.regressions and not self.invalid
+
+
+def gate(compared: Comparison) -> Gate:
+    """Judge the second side of a comparison against the first."""
+    before, after = compared.sides
+    found = changes_between(before, after)
+    level = 1 - min((r.header.plan["confidence"] for r in after.runs), default=0.95)
+    kept = holm([change.p_value for change in found], level)
+    worse = [c for c, keep in zip(found, kept, strict=True) if keep and c.verdict is Verdict.WORSE]
+    invalid = [
+        f"{k.says}: {arm}: {standing.word}: {standing.reason}"
+        for k, placed in after.trials.items()
+        for arm in placed.trial.data.treatments
+        if (standing := placed.trial.standing(arm)).word in ("invalid", "failed")
+        and before.trials[k].trial.standing(arm).word not in ("invalid", "failed")
+    ]
+    return Gate(found, worse, invalid, compared.refused)
+
+
+def summary(result: Gate, names: Sequence[str]) -> str:
+    """Return what a gate found, as Markdown."""
+    words = "passed" if result.passes else "failed"
+    counted = text.count(len(result.changes), "number")
+    parts = [
+        f"## keras-ab gate {words}",
+        f"{counted} of {code(names[1])} held against {code(names[0])}: "
+        f"{text.count(len(result.regressions), 'regression')} beyond the noise floors of both runs "
+        "that survive Holm’s correction for their number.",
+    ]
+    if result.regressions:
+        rows = [_row(change) for change in result.regressions]
+        parts.append(table(("trial", "arm", "metric", "before", "after", "change"), rows))
+    if result.invalid:
+        parts.append("Measured before, and not now:\n\n" + _listed(result.invalid))
+    better = sum(c.verdict is Verdict.BETTER for c in result.changes)
+    open_ = sum(c.verdict is Verdict.INCONCLUSIVE for c in result.changes)
+    parts.append(f"Better: {better}. Too wide to tell: {open_}. Ratios are A/B ratios of each run.")
+    if result.refused:
+        parts.append("Not compared:\n\n" + _listed(result.refused))
+    return "\n\n".join(parts) + "\n"
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {code(line)}" for line in lines)
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    return (
+        change.key.says,
+        code(change.arm),
+        change.after.metric.title,
+        text.compact(change.before),
+        text.compact(change.after),
+        text.compact(change.shown),
+    )

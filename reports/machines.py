@@ -1,0 +1,132 @@
+"""Which runs come from one machine, how people call it, and what changed on it between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.lab.facts import differences
+from bench.lab.trials import TrialData
+from reports.judged import JudgedRun, JudgedTrial
+from reports.legible import legible
+
+SHOWN_VERSIONS = {
+    "tensorflow": "TensorFlow",
+    "tensorflow-cpu": "TensorFlow",
+    "keras": "Keras",
+    "jax": "JAX",
+    "torch": "PyTorch",
+}
+OF_BACKEND = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jax",), "torch": ("torch",)}
+"""The packages whose version a reader asks for, by backend; keras is always among them."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A trial and the run that it belongs to."""
+
+    run: JudgedRun
+    trial: JudgedTrial
+
+
+@dataclass(frozen=True)
+class Key:
+    """What two trials must share to be trials of the same thing."""
+
+    experiment: str
+    case: tuple[tuple[str, str], ...]
+
+    @property
+    def says(self) -> str:
+        """The key for people, ``labels, classes=10, batch=256``."""
+        return ", ".join([self.experiment, *(f"{name}={value}" for name, value in self.case)])
+
+
+def key(data: TrialData) -> Key:
+    """Return what a trial is a trial of."""
+    case = sorted((name, str(value)) for name, value in data.declared.case.items())
+    return Key(data.declared.experiment, tuple(case))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All runs of one machine with one backend, oldest first."""
+
+    name: str
+    runs: list[JudgedRun]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its numbers were drawn and not measured."""
+        return is_simulated(self.runs[-1])
+
+    @property
+    def newest(self) -> list[Placed]:
+        """The newest trial of everything that was ever measured here, in the order declared."""
+        found: dict[Key, Placed] = {}
+        for run in self.runs:
+            for trial in run.trials:
+                found[key(trial.data)] = Placed(run, trial)
+        order = {k: n for n, k in enumerate(key(t.data) for t in self.runs[-1].trials)}
+        return [found[k] for k in sorted(found, key=lambda k: order.get(k, len(order)))]
+
+
+def is_simulated(run: JudgedRun) -> bool:
+    """Tell whether a run's header says that it was simulated."""
+    return bool(run.header.machine.get("simulated"))
+
+
+def gpu_names(machine: dict[str, Any]) -> list[str]:
+    """Return the names of a machine's GPUs."""
+    gpus = machine.get("gpus")
+    found = gpus if isinstance(gpus, list) else []
+    return [str(gpu.get("name")) for gpu in found if isinstance(gpu, dict)]
+
+
+def machine_name(run: JudgedRun) -> str:
+    """Return a machine's name for people: its GPUs if it has any, its processor, its cores."""
+    facts = run.header.machine
+    cores = facts.get("cores_usable")
+    plural = "" if cores == 1 else "s"
+    counted = f", {cores} core{plural}" if isinstance(cores, int) else ""
+    processor = f"{facts.get('cpu', 'unknown processor')}{counted}"
+    gpus = ", ".join(dict.fromkeys(gpu_names(facts)))
+    return " ".join(legible(f"{gpus} ({processor})" if gpus else processor, 200).split())
+
+
+def versions(run: JudgedRun) -> str:
+    """Return the versions that a reader asks for first, ``TensorFlow 2.21.0, Keras 3.15.1``."""
+    packages = run.header.environment.get("packages")
+    installed = packages if isinstance(packages, dict) else {}
+    wanted = (*OF_BACKEND.get(run.header.backend, ()), "keras")
+    found = {SHOWN_VERSIONS[name]: installed[name] for name in wanted if name in installed}
+    python = run.header.environment.get("python")
+    return ", ".join(f"{name} {version}" for name, version in (found | {"Python": python}).items())
+
+
+def machines(runs: Iterable[JudgedRun]) -> list[Machine]:
+    """Group runs by machine and backend, in the order in which they first appear."""
+    groups: dict[tuple[str, str], list[JudgedRun]] = {}
+    for run in runs:
+        groups.setdefault((machine_name(run), run.header.backend), []).append(run)
+    names = [name for name, _ in groups]
+    return [
+        Machine(f"{name}, {legible(backend, 40)}" if names.count(name) > 1 else name, group)
+        for (name, backend), group in groups.items()
+    ]
+
+
+def changes(before: JudgedRun, after: JudgedRun) -> list[str]:
+    """Return a line for each difference in software, settings or drivers between two runs."""
+    old, new = (
+        run.header.environment | {"backend": run.header.backend} | _drivers(run)
+        for run in (before, after)
+    )
+    return [legible(line, 300) for line in differences(old, new)]
+
+
+def _drivers(run: JudgedRun) -> dict[str, Any]:
+    gpus = run.header.machine.get("gpus")
+    found = [gpu for gpu in (gpus if isinstance(gpus, list) else []) if isinstance(gpu, dict)]
+    return {"driver": sorted({str(gpu["driver"]) for gpu in found if "driver" in gpu})}

@@ -1,0 +1,86 @@
+"""Tables that run across trials: the verdicts for people, and histories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from bench.lab import text
+from bench.lab.metrics import STEP_TIME
+from reports import views
+from reports.history import histories
+from reports.judged import JudgedRun
+from reports.legible import legible
+from reports.machines import machines
+
+VERDICTS = ("technique", "arm", "machine", "step time", "verdict", "peak memory", "quality")
+HISTORY = (
+    "machine",
+    "experiment",
+    "case",
+    "arm",
+    "run",
+    "started",
+    "ratio",
+    "low",
+    "high",
+    "verdict",
+    "arm_step_time_s",
+    "baseline_step_time_s",
+    "environment_changed",
+)
+
+
+def verdicts(runs: Iterable[JudgedRun]) -> pd.DataFrame:
+    """Return the newest verdict on every arm and machine, in words."""
+    return pd.DataFrame.from_records(list(_verdict_rows(runs)), columns=list(VERDICTS))
+
+
+def _verdict_rows(runs: Iterable[JudgedRun]) -> Iterator[tuple[str, ...]]:
+    for machine in machines(runs):
+        for placed in machine.newest:
+            trial = placed.trial
+            case = ", ".join(f"{k}={v}" for k, v in trial.data.declared.case.items())
+            for arm in trial.answered:
+                step, memory = trial.find(arm, STEP_TIME.name), views.memory(trial, arm)
+                quality = views.quality(trial, arm)
+                row = (
+                    f"{trial.data.declared.experiment} {case}",
+                    arm,
+                    f"{machine.name}{' (simulated)' if machine.simulated else ''}",
+                    text.compact(step) if step else "–",
+                    trial.standing(arm).word,
+                    text.compact(memory) if memory else "–",
+                    f"{text.compact(quality)} {quality.verdict}" if quality else "–",
+                )
+                yield tuple(legible(cell, 300) for cell in row)
+
+
+def history(runs: Iterable[JudgedRun]) -> pd.DataFrame:
+    """Return one row for each run of each arm that a machine measured more than once."""
+    return pd.DataFrame.from_records(list(_history_rows(runs)), columns=list(HISTORY))
+
+
+def _history_rows(runs: Iterable[JudgedRun]) -> Iterator[dict[str, Any]]:
+    for series in histories(machines(runs)):
+        for moment in series.moments:
+            found = ((arm, moment.find(arm)) for arm in series.arms)
+            for arm, finding in ((arm, finding) for arm, finding in found if finding):
+                e = finding.estimate
+                yield {
+                    "machine": series.machine,
+                    "experiment": series.key.experiment,
+                    "case": ", ".join(f"{k}={v}" for k, v in series.key.case),
+                    "arm": arm,
+                    "run": moment.run.header.run,
+                    "started": moment.run.header.started,
+                    "ratio": finding.shown(e.point),
+                    "low": finding.shown(e.low),
+                    "high": finding.shown(e.high),
+                    "verdict": finding.verdict.value,
+                    "arm_step_time_s": finding.arm_value,
+                    "baseline_step_time_s": finding.baseline_value,
+                    "environment_changed": "; ".join(moment.changed),
+                }

@@ -1,0 +1,65 @@
+"""Run files at URLs, through fsspec: ``s3://``, ``gs://``, ``https://`` and others."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from bench.lab.errors import RecordError
+
+
+def _fsspec(url: str) -> ModuleType:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise RecordError(
+            "fsspec is installed where runs are read from a URL",
+            url,
+            "pip install 'keras-ab[reports]', and the file system's own package (s3fs, gcsfs)",
+        ) from error
+    return fsspec
+
+
+def _open(url: str) -> tuple[Any, str]:
+    """Return a URL's file system and the path in it."""
+    try:
+        return _fsspec(url).core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise RecordError(
+            "a URL names a file system that fsspec can open",
+            f"{url}: {error}",
+            "install the file system's package, or copy the runs here",
+        ) from error
+
+
+def _refuse(url: str, error: Exception) -> RecordError:
+    why = str(error) or type(error).__name__
+    return RecordError("a URL can be read", f"{url}: {why}", "check the address and permissions")
+
+
+def expand(url: str) -> list[str]:
+    """Return the URLs of the run files of a folder or glob; of a file, the URL itself."""
+    system, path = _open(url)
+    try:
+        if any(c in path for c in "*?["):
+            found = system.glob(path)
+        elif system.isdir(path):
+            found = system.glob(f"{path.rstrip('/')}/**/*.jsonl")
+        else:
+            return [url]
+    except (OSError, ValueError) as error:
+        raise _refuse(url, error) from error
+    return [system.unstrip_protocol(name) for name in found]
+
+
+def read(url: str) -> bytes:
+    """Return the content of a URL.
+
+    Raises:
+        RecordError: where it cannot be read.
+    """
+    system, path = _open(url)
+    try:
+        return system.cat_file(path)
+    except (OSError, ValueError) as error:
+        raise _refuse(url, error) from error

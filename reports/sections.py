@@ -1,0 +1,222 @@
+"""What each section of the page shows, ready for its template."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.lab import text
+from bench.lab.metrics import STEP_TIME
+from bench.lab.records import Trial
+from bench.lab.trials import ClaimFinding, Finding, TrialData
+from reports import cautions, figures, views
+from reports.cautions import Caution
+from reports.citing import Quotable, of_trial
+from reports.claims_figure import claims_figure
+from reports.compare import Side, SpeedUp, differing_code, speed_ups
+from reports.history import Series, histories
+from reports.judged import JudgedRun, JudgedTrial
+from reports.legible import short_names
+from reports.machines import Machine, changes
+from reports.series_figure import history_figure
+
+DETAILED = 150
+"""Trials that a page shows in full; it says so where there are more."""
+DRAWN = 150
+"""Histories that are drawn; all have their tables."""
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """One trial as the page shows it."""
+
+    anchor: str
+    name: str
+    machine: str
+    run: JudgedRun
+    trial: JudgedTrial
+
+    @property
+    def data(self) -> TrialData:
+        """The trial's records."""
+        return self.trial.data
+
+    @property
+    def declared(self) -> Trial:
+        """The trial's declaration."""
+        return self.trial.data.declared
+
+    @property
+    def words(self) -> list[str]:
+        """The verdicts on its arms, each once."""
+        return list(dict.fromkeys(self.trial.standing(arm).word for arm in self.trial.answered))
+
+    @cached_property
+    def cautions(self) -> list[Caution]:
+        """What a reader should know before trusting it."""
+        return cautions.of_trial(self.trial)
+
+    @cached_property
+    def quotables(self) -> dict[tuple[str, str], Quotable]:
+        """What can be cited of it, by arm and metric, or by "claim" and the claim's id."""
+        return {_cited(quotable): quotable for quotable in of_trial(self.run, self.trial)}
+
+    @cached_property
+    def figures(self) -> dict[str, Markup | None]:
+        """The figures of it, as inline SVG."""
+        draw = {
+            "ratio": figures.ratio_figure,
+            "rounds": figures.rounds_figure,
+            "quality": figures.quality_figure,
+            "claims": claims_figure,
+        }
+        with quiet_drawing():
+            return {
+                name: figure(self.trial, f"{self.anchor}-{name}") for name, figure in draw.items()
+            }
+
+
+def _cited(quotable: Quotable) -> tuple[str, str]:
+    if quotable.claim:
+        return "claim", quotable.claim.claim.id
+    assert quotable.finding is not None  # noqa: S101 - a number without a claim has a finding
+    return quotable.finding.arm, quotable.finding.metric.name
+
+
+def quiet_drawing() -> warnings.catch_warnings:
+    """Widen a range too narrow or too wide to draw in silence; matplotlib would warn of it."""
+    return warnings.catch_warnings(action="ignore", category=UserWarning)
+
+
+def trial_views(machines: Iterable[Machine]) -> tuple[list[TrialView], list[TrialView]]:
+    """Return the newest trial of everything on every machine, and those that are shown in full."""
+    every = []
+    for m, machine in enumerate(machines, 1):
+        newest = machine.newest
+        names = short_names([placed.trial.data.declared for placed in newest])
+        every += [
+            TrialView(f"m{m}t{n}", name, machine.name, placed.run, placed.trial)
+            for n, (placed, name) in enumerate(zip(newest, names, strict=True), 1)
+        ]
+    return every, every[:DETAILED]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm on one machine, in the table of answers."""
+
+    anchor: str
+    name: str
+    same: bool
+    """Whether the row above is of the same trial."""
+    arm: str
+    machine: str
+    word: str
+    why: str
+    warnings: int
+    step: Finding | None
+    memory: Finding | None
+    sizes: list[Finding]
+    quality: Finding | None
+    quotable: Quotable | None
+
+
+def answers(trials: Sequence[TrialView]) -> list[Row]:
+    """Return the table of answers, the machines of each technique side by side."""
+    groups: dict[str, list[tuple[str, TrialView]]] = {}
+    for view in trials:
+        for arm in view.trial.answered:
+            groups.setdefault(view.name, []).append((arm, view))
+    rows: list[Row] = []
+    for members in groups.values():
+        arms = list(dict.fromkeys(arm for arm, _ in members))
+        for arm, view in sorted(members, key=lambda member: arms.index(member[0])):
+            rows.append(_row(view, arm, again=bool(rows) and rows[-1].name == view.name))
+    return rows
+
+
+def _row(view: TrialView, arm: str, *, again: bool) -> Row:
+    trial, standing = view.trial, view.trial.standing(arm)
+    return Row(
+        anchor=view.anchor,
+        name=view.name,
+        same=again,
+        arm=arm,
+        machine=view.machine,
+        word=standing.word,
+        why=standing.reason,
+        warnings=len(view.cautions),
+        step=trial.find(arm, STEP_TIME.name),
+        memory=views.memory(trial, arm),
+        sizes=views.other_sizes(trial, arm),
+        quality=views.quality(trial, arm),
+        quotable=view.quotables.get((arm, STEP_TIME.name)),
+    )
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """One claim on one machine."""
+
+    anchor: str
+    name: str
+    machine: str
+    claim: ClaimFinding
+    wanted: str
+
+    @property
+    def outcome(self) -> str:
+        """What became of it."""
+        return str(self.claim.outcome)
+
+
+def claims(trials: Iterable[TrialView]) -> list[ClaimView]:
+    """Return every claim that was tested."""
+    return [
+        ClaimView(t.anchor, t.name, t.machine, claim, text.wanted(claim.claim, t.data))
+        for t in trials
+        for claim in t.trial.claims
+    ]
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """One machine against the first."""
+
+    name: str
+    arms: list[SpeedUp]
+    environment: list[str]
+    differing: list[str]
+
+
+def speeds(sides: Sequence[Side]) -> list[Speeds]:
+    """Return each machine but the first, held against it."""
+    first, *others = sides
+    return [
+        Speeds(
+            other.name,
+            speed_ups(first, other),
+            changes(first.runs[-1], other.runs[-1]),
+            differing_code(first, other),
+        )
+        for other in others
+    ]
+
+
+def history(machines: Iterable[Machine]) -> list[dict[str, Any]]:
+    """Return each trial that a machine measured more than once, the first of them drawn."""
+    found: list[Series] = histories(machines)
+    with quiet_drawing():
+        return [
+            {
+                "series": series,
+                "changed": sum(bool(moment.changed) for moment in series.moments),
+                "figure": history_figure(series, f"h{n}") if n <= DRAWN else None,
+            }
+            for n, series in enumerate(found, 1)
+        ]

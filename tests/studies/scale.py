@@ -1,0 +1,82 @@
+"""How long a report on many runs takes, and how much memory: ``python -m tests.studies.scale``.
+
+Runs are simulated: 30 experiments of 200 samples each, on four simulated machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.reports.simulated import Scene, claim, header, machine, write
+
+EXPERIMENTS, BLOCKS, ROUNDS = 30, 5, 10
+"""200 samples are 5 blocks of 10 rounds of 3 arms and the control."""
+
+
+def scene(number: int) -> Scene:
+    """Return one of the experiments."""
+    name = f"technique_{number:02d}"
+    return Scene(
+        name,
+        f"Does technique {number} make a step faster?",
+        {"batch": 256, "width": 512},
+        {"baseline": 1.0, "variant": 0.9 + 0.01 * number, "other_variant": 1.0},
+        blocks=BLOCKS,
+        rounds=ROUNDS,
+        claims=[claim(f"{name}.faster", "variant", "step_time_s", at_most=1.0)],
+    )
+
+
+def write_runs(folder: Path, runs: int, experiments: int = EXPERIMENTS) -> None:
+    """Write simulated runs, in turn on four machines."""
+    scenes = [scene(number) for number in range(experiments)]
+    for number in range(runs):
+        minute, hour = number % 60, number // 60
+        head = header(f"2026-01-02T{hour:02d}{minute:02d}-{number:06x}", machine(number % 4))
+        started = f"2026-01-02T{hour:02d}:{minute:02d}:05+00:00"
+        write(folder / f"{number:04d}.jsonl", head.model_copy(update={"started": started}), scenes)
+
+
+def measure(folder: Path) -> None:
+    """Load a folder, render its page, and print what that took as JSON."""
+    begun = time.perf_counter()
+    import reports
+    from reports.page import page
+
+    runs = reports.load(folder)
+    loaded = time.perf_counter()
+    html = page(runs)
+    done = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    found = {"runs": len(runs.runs), "load_s": loaded - begun, "render_s": done - loaded}
+    print(json.dumps(found | {"peak_bytes": peak, "page_bytes": len(html.encode())}))
+
+
+def main() -> None:
+    """Measure pages of more and more runs, each in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("counts", nargs="*", type=int, default=[1, 20, 200])
+    parser.add_argument("--folder", type=Path, help="keep the simulated runs here")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(arguments.measure)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for count in arguments.counts:
+            folder = (arguments.folder or Path(scratch)) / str(count)
+            if not folder.exists():
+                write_runs(folder, count)
+            command = [sys.executable, "-m", "tests.studies.scale", "--measure", str(folder)]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
