@@ -159,8 +159,8 @@ def speed_ups(a: Side, b: Side) -> list[SpeedUp]:
         for arm in (new.data.baseline, *new.data.treatments):
             before, after = (block_logs(t.data, arm) for t in (old, new))
             if not old.data.invalid and not new.data.invalid and before and after:
-                both = (interval(logs, confidence) for logs in (after, before))
-                found.append(SpeedUp(k, arm, difference(*both, confidence)))
+                now, then = (interval(logs, confidence) for logs in (after, before))
+                found.append(SpeedUp(k, arm, difference(now, then, confidence)))
     return found
 
 

@@ -115,7 +115,7 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
     if not strips:
         return None
     height = 0.5 + STRIP * len(strips)
-    low, high = view([x for paired in strips for block in paired.ratios for x in block])
+    low, high = view([[x for block in paired.ratios for x in block] for paired in strips])
     lanes = Lanes(low, high, len(strips))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
@@ -128,13 +128,18 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
     return inline(figure, name, f"Ratio of each paired round, of {len(strips)} arms; table below")
 
 
-def view(values: Sequence[float]) -> tuple[float, float]:
-    """Return limits that spikes do not stretch: three quartile ranges beyond the quartiles."""
+def view(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return limits that spikes do not stretch: three quartile ranges beyond each group's own."""
+    ends = [_reach(values) for values in groups if values]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    room = max(0.1 * (high - low), 0.005)
+    return min(low - room, -0.01), max(high + room, 0.01)
+
+
+def _reach(values: Sequence[float]) -> tuple[float, float]:
     lower, upper = np.quantile(values, (0.25, 0.75))
     reach = 3 * (upper - lower)
-    low, high = max(min(values), lower - reach), min(max(values), upper + reach)
-    room = max(0.1 * (high - low), 0.005)
-    return float(min(low - room, -0.01)), float(max(high + room, 0.01))
+    return float(max(min(values), lower - reach)), float(min(max(values), upper + reach))
 
 
 @dataclass(frozen=True)

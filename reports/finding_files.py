@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -13,19 +13,19 @@ def files(given: Iterable[str | Path]) -> Iterator[Path | str]:
     """Yield each run file once, in a fixed order; URLs stay strings."""
     seen: set[Path | str] = set()
     for entry in given:
-        for path in sorted(_expand(entry)):
+        for path in _expand(entry):
             place = path if isinstance(path, str) else path.resolve()
             if place not in seen:
                 seen.add(place)
                 yield path
 
 
-def _expand(entry: str | Path) -> list[Path] | list[str]:
+def _expand(entry: str | Path) -> Sequence[Path | str]:
     if isinstance(entry, str) and "://" in entry:
-        return remote.expand(entry)
+        return sorted(remote.expand(entry))
     path = Path(entry)
     if path.is_dir():
-        return [found for found in path.rglob("*.jsonl") if found.is_file()]
+        return sorted(found for found in path.rglob("*.jsonl") if found.is_file())
     if not path.exists() and has_magic(str(entry)):
-        return [Path(found) for found in glob(str(entry), recursive=True)]  # noqa: PTH207
+        return sorted(Path(found) for found in glob(str(entry), recursive=True))  # noqa: PTH207
     return [path]

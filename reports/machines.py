@@ -85,14 +85,23 @@ def gpu_names(machine: dict[str, Any]) -> list[str]:
 
 
 def machine_name(run: JudgedRun) -> str:
-    """Return a machine's name for people: its GPUs if it has any, its processor, its cores."""
+    """Return a machine's name for people: its GPUs, or else its processor and cores."""
+    return _gpus(run) or _processor(run)
+
+
+def _gpus(run: JudgedRun) -> str:
+    return _name(", ".join(dict.fromkeys(gpu_names(run.header.machine))))
+
+
+def _processor(run: JudgedRun) -> str:
     facts = run.header.machine
     cores = facts.get("cores_usable")
-    plural = "" if cores == 1 else "s"
-    counted = f", {cores} core{plural}" if isinstance(cores, int) else ""
-    processor = f"{facts.get('cpu', 'unknown processor')}{counted}"
-    gpus = ", ".join(dict.fromkeys(gpu_names(facts)))
-    return " ".join(legible(f"{gpus} ({processor})" if gpus else processor, 200).split())
+    counted = f", {cores} core{'' if cores == 1 else 's'}" if isinstance(cores, int) else ""
+    return _name(f"{facts.get('cpu', 'unknown processor')}{counted}")
+
+
+def _name(words: str) -> str:
+    return " ".join(legible(words, 120).split())
 
 
 def versions(run: JudgedRun) -> str:
@@ -107,13 +116,14 @@ def versions(run: JudgedRun) -> str:
 
 def machines(runs: Iterable[JudgedRun]) -> list[Machine]:
     """Group runs by machine and backend, in the order in which they first appear."""
-    groups: dict[tuple[str, str], list[JudgedRun]] = {}
+    groups: dict[tuple[str, ...], list[JudgedRun]] = {}
     for run in runs:
-        groups.setdefault((machine_name(run), run.header.backend), []).append(run)
-    names = [name for name, _ in groups]
+        identity = (_gpus(run), _processor(run), _name(run.header.backend))
+        groups.setdefault(identity, []).append(run)
+    short = [machine_name(group[-1]) for group in groups.values()]
     return [
-        Machine(f"{name}, {legible(backend, 40)}" if names.count(name) > 1 else name, group)
-        for (name, backend), group in groups.items()
+        Machine(name if short.count(name) == 1 else ", ".join(filter(None, identity)), group)
+        for name, (identity, group) in zip(short, groups.items(), strict=True)
     ]
 
 

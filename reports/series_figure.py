@@ -24,7 +24,7 @@ def history_figure(series: Series, name: str) -> Markup | None:
     ends = [x for f in found for x in (f.estimate.low, f.estimate.high) if abs(x) < LEFT_OUT]
     if not found:
         return None
-    low, high = view([f.estimate.point for f in found] + ends)
+    low, high = view([[f.estimate.point for f in found] + ends])
     lanes = Lanes(low, high, len(series.arms))
     height = 0.5 + STRIP * lanes.count
     with mpl.rc_context(STYLE):

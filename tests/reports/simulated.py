@@ -243,10 +243,12 @@ def header(run: str, machine: dict[str, Any] = MACHINE, **plan: Any) -> Header:
     )
 
 
-def write(path: Path, head: Header, trials: list[Scene], *, seal: bool = True) -> Path:
+def write(
+    path: Path, head: Header, trials: list[Scene], *, seal: bool = True, first_seed: int = 0
+) -> Path:
     """Write a run file of simulated trials."""
     writer = RunWriter.create(path, head)
-    for seed, scene in enumerate(trials):
+    for seed, scene in enumerate(trials, first_seed):
         for line in records(scene, seed):
             writer.write(line)
     if seal:

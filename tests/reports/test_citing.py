@@ -1,0 +1,179 @@
+"""Every number can be cited, and every digit that was changed since is found."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import reports
+from bench.cli import main
+from bench.lab.errors import RecordError
+from reports.citing import FORMATS, LONGEST, cite, number_id, quotables
+from reports.page import page
+from reports.verify import check_document, compare_pages, verify
+from tests.reports import scenes, simulated
+from tests.reports.test_page import hostile_scene
+
+DIGIT = re.compile(r"\d")
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> reports.Runs:
+    return reports.load(folder)
+
+
+def other(digit: str) -> str:
+    return str((int(digit) + 1) % 10)
+
+
+def changed(text: str, place: int) -> str:
+    """Return text with the digit at a place changed."""
+    return f"{text[:place]}{other(text[place])}{text[place + 1 :]}"
+
+
+def test_ids_are_unique_and_name_run_trial_arm_and_metric(runs: reports.Runs) -> None:
+    ids = [quotable.id for quotable in quotables(runs.runs)]
+    assert len(ids) == len(set(ids))
+    assert "2026-01-02T0304-cpu000/labels[classes=10,batch=256]/sparse_int32/step_time_s" in ids
+
+
+def test_a_sentence_says_all_that_a_reader_needs(runs: reports.Runs) -> None:
+    number = "2026-01-02T0304-cpu000/labels[classes=1000,batch=256]/sparse_int32/step_time_s"
+    found = cite(runs.runs, number)
+    digest = found.run.run.sha256[:16]
+    assert found.sentence() == (
+        "Simulated, not measured: labels (classes=1000, batch=256): step time of sparse_int32 "
+        "against one_hot: 0.931× [0.927, 0.935] (95 % interval, 8 blocks; 6.04 ms against 6.48 ms)"
+        ", better. Simulated 8-core processor, 8 cores; TensorFlow 2.21.0, Keras 3.15.1, "
+        f"Python 3.11.7; keras-ab run 2026-01-02T0304-cpu000, SHA-256 {digest} "
+        f"(keras-ab:{number})."
+    )
+    assert r"\texttt{sparse\_int32}" in found.sentence("latex")
+    assert r"0.931$\times$" in found.sentence("latex")
+    assert "`sparse_int32`" in found.sentence("markdown")
+
+
+def test_an_id_that_names_no_number_or_many_is_refused(runs: reports.Runs) -> None:
+    with pytest.raises(RecordError, match="which 0 of"):
+        cite(runs.runs, "nothing")
+    with pytest.raises(RecordError, match="names one number"):
+        cite(runs.runs, "step_time_s")
+
+
+def test_every_sentence_in_every_format_verifies(runs: reports.Runs, tmp_path: Path) -> None:
+    for form in FORMATS:
+        sentences = [quotable.sentence(form) for quotable in quotables(runs.runs)]
+        document = "\n\n".join(f"> {s.replace(' [', chr(10) + '> [')}" for s in sentences)
+        checked = list(check_document(document, runs))
+        assert [entry for entry in checked if entry.state != "holds"] == []
+        assert len(checked) == len(sentences)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_digit_of_a_sentence_counts(runs: reports.Runs, form: str) -> None:
+    number = "cpu000/optimizers[width=512,depth=2]/adafactor/optimizer_state_bytes"
+    sentence = cite(runs.runs, number).sentence(form)
+    for found in DIGIT.finditer(sentence):
+        edited = changed(sentence, found.start())
+        states = {entry.state for entry in check_document(edited, runs)}
+        assert states & {"altered", "run missing"}, edited
+
+
+def test_every_digit_of_a_page_counts(folder: Path) -> None:
+    runs = reports.load(folder / "cpu.jsonl")
+    again = page(runs)
+    lines = again.splitlines()
+    script = next(n for n, line in enumerate(lines) if "<script>" in line)
+    tried = 0
+    for number, line in enumerate(lines[:script]):
+        places = [found.start() for found in DIGIT.finditer(line)]
+        for place in places[:: max(1, len(places) // 3)]:
+            edited = [*lines[:number], changed(line, place), *lines[number + 1 :]]
+            entries = list(compare_pages("\n".join(edited), again))
+            assert [entry.what for entry in entries] == [f"line {number + 1}"]
+            tried += 1
+    assert tried > 1000
+
+
+def test_a_page_verifies_and_an_edited_one_does_not(
+    folder: Path, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(written), "--runs", str(folder)]) == 0
+    html = written.read_text(encoding="utf-8")
+    edited = tmp_path / "edited.html"
+    said = "0.931× [0.927, 0.935]</span>"
+    edited.write_text(html.replace(said, said.replace("0.931", "0.921"), 1), encoding="utf-8")
+    assert main(["verify", str(edited), "--runs", str(folder)]) == 1
+    (entry,) = verify(edited, folder)
+    assert entry.state == "altered"
+    assert "0.921×" in entry.why
+    assert "altered: line" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tag", ["keras-ab-run", "generator"])
+def test_the_page_s_own_words_about_itself_count(
+    tag: str, folder: Path, written: Path, tmp_path: Path
+) -> None:
+    html = written.read_text(encoding="utf-8")
+    start = html.index(f'<meta name="{tag}"')
+    place = start + DIGIT.search(html[start:]).start()  # type: ignore[union-attr]
+    edited = tmp_path / "edited.html"
+    edited.write_text(changed(html, place), encoding="utf-8")
+    assert {e.state for e in verify(edited, folder)} & {"altered", "run missing", "other version"}
+
+
+def test_a_missing_run_is_named(folder: Path, written: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "cpu.jsonl", tmp_path)
+    checked = verify(written, tmp_path)
+    missing = {entry.what for entry in checked if entry.state == "run missing"}
+    assert "run 2026-01-02T0304-gpu000" in missing
+    assert all(entry.state != "altered" for entry in checked)
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_a_digit_changed_in_a_run_file_is_found(name: str, folder: Path, tmp_path: Path) -> None:
+    document = tmp_path / "document.md"
+    loaded = reports.load(folder / f"{name}.jsonl").runs
+    document.write_text(next(iter(quotables(loaded))).sentence("markdown"), encoding="utf-8")
+    shutil.copytree(folder, tmp_path / "runs")
+    path = tmp_path / "runs" / f"{name}.jsonl"
+    data = path.read_text(encoding="utf-8")
+    found = re.search(r'"step_time_s":\{"[a-z_0-9]+":0\.00\d(\d)', data)
+    assert found
+    path.write_text(changed(data, found.start(1)), encoding="utf-8")
+    (entry,) = verify(document, tmp_path / "runs")
+    assert entry.state in ("altered", "run missing")
+    assert name == "gpu" or "the seal does not match" in entry.why
+
+
+def test_a_document_that_quotes_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.md").write_text("Nothing here.")
+    with pytest.raises(RecordError, match="quotes numbers with their ids"):
+        verify(tmp_path / "empty.md", folder)
+    with pytest.raises(RecordError, match="can be read"):
+        verify(tmp_path / "none.md", folder)
+
+
+def test_hostile_names_make_safe_ids_and_sentences_that_verify(tmp_path: Path) -> None:
+    path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [hostile_scene()])
+    runs = reports.load(path)
+    known = list(quotables(runs.runs))
+    assert all(re.fullmatch(r"[A-Za-z0-9\[\]:=,._%/-]+", quotable.id) for quotable in known)
+    for form in FORMATS:
+        checked = list(check_document("\n".join(q.sentence(form) for q in known), runs))
+        assert [entry.state for entry in checked] == ["holds"] * len(known)
+        assert not [q for q in known if "\n" in q.sentence(form) or "\x1b" in q.sentence(form)]
+
+
+def test_long_names_are_told_apart_by_their_digest() -> None:
+    ids = {number_id("r", "t", end.rjust(10 * LONGEST, "x"), "m") for end in "ab"}
+    assert len(ids) == 2
+    assert all(len(number) < 2 * LONGEST for number in ids)
+
+
+def test_a_run_without_findings_can_still_be_verified(tmp_path: Path) -> None:
+    simulated.write(tmp_path / "r.jsonl", simulated.header("r"), scenes.scenes()[4:5])
+    (claim,) = quotables(reports.load(tmp_path).runs)
+    assert "not measured here" in claim.sentence()
+    assert "a guard is broken" in claim.sentence()
