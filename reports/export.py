@@ -25,12 +25,12 @@ def export(
         RecordError: where a table cannot be written.
     """
     place = str(folder).rstrip("/")
-    if "://" not in place:
-        Path(place).mkdir(parents=True, exist_ok=True)
     written = []
     for name in TABLES:
         target, frame = f"{place}/{name}.{form}", getattr(runs, name)
         try:
+            if "://" not in place:
+                Path(place).mkdir(parents=True, exist_ok=True)
             frame.to_parquet(target) if form == "parquet" else frame.to_csv(target, index=False)
         except (ImportError, OSError, ValueError) as error:
             raise RecordError(

@@ -47,11 +47,13 @@
   reveal();
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = folds.filter((fold) => !fold.open);
-    for (const fold of closed) fold.open = true;
+    const shut = folds.filter((fold) => !fold.open);
+    for (const fold of shut) fold.open = true;
+    closed.push(...shut);
   });
   addEventListener("afterprint", () => {
     for (const fold of closed) fold.open = false;
+    closed = [];
   });
 
   const table = at("answers-table");

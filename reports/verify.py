@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -98,6 +98,9 @@ def _sentence(flat: str, found: re.Match[str], quotable: Quotable) -> Checked:
 def _words_apart(quoted: str, expected: str) -> str:
     """Say in which words a quotation differs from what the raw samples give."""
     old, new = quoted.split(), expected.split()
+    same = _alike(old, new)  # a figure is one line of thousands of words
+    end = _alike(old[same:][::-1], new[same:][::-1])
+    old, new = old[same : len(old) - end], new[same : len(new) - end]
     opcodes = difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes()
     apart = [
         f"says {' '.join(old[i:j])!r}, the run gives {' '.join(new[k:m])!r}"
@@ -105,6 +108,11 @@ def _words_apart(quoted: str, expected: str) -> str:
         if tag != "equal"
     ]
     return legible("; ".join(apart), 1000)
+
+
+def _alike(a: list[str], b: list[str]) -> int:
+    """Return how many words two lists begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 def _unknown(number: str, runs: Runs) -> Checked:
@@ -156,7 +164,7 @@ def compare_pages(written: str, again: str) -> Iterator[Checked]:
     """Yield one entry for each line in which a page differs from the one made again."""
     old, new = (_LEFT_OUT.sub("", text).splitlines() for text in (written, again))
     numbers = [number for number, (x, y) in enumerate(zip_longest(old, new), 1) if x != y]
-    for number in numbers[:100]:
+    for number in numbers:
         x, y = (lines[number - 1] if number <= len(lines) else "" for lines in (old, new))
         yield Checked("altered", f"line {number}", _words_apart(x, y))
     if not numbers:

@@ -44,7 +44,7 @@ def test_a_sentence_says_all_that_a_reader_needs(runs: reports.Runs) -> None:
     digest = found.run.run.sha256[:16]
     assert found.sentence() == (
         "Simulated, not measured: labels (classes=1000, batch=256): step time of sparse_int32 "
-        "against one_hot: 0.931× [0.927, 0.935] (95 % interval, 8 blocks; 6.04 ms against 6.48 ms)"
+        "against one_hot: 0.931× [0.927, 0.935] (95 % interval, 8 blocks; 6.03 ms against 6.50 ms)"
         ", better. Simulated 8-core processor, 8 cores; TensorFlow 2.21.0, Keras 3.15.1, "
         f"Python 3.11.7; keras-ab run 2026-01-02T0304-cpu000, SHA-256 {digest} "
         f"(keras-ab:{number})."
@@ -81,34 +81,34 @@ def test_every_digit_of_a_sentence_counts(runs: reports.Runs, form: str) -> None
 
 
 def test_every_digit_of_a_page_counts(folder: Path) -> None:
-    runs = reports.load(folder / "cpu.jsonl")
-    again = page(runs)
+    """All lines at once, one digit of each: in twelve passes most lines lose every digit once."""
+    again = page(reports.load(folder / "gpu.jsonl"))
     lines = again.splitlines()
-    script = next(n for n, line in enumerate(lines) if "<script>" in line)
-    tried = 0
-    for number, line in enumerate(lines[:script]):
-        places = [found.start() for found in DIGIT.finditer(line)]
-        for place in places[:: max(1, len(places) // 3)]:
-            edited = [*lines[:number], changed(line, place), *lines[number + 1 :]]
-            entries = list(compare_pages("\n".join(edited), again))
-            assert [entry.what for entry in entries] == [f"line {number + 1}"]
-            tried += 1
-    assert tried > 1000
+    passes, tried = 12, 0
+    for number in range(passes):
+        edited, expected = [], []
+        for line in lines:
+            places = [found.start() for found in DIGIT.finditer(line)]
+            mine = places[number::passes] if len(places) <= passes else places[number::97][:1]
+            edited.append(changed(line, mine[0]) if mine else line)
+            expected += [f"line {len(edited)}"] if mine else []
+        assert [entry.what for entry in compare_pages("\n".join(edited), again)] == expected
+        tried += len(expected)
+    assert tried > 2000
 
 
 def test_a_page_verifies_and_an_edited_one_does_not(
     folder: Path, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["verify", str(written), "--runs", str(folder)]) == 0
+    assert [entry.state for entry in verify(written, folder)] == ["holds"]
     html = written.read_text(encoding="utf-8")
     edited = tmp_path / "edited.html"
     said = "0.931× [0.927, 0.935]</span>"
     edited.write_text(html.replace(said, said.replace("0.931", "0.921"), 1), encoding="utf-8")
     assert main(["verify", str(edited), "--runs", str(folder)]) == 1
-    (entry,) = verify(edited, folder)
-    assert entry.state == "altered"
-    assert "0.921×" in entry.why
-    assert "altered: line" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("altered: line")
+    assert "0.921×" in said
 
 
 @pytest.mark.parametrize("tag", ["keras-ab-run", "generator"])

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 import reports
 from bench.lab.errors import RecordError
 from bench.lab.run_file import read_run
+from reports.citing import quotables
 from reports.page import page
+from reports.verify import check_document
 from tests.reports import scenes, simulated
+from tests.reports.test_page import HOSTILE, Elements
 
 FUZZ = settings(
     max_examples=150,
@@ -87,6 +90,7 @@ VALUES = st.one_of(
     st.floats(allow_nan=True),
     st.sampled_from([0.0, 1e308, -1e308, 5e-324]),
     st.text(max_size=8),
+    st.sampled_from([HOSTILE, "=1+1", "../../etc/passwd", "%2e%2e", "{% raw %}", "|`a`|"]),
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
@@ -148,4 +152,12 @@ def test_what_can_be_read_can_be_shown(
         runs = reports.load(written(tmp_path, data))
     except RecordError:
         return
-    assert "</html>" in page(runs)
+    html = page(runs)
+    elements = Elements(html)
+    assert html.endswith("</html>")
+    assert [tag for tag, _ in elements.found].count("script") == 1
+    assert not [k for _, attrs in elements.found for k in attrs if k.startswith("on")]
+    assert not {tag for tag, _ in elements.found} & {"img", "iframe", "object", "embed"}
+    assert not set(html) & {"\x00", "\x1b", "\u202e"}
+    sentences = "\n".join(quotable.sentence("markdown") for quotable in quotables(runs.runs))
+    assert {entry.state for entry in check_document(sentences, runs)} <= {"holds"}
