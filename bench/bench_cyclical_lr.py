@@ -5,6 +5,7 @@ from functools import partial
 
 from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
+from bench.sources import TEN
 from bench.workloads.classifier import DIGITS, test_data
 from bench.workloads.recipe import Recipe, arm, train_and_score
 
@@ -18,12 +19,6 @@ SMITH = Source(
     title="Cyclical Learning Rates for Training Neural Networks",
     year=2015,
     url="https://arxiv.org/abs/1506.01186",
-)
-TEN = Source(
-    author="an author on cnblogs, unnamed in the copy at hand",
-    title="Ten things to know of deep learning with TensorFlow 2",
-    year=2022,
-    url="https://www.cnblogs.com",
 )
 
 EXPERIMENT = Experiment(

@@ -19,18 +19,13 @@ from bench.lab.declare import (
     grid,
 )
 from bench.lab.metrics import Metric
+from bench.sources import TEN
 
 CHOI = Source(
     author="D. Choi, A. Passos, C. J. Shallue, G. E. Dahl",
     title="Faster Neural Network Training with Data Echoing",
     year=2019,
     url="https://arxiv.org/abs/1907.05550",
-)
-TEN = Source(
-    author="an author on cnblogs, unnamed in the copy at hand",
-    title="Ten things to know of deep learning with TensorFlow 2",
-    year=2022,
-    url="https://www.cnblogs.com",
 )
 
 SHUFFLED = 256

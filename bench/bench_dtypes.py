@@ -6,15 +6,9 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Source, Value, grid
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
 from bench.lab.metrics import Metric
-
-TIPS = Source(
-    author="an author on Medium, unnamed in the copy at hand",
-    title="Taking Keras and TensorFlow to the Next Level",
-    year=2022,
-    url="https://medium.com",
-)
+from bench.sources import TIPS
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Source, Value, grid
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
+from bench.sources import PRINCIPLES, TIPS
 
-TIPS = Source(
-    author="an author on Medium, unnamed in the copy at hand",
-    title="Taking Keras and TensorFlow to the Next Level",
-    year=2022,
-    url="https://medium.com",
-)
-PRINCIPLES = Source(
-    author="an author on CSDN, unnamed in the copy at hand",
-    title="Three principles for creating models with Keras and TensorFlow 2.9",
-    year=2022,
-    url="https://blog.csdn.net",
-)
 STEPS = 4
 """Training steps that the guards look at."""
 

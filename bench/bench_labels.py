@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from bench.lab.declare import Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Claim, Experiment, Guard, grid
 from bench.lab.metrics import Metric
+from bench.sources import TIPS
 from bench.workloads.classifier import MANY_CLASSES
 from bench.workloads.recipe import Recipe, arm
 
@@ -11,12 +12,6 @@ ONE_HOT = Recipe(labels="one_hot_float32")
 SPARSE = replace(ONE_HOT, labels="sparse_int32")
 COMPACT = replace(ONE_HOT, labels="sparse_uint16")
 
-TIPS = Source(
-    author="an author on Medium, unnamed in the copy at hand",
-    title="Taking Keras and TensorFlow to the Next Level",
-    year=2022,
-    url="https://medium.com",
-)
 
 EXPERIMENT = Experiment(
     name="labels",

@@ -6,27 +6,10 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Source, Value, grid
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
 from bench.lab.errors import NotMeasuredHere
+from bench.sources import DEEP_DIVE, PRINCIPLES, TIPS
 
-TIPS = Source(
-    author="an author on Medium, unnamed in the copy at hand",
-    title="Taking Keras and TensorFlow to the Next Level",
-    year=2022,
-    url="https://medium.com",
-)
-PRINCIPLES = Source(
-    author="an author on CSDN, unnamed in the copy at hand",
-    title="Three principles for creating models with Keras and TensorFlow 2.9",
-    year=2022,
-    url="https://blog.csdn.net",
-)
-DEEP_DIVE = Source(
-    author="F. Chollet, M. Watson",
-    title="Deep Learning with Python, third edition, chapter 7",
-    year=2025,
-    url="https://deeplearningwithpython.io/chapters/chapter07_deep-dive-keras",
-)
 EPOCHS = 10
 """Epochs of one training: as many as the rarest metric needs to be computed once."""
 

@@ -4,20 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Source, Value, grid
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
+from bench.sources import DEEP_DIVE, TIPS
 
-TIPS = Source(
-    author="an author on Medium, unnamed in the copy at hand",
-    title="Taking Keras and TensorFlow to the Next Level",
-    year=2022,
-    url="https://medium.com",
-)
-DEEP_DIVE = Source(
-    author="F. Chollet, M. Watson",
-    title="Deep Learning with Python, third edition, chapter 7",
-    year=2025,
-    url="https://deeplearningwithpython.io/chapters/chapter07_deep-dive-keras",
-)
 EPOCHS = 2
 """Epochs that the guards look at."""
 
