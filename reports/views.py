@@ -73,7 +73,16 @@ def answer(trial: JudgedTrial, arm: str) -> str:
     if step is None:
         return standing.reason
     times = f"{text.compared(step)} of {trial.data.baseline}’s"
-    return f"Step time {times} over {text.blocks(step.estimate.blocks)}."
+    said = f"Step time {times} over {text.blocks(step.estimate.blocks)}."
+    moved = trial.find(arm, "bytes_moved")
+    return f"{said} {_bandwidths(trial, moved, step)}" if moved else said
+
+
+def _bandwidths(trial: JudgedTrial, moved: Finding, step: Finding) -> str:
+    """Say how fast an arm and the baseline move the bytes that the experiment counts."""
+    own = text.bandwidth(moved.arm_value / step.arm_value)
+    baseline = text.bandwidth(moved.baseline_value / step.baseline_value)
+    return f"That is {own}; {trial.data.baseline}’s, {baseline}."
 
 
 def startup(trial: JudgedTrial, arm: str) -> str | None:

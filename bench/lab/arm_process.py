@@ -68,6 +68,7 @@ class ArmProcess:
 
     def __init__(self, worker: Worker, arm: str, task: Task, experiment: Experiment) -> None:
         self.arm = arm
+        self.notes: dict[str, str] = {}
         self._worker = worker
         self._task = task
         self._limit_s = experiment.arm(arm).time_limit_s
@@ -80,8 +81,9 @@ class ArmProcess:
         }
 
     def build(self, layout: int) -> dict[str, float]:
-        """Prepare the arm; return the metrics of building it."""
+        """Prepare the arm and keep its notes; return the metrics of building it."""
         built = self._ask("build", self._build_request(layout))
+        self.notes = built.pop("notes")
         return built.pop("sizes") | built
 
     def observed(self) -> dict[str, np.ndarray]:

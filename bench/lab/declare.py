@@ -61,11 +61,14 @@ class Prepared:
         step: do one step and return a value that is ready when the step is (most often the loss).
         sizes: metrics that need no clock, by name (``label_bytes``).
         observe: return named arrays for the guards; called once, in a process that is not timed.
+        notes: what the arm found in place, by name (which kernel is in use, and why); recorded with
+            every block.
     """
 
     step: Callable[[], Any]
     sizes: Mapping[str, float] = field(default_factory=dict)
     observe: Callable[[], Mapping[str, Any]] | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

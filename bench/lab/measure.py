@@ -257,7 +257,8 @@ class _Loop:
             yield from self._finish(bench, values)
             if self.experiment.baseline.name in self.active:
                 kept = {arm: values[arm] for arm in bench}
-                yield Block(trial=self.task.trial, block=number, values=kept)
+                notes = {arm: process.notes for arm, process in bench.items() if process.notes}
+                yield Block(trial=self.task.trial, block=number, values=kept, notes=notes)
 
     def _rounds(
         self, block: int, bench: dict[str, ArmProcess], rng: random.Random

@@ -176,6 +176,8 @@ class Block(Record):
     trial: str
     block: NonNegativeInt
     values: dict[str, dict[str, FiniteFloat]]
+    notes: dict[str, dict[str, str]] = {}
+    """What each arm found in place, such as which kernel it uses and why."""
 
 
 class Learned(Record):

@@ -40,6 +40,11 @@ def size(x: float) -> str:
     return f"{number(x / 2**30)} GiB"
 
 
+def bandwidth(x: float) -> str:
+    """Return bytes per second in GB/s (10⁹)."""
+    return f"{number(x / 1e9)} GB/s"
+
+
 def percent(x: float) -> str:
     """Return a share as a percentage."""
     return f"{number(100 * x)} %"

@@ -125,6 +125,7 @@ class Bench:
             "build_time_s": built - start,
             "first_step_time_s": first - built,
             "sizes": dict(self.prepared.sizes),
+            "notes": dict(self.prepared.notes),
         }
 
     def calibrate(self, sample_time_s: float) -> dict[str, Any]:

@@ -55,7 +55,12 @@ class FakeWorker:
     def build(self):
         if "observe_to" in self.request:
             np.savez(self.request["observe_to"], answer=np.ones(2))
-        return {"build_time_s": 1.0, "first_step_time_s": 2.0, "sizes": {"weights_bytes": 8.0}}
+        return {
+            "build_time_s": 1.0,
+            "first_step_time_s": 2.0,
+            "sizes": {"weights_bytes": 8.0},
+            "notes": {"op on cpu": "native: built and loaded"},
+        }
 
     def calibrate(self):
         return {"steps": 7}
@@ -136,6 +141,15 @@ def test_every_arm_takes_the_same_number_of_steps():
     rounds = [line for line in lines if isinstance(line, Round)]
     assert {line.steps for line in rounds} == {7}
     assert all(abs(line.step_time_s["twice"] / 0.02 - 1) < 1e-9 for line in rounds)
+
+
+def test_every_block_records_what_its_arms_found_in_place():
+    lines = FakeLab().run(Plan(min_blocks=2, max_blocks=2, rounds=3))
+    found = {"op on cpu": "native: built and loaded"}
+    blocks = [line for line in lines if isinstance(line, Block)]
+    assert [line.notes for line in blocks] == [
+        dict.fromkeys(("once", "twice", "control"), found)
+    ] * 2
 
 
 def test_without_noise_the_first_stage_is_enough():

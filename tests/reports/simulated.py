@@ -28,6 +28,7 @@ MIB = 2.0**20
 SOURCE = "A. Simulated (2020), A technique that was never published, https://example.org/technique"
 ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
 LABELS = Metric("label_bytes", "stored labels", "B")
+MOVED = Metric("bytes_moved", "bytes that the work must move", "B")
 
 
 @dataclass
@@ -73,7 +74,8 @@ def recipe(**changed: Any) -> str:
 def declared(scene: Scene) -> Trial:
     """Return the declaration of a scene."""
     own = [ACCURACY] if scene.quality else []
-    more = [LABELS] if "label_bytes" in next(iter(scene.sizes.values()), {}) else []
+    sizes = next(iter(scene.sizes.values()), {})
+    more = [metric for metric in (LABELS, MOVED) if metric.name in sizes]
     return Trial(
         trial=scene.name,
         experiment=scene.experiment,

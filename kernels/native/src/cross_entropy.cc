@@ -5,6 +5,7 @@
 
 #include "number.h"
 #include "parallel.h"
+#include "stream.h"
 
 namespace {
 
@@ -61,19 +62,31 @@ KAB_PER_DTYPE(row_total,
               (logits, row, classes, maximum, total, dtype))
 
 template <class T>
+KAB_INLINE void chunk_gradient(const T* x, int64_t n, float maximum, float scale, T* d) {
+#pragma GCC ivdep
+  for (int64_t j = 0; j < n; ++j)
+    kab::store(d + j, kab::fast_exp(kab::load(x[j]) - maximum) * scale);
+}
+
+template <class T>
 KAB_INLINE void row_gradient_as(const void* logits, int64_t row, int64_t classes, float maximum,
-                                float scale, void* d_logits, int32_t /*dtype*/) {
+                                float scale, void* d_logits, bool past_cache, int32_t /*dtype*/) {
   const T* x = static_cast<const T*>(logits) + row * classes;
   T* d = static_cast<T*>(d_logits) + row * classes;
-#pragma GCC ivdep
-  for (int64_t j = 0; j < classes; ++j)
-    kab::store(d + j, kab::fast_exp(kab::load(x[j]) - maximum) * scale);
+  if (!past_cache) return chunk_gradient(x, classes, maximum, scale, d);
+  alignas(64) T chunk[kChunk];
+  for (int64_t j = 0; j < classes; j += kChunk) {
+    const int64_t n = std::min(kChunk, classes - j);
+    chunk_gradient(x + j, n, maximum, scale, chunk);
+    kab::stream(d + j, chunk, n * sizeof(T));
+  }
+  kab::end_of_stream();
 }
 
 KAB_PER_DTYPE(row_gradient,
               (const void* logits, int64_t row, int64_t classes, float maximum, float scale,
-               void* d_logits, int32_t dtype),
-              (logits, row, classes, maximum, scale, d_logits, dtype))
+               void* d_logits, bool past_cache, int32_t dtype),
+              (logits, row, classes, maximum, scale, d_logits, past_cache, dtype))
 
 int64_t label_at(const void* labels, int32_t bytes, int64_t row) {
   return bytes == 8 ? static_cast<const int64_t*>(labels)[row]
@@ -131,11 +144,12 @@ extern "C" void kab_cross_entropy_backward(const void* logits, int32_t dtype, co
                                            const float* upstream, void* d_logits,
                                            const kab_workers* workers) {
   const int64_t rows = rows_a_block(classes);
+  const bool past_cache = kab::outgrows_cache(batch * classes * (dtype == KAB_FLOAT32 ? 4 : 2));
   const auto backward = [&](int64_t i) {
     const int64_t label = label_at(labels, label_bytes, i);
     const bool known = label >= 0 && label < classes;
     const float scale = known ? upstream[i] / total[i] : NAN;
-    row_gradient(logits, i, classes, maximum[i], scale, d_logits, dtype);
+    row_gradient(logits, i, classes, maximum[i], scale, d_logits, past_cache, dtype);
     if (!known) return;
     const int64_t at = i * classes + label;
     const float p = kab::fast_exp(logit_at(logits, dtype, at) - maximum[i]) / total[i];

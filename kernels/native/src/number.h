@@ -68,21 +68,24 @@ KAB_INLINE void store(Float16* p, float x) {
   p->raw = uint16_t(r | (sign >> 16));
 }
 
-// exp(x), relative error under 3e-7; exactly 0 below -87.3, infinity above 88.7, NaN for NaN.
+// exp(x) for x up to 88, relative error under 3e-7; exactly 0 below -87.33, NaN for NaN.
+//
+// Adding kRound leaves n + 127, n the nearest integer to x / ln 2, in z's lowest bits: n and then
+// 2^n without a rounding or a conversion instruction. 2^n multiplies, as adding to the exponent's
+// bits would make a number of some NaN.
 // Source: Cephes, Moshier (1992), https://www.netlib.org/cephes/, expf.
 KAB_INLINE float fast_exp(float x) {
-  float c = x < -87.33f ? -87.33f : x;  // a NaN fails both comparisons and stays
-  c = c > 89.f ? 89.f : c;
-  const float n = std::floor(c * 1.44269504088896341f + 0.5f);
-  const float f = (c - n * 0.693359375f) + n * 2.12194440e-4f;
+  constexpr float kRound = 12582912.f + 127.f;  // 1.5 * 2^23, whose unit in the last place is 1
+  const float z = x * 1.44269504088896341f + kRound, n = z - kRound;
+  const float f = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * f + 1.3981999507e-3f;
   p = p * f + 8.3334519073e-3f;
   p = p * f + 4.1665795894e-2f;
   p = p * f + 1.6666665459e-1f;
   p = p * f + 5.0000001201e-1f;
-  p = p * f * f + f + 1.f;
-  const float r = p * from_bits((uint32_t(int32_t(n)) + 127u) << 23);
+  p = p * (f * f) + (f + 1.f);
+  const float r = p * from_bits(bits(z) << 23);
   return x < -87.33f ? 0.f : r;
 }
 

@@ -14,7 +14,7 @@ int32_t dtype_of(ffi::DataType type) {
 View view_of(const ffi::AnyBuffer& buffer) {
   View view;
   view.data = buffer.untyped_data();
-  view.dims.assign(buffer.dimensions().begin(), buffer.dimensions().end());
+  view.dims = buffer.dimensions();
   view.n = int64_t(buffer.element_count());
   view.type = buffer.element_type();
   view.dtype = dtype_of(view.type);
@@ -36,43 +36,43 @@ bool aligned(const View& view) {
 
 }  // namespace
 
-void Walk::require(bool holds, const std::string& rule, const std::string& got) {
-  if (!holds && error_.empty())
+void Walk::refuse(const std::string& rule, const std::string& got) {
+  if (good())
     error_ = rule + ", got " + got + "; call it through kernels.native, which checks its arguments";
 }
 
 ffi::Error Walk::status() {
-  require(operand_ == operands_.size() && result_ == results_.size(),
-          "the kernel takes " + std::to_string(operand_) + " operands and gives " +
-              std::to_string(result_) + " results",
-          std::to_string(operands_.size()) + " and " + std::to_string(results_.size()));
+  if (operand_ != operands_.size() || result_ != results_.size())
+    refuse("the kernel takes " + std::to_string(operand_) + " operands and gives " +
+               std::to_string(result_) + " results",
+           std::to_string(operands_.size()) + " and " + std::to_string(results_.size()));
   return good() ? ffi::Error::Success() : ffi::Error::InvalidArgument(error_);
 }
 
 View Walk::operand() {
   const auto buffer = operands_.get<ffi::AnyBuffer>(operand_);
-  require(buffer.has_value(), "every tensor needs its operands", "too few operands");
+  if (!buffer.has_value()) refuse("every tensor needs its operands", "too few operands");
   if (!good()) return {};
   ++operand_;
   const View view = view_of(*buffer);
-  require(aligned(view), "a buffer must be aligned to its elements", "a misaligned " + text(view));
+  if (!aligned(view)) refuse("a buffer must be aligned to its elements", "a misaligned " + text(view));
   return view;
 }
 
 View Walk::result() {
   auto buffer = results_.get<ffi::AnyBuffer>(result_);
-  require(buffer.has_value(), "every tensor needs its results", "too few results");
+  if (!buffer.has_value()) refuse("every tensor needs its results", "too few results");
   if (!good()) return {};
   ++result_;
   const View view = view_of(**buffer);
-  require(aligned(view), "a buffer must be aligned to its elements", "a misaligned " + text(view));
+  if (!aligned(view)) refuse("a buffer must be aligned to its elements", "a misaligned " + text(view));
   return view;
 }
 
 void Walk::expect(const View& view, const View& like) {
-  require(view.type == like.type && view.n == like.n,
-          "a tensor and what belongs to it must have one dtype and size",
-          text(view) + " beside " + text(like));
+  if (view.type != like.type || view.n != like.n)
+    refuse("a tensor and what belongs to it must have one dtype and size",
+           text(view) + " beside " + text(like));
 }
 
 View Walk::result_like(const View& like) {
@@ -89,21 +89,21 @@ View Walk::operand_like(const View& like) {
 
 View Walk::floating() {
   const View view = operand();
-  require(view.dtype >= 0, "a tensor must be float32, bfloat16 or float16", text(view));
+  if (view.dtype < 0) refuse("a tensor must be float32, bfloat16 or float16", text(view));
   return view;
 }
 
 float* Walk::numbers(int64_t n) {
   const View view = operand();
-  require(view.dtype == KAB_FLOAT32 && view.n == n,
-          "this operand must be float32 with " + std::to_string(n) + " elements", text(view));
+  if (view.dtype != KAB_FLOAT32 || view.n != n)
+    refuse("this operand must be float32 with " + std::to_string(n) + " elements", text(view));
   return static_cast<float*>(view.data);
 }
 
 float* Walk::numbers_out(int64_t n) {
   const View view = result();
-  require(view.dtype == KAB_FLOAT32 && view.n == n,
-          "this result must be float32 with " + std::to_string(n) + " elements", text(view));
+  if (view.dtype != KAB_FLOAT32 || view.n != n)
+    refuse("this result must be float32 with " + std::to_string(n) + " elements", text(view));
   return static_cast<float*>(view.data);
 }
 
@@ -124,7 +124,7 @@ std::vector<kab_sm3_tensor> sm3_tensors(Walk& walk, bool has_momentum) {
   std::vector<kab_sm3_tensor> tensors;
   while (walk.more()) {
     const View w = walk.floating();
-    walk.require(w.rank() <= KAB_MAX_RANK, "a variable has at most 8 axes", text(w));
+    if (w.rank() > KAB_MAX_RANK) walk.refuse("a variable has at most 8 axes", text(w));
     if (!walk.good()) break;
     kab_sm3_tensor t{};
     t.w = w.data, t.w_out = walk.result_like(w).data;
@@ -183,12 +183,12 @@ CrossEntropy cross_entropy(Walk& walk) {
   CrossEntropy c;
   c.logits = walk.floating();
   c.labels = walk.operand();
-  walk.require(c.logits.rank() == 2, "logits must be (batch, classes)", text(c.logits));
+  if (c.logits.rank() != 2) walk.refuse("logits must be (batch, classes)", text(c.logits));
   if (!walk.good()) return c;
   c.batch = c.logits.dims[0], c.classes = c.logits.dims[1];
   const bool wide = c.labels.type == ffi::DataType::S64;
-  walk.require((wide || c.labels.type == ffi::DataType::S32) && c.labels.n == c.batch,
-               "labels must be int32 or int64, one a row of " + text(c.logits), text(c.labels));
+  if ((!wide && c.labels.type != ffi::DataType::S32) || c.labels.n != c.batch)
+    walk.refuse("labels must be int32 or int64, one a row of " + text(c.logits), text(c.labels));
   c.label_bytes = wide ? 8 : 4;
   return c;
 }
@@ -196,7 +196,7 @@ CrossEntropy cross_entropy(Walk& walk) {
 Matrix matrix(Walk& walk) {
   Matrix m;
   m.view = walk.floating();
-  walk.require(m.view.rank() >= 1, "a tensor must have an axis", text(m.view));
+  if (m.view.rank() < 1) walk.refuse("a tensor must have an axis", text(m.view));
   if (!walk.good()) return m;
   m.cols = m.view.dims.back(), m.rows = 1;
   for (int64_t axis = 0; axis + 1 < m.view.rank(); ++axis) m.rows *= m.view.dims[axis];

@@ -12,7 +12,7 @@ namespace ffi = xla::ffi;
 
 struct View {
   void* data = nullptr;
-  std::vector<int64_t> dims;
+  ffi::Span<const int64_t> dims;  // the call's own
   int64_t n = 0;
   int32_t dtype = -1;  // kab_dtype, or -1 for any other
   ffi::DataType type = ffi::DataType::INVALID;
@@ -34,7 +34,8 @@ class Walk {
   View result_like(const View& operand);
   View operand_like(const View& other);
   View floating();  // an operand of a dtype that the kernels take
-  void require(bool holds, const std::string& rule, const std::string& got);
+  // Called only where a rule is broken: wording one costs more than checking it.
+  void refuse(const std::string& rule, const std::string& got);
   bool good() const { return error_.empty(); }
   ffi::Error status();
 

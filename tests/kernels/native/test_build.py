@@ -11,6 +11,7 @@ import pytest
 from kernels.native import build, cache
 from kernels.native.errors import NotAvailable
 
+compiles = pytest.mark.usefixtures("compiler")
 SMALL = "int answer() { return 42; }"
 BUILD = """
 from pathlib import Path
@@ -37,6 +38,7 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
+@compiles
 def test_a_second_build_is_the_first(sources):
     first = build.library()
     stamp = first.stat().st_mtime_ns
@@ -44,11 +46,13 @@ def test_a_second_build_is_the_first(sources):
     assert first.stat().st_mtime_ns == stamp
 
 
+@compiles
 def test_nothing_else_is_left_in_the_cache(sources):
     built = build.library()
     assert list(cache.directory().iterdir()) == [built]
 
 
+@compiles
 def test_sources_flags_and_compiler_name_the_library(sources, monkeypatch, tmp_path):
     found = {build.library()}
     (sources / "small.cc").write_text(SMALL.replace("42", "43"))
@@ -64,6 +68,7 @@ def test_sources_flags_and_compiler_name_the_library(sources, monkeypatch, tmp_p
     assert len(found) == 5
 
 
+@compiles
 def test_two_processes_at_once(sources, tmp_path):
     command = [sys.executable, "-c", BUILD.format(sources=str(sources))]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -112,6 +117,7 @@ def test_a_compiler_that_is_no_program(sources, monkeypatch, tmp_path):
         build.library()
 
 
+@compiles
 def test_a_cache_that_cannot_be_written(sources, monkeypatch, tmp_path):
     """A file where the directory should be: as root, permissions would not stop the build."""
     (tmp_path / "file").write_text("")
@@ -121,6 +127,7 @@ def test_a_cache_that_cannot_be_written(sources, monkeypatch, tmp_path):
     assert "Set KERAS_AB_CACHE" in caught.value.remedy
 
 
+@compiles
 def test_a_read_only_cache_that_has_the_library(sources, monkeypatch):
     path = build.library()
 
@@ -176,6 +183,7 @@ def test_the_reason_crosses_processes():
     assert str(error) == "must; got got; to do: do"
 
 
+@compiles
 def test_the_environment_is_left_alone(sources):
     before = dict(os.environ)
     build.library()

@@ -15,18 +15,15 @@ LOGITS = [(1, 1), (3, 7), (5, 4096), (2, 9001), (64, 1000), (0, 4)]
 KERNELS = [(1, 1), (9, 1), (1, 9), (3, 3, 5, 7), (5000, 3), (1, 1, 64, 200), (7, 0)]
 BATCHES = [(1, 1), (4, 3), (1000, 17), (3, 5000), (40000, 2)]
 
+pytestmark = pytest.mark.usefixtures("library")
+
 shapes = st.lists(st.integers(0, 40), max_size=4).map(tuple)
 dtypes = pytest.mark.parametrize("dtype", c.DTYPES.values(), ids=c.DTYPES)
 
 
 @pytest.fixture(scope="module", params=[None, 3], ids=["serial", "threads"])
-def kernels(request: Any) -> c.Cpu:
+def kernels(request: Any, library: None) -> c.Cpu:
     return c.Cpu(register.library(), request.param)
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
 
 
 @dtypes

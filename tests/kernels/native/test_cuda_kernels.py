@@ -51,10 +51,10 @@ def test_a_source_that_does_not_compile_says_why():
 
 
 @pytest.fixture(scope="module")
-def mock_path(tmp_path_factory: Any) -> Path:
+def mock_path(tmp_path_factory: Any, compiler: build.Compiler) -> Path:
     path = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
     flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-Wl,-soname,libcuda.so.1"]
-    command = [*build.compiler().command, *flags, f"-I{build.SOURCES}", f"-I{HERE}"]
+    command = [*compiler.command, *flags, f"-I{build.SOURCES}", f"-I{HERE}"]
     subprocess.run([*command, str(HERE / "mock_driver.cc"), "-o", str(path)], check=True)
     return path
 
@@ -245,10 +245,9 @@ def ask(*mock: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_no_driver():
+def test_no_driver(library):
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this machine has a driver")
-    assert "got no libcuda.so.1" not in ask()
     assert ask().split(" | ")[1:] == ["no libcuda.so.1", "Install the driver.\n"]
 
 

@@ -84,7 +84,7 @@ def test_status_names_every_operation_and_device():
     assert found == {(op, device) for op in switch.OPS for device in ("cpu", "cuda")}
 
 
-def test_status_says_what_is_used_and_why():
+def test_status_says_what_is_used_and_why(library):
     cpu = {s.op: s for s in kernels.status() if s.device == "cpu"}
     assert cpu["adam"] == kernels.Status("adam", "cpu", "native", "built and loaded")
 

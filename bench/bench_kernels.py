@@ -1,0 +1,250 @@
+"""Are the fused native kernels faster than what Keras and XLA make of the same work?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from bench.lab.declare import Arm, Case, Claim, Experiment, Guard, Source, grid
+from bench.lab.metrics import Metric
+from bench.workloads import fused_kernels as work
+from bench.workloads.fused_kernels import Work
+
+OURS = Source(
+    author="the keras-ab authors",
+    title="The native kernels: what was aimed at",
+    year=2026,
+    url="kernels/native/README.md",
+)
+COMPUTING = ("native", "graph", "xla")
+WHOLE, TINY = {"variables": 100}, {"variables": 300}
+UPDATES = (
+    *grid(variables=(20,), rows=(200,), columns=(250,)),
+    *grid(quick=False, variables=(100,), rows=(500,), columns=(500,)),
+    *grid(quick=False, variables=(300,), rows=(8,), columns=(8,)),
+)
+
+
+def _arms(of: Work, plain: str) -> tuple[Arm, ...]:
+    """Return the native kernel, a copy of as many bytes, and the two plain forms."""
+    forms = {
+        "native": "the native kernel, in one jit-compiled function",
+        "graph": f"{plain}, in tf.function",
+        "xla": f"{plain}, in tf.function(jit_compile=True)",
+    }
+    native, graph, xla = (
+        Arm(name, partial(work.prepare, of, name), says, recipe=name)
+        for name, says in forms.items()
+    )
+    copied = "a plain copy on every core that reads and writes as many bytes, and computes nothing"
+    copy = Arm("copy", partial(work.prepare_copy, of), copied, recipe="copy")
+    return native, copy, graph, xla
+
+
+def _at_least(arm: str, times: float, where: dict[str, Any], statement: str) -> Claim:
+    size = "-tiny" if where == TINY else ""
+    return Claim(
+        f"{arm}{size}", statement, arm, "step_time_s", at_least=times, where=where, source=OURS
+    )
+
+
+def _faster(times: float, where: dict[str, Any]) -> tuple[Claim, ...]:
+    """Claim that the native kernel is so much faster than the better plain form."""
+    said = "takes longer than" if times == 1.0 else f"takes {times} times as long as"
+    return tuple(
+        _at_least(arm, times, where, f"The plain form ({arm}) {said} the native kernel, or more.")
+        for arm in ("graph", "xla")
+    )
+
+
+def _trial(
+    of: Work,
+    name: str,
+    does: str,
+    plain: str,
+    source: Source,
+    cases: tuple[Case, ...],
+    claims: tuple[Claim, ...],
+    compared: tuple[str, ...],
+) -> Experiment:
+    return Experiment(
+        name=name,
+        question=f"Is one native kernel that {does} faster than what a user would pick instead?",
+        method=(
+            f"The baseline is the native kernel, so a ratio says how many times as long an arm "
+            f"takes. It {does}; so do {plain} under the graph executor and under XLA. Every arm's "
+            f"bytes_moved is the least traffic that the work needs ({of.moved} bytes an element); "
+            f"the copy moves as many, so its ratio is the share of the copy bandwidth that the "
+            f"kernel reaches. Each block records what kernels.status() says."
+        ),
+        held_fixed="first values, inputs, float32, the same inputs in every step",
+        sources=(source, OURS),
+        arms=_arms(of, plain),
+        cases=cases,
+        guards=(
+            *(Guard(each, 1e-5, f"same {each}", COMPUTING) for each in compared),
+            Guard("bytes_moved", 0.0, "every arm's bytes are those of the same work"),
+        ),
+        metrics=(Metric("bytes_moved", "bytes that the work must move", "B"),),
+        claims=claims,
+        does_not_show=(
+            "A whole training step, in which the work is a part; low precision; a GPU, on which "
+            "these kernels have not run."
+        ),
+    )
+
+
+def _adam(form: str) -> Any:
+    import keras
+
+    from kernels.native.adam import Adam
+
+    return Adam(1e-3) if form == "native" else keras.optimizers.Adam(1e-3)
+
+
+def _sm3(form: str) -> Any:
+    from kernels import sm3
+    from kernels.native import sm3 as native
+
+    return (native if form == "native" else sm3).SM3(1e-2)
+
+
+def _adafactor(form: str) -> Any:
+    import keras
+
+    from kernels.native.adafactor import Adafactor
+
+    return Adafactor(1e-2) if form == "native" else keras.optimizers.Adafactor(1e-2)
+
+
+def _clip(form: str) -> Any:
+    import keras
+
+    from kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+    from kernels.native.adaptive_clip import AdaptiveClip
+
+    wrap = AdaptiveClip if form == "native" else AdaptiveGradientClipping
+    return wrap(keras.optimizers.SGD(1e-2), exclude=(), clipping=0.01, epsilon=1e-3)
+
+
+ADAM = _trial(
+    of=Work("adam", work.parameters, 28, work.update(_adam)),
+    name="kernel_adam",
+    does="updates all variables by Adam",
+    plain="keras.optimizers.Adam",
+    source=Source(
+        "D. P. Kingma, J. Ba",
+        "Adam: A Method for Stochastic Optimization",
+        2015,
+        "https://arxiv.org/abs/1412.6980",
+    ),
+    cases=UPDATES,
+    compared=("weights",),
+    claims=(
+        _at_least("graph", 3.0, WHOLE, "Keras in tf.function takes 3 times as long, or more."),
+        _at_least("xla", 1.3, WHOLE, "Keras under XLA takes 1.3 times as long, or more."),
+        _at_least("copy", 0.8, WHOLE, "The kernel reaches 80 % of the copy bandwidth, or more."),
+        *_faster(1.0, TINY),
+    ),
+)
+SM3 = _trial(
+    of=Work("sm3", work.parameters, 12, work.update(_sm3)),
+    name="kernel_sm3",
+    does="updates all variables by SM3-II",
+    plain="SM3 in Keras operations (Keras has none)",
+    source=Source(
+        "R. Anil, V. Gupta, T. Koren, Y. Singer",
+        "Memory-Efficient Adaptive Optimization",
+        2019,
+        "https://arxiv.org/abs/1901.11150",
+    ),
+    cases=UPDATES,
+    compared=("weights",),
+    claims=(
+        _at_least("xla", 2.5, WHOLE, "SM3 under XLA takes 2.5 times as long, or more."),
+        *_faster(1.0, TINY),
+    ),
+)
+ADAFACTOR = _trial(
+    of=Work("adafactor", work.parameters, 12, work.update(_adafactor)),
+    name="kernel_adafactor",
+    does="updates all variables by Adafactor",
+    plain="keras.optimizers.Adafactor",
+    source=Source(
+        "N. Shazeer, M. Stern",
+        "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
+        2018,
+        "https://arxiv.org/abs/1804.04235",
+    ),
+    cases=UPDATES,
+    compared=("weights",),
+    claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
+)
+AGC = _trial(
+    of=Work("adaptive_clip", work.parameters, 12, work.update(_clip)),
+    name="kernel_agc",
+    does="clips all gradients adaptively for a step of SGD",
+    plain="adaptive clipping in Keras operations (Keras has none)",
+    source=Source(
+        "A. Brock, S. De, S. L. Smith, K. Simonyan",
+        "High-Performance Large-Scale Image Recognition Without Normalization",
+        2021,
+        "https://arxiv.org/abs/2102.06171",
+    ),
+    cases=UPDATES,
+    compared=("weights",),
+    claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
+)
+CROSS_ENTROPY = _trial(
+    of=Work("cross_entropy", work.logits, 12, work.cross_entropy),
+    name="kernel_cross_entropy",
+    does="computes softmax cross-entropy with integer labels and its gradient",
+    plain="keras.ops.sparse_categorical_crossentropy",
+    source=Source(
+        "I. Goodfellow, Y. Bengio, A. Courville",
+        "Deep Learning, section 6.2.2.3",
+        2016,
+        "https://www.deeplearningbook.org",
+    ),
+    cases=(
+        *grid(batch=(128,), classes=(4000,)),
+        *grid(quick=False, batch=(512,), classes=(32000,)),
+    ),
+    compared=("ready", "gradients"),
+    claims=(
+        _at_least("xla", 2.5, {"batch": 512}, "Keras under XLA takes 2.5 times as long, or more."),
+    ),
+)
+STANDARDIZATION = _trial(
+    of=Work("standardize", work.filter_weights, 20, work.standardization),
+    name="kernel_weight_standardization",
+    does="standardises the kernels of a network, with gradients",
+    plain="weight standardisation in Keras operations",
+    source=Source(
+        "A. Brock, S. De, S. L. Smith",
+        "Characterizing signal propagation to close the performance gap in unnormalized ResNets",
+        2021,
+        "https://arxiv.org/abs/2101.08692",
+    ),
+    cases=(*grid(stages=(2,)), *grid(quick=False, stages=(4,))),
+    compared=("standardised", "gradients"),
+    claims=_faster(2.5, {"stages": 4}),
+)
+STATISTICS = _trial(
+    of=Work("batch_statistics", work.activations, 12, work.statistics),
+    name="kernel_batch_statistics",
+    does="computes a mean per channel and one variance, with gradients",
+    plain="the same in Keras operations",
+    source=Source(
+        "C. Luo, J. Zhan, L. Wang, W. Gao",
+        "Extended Batch Normalization",
+        2020,
+        "https://arxiv.org/abs/2003.05569",
+    ),
+    cases=(
+        *grid(rows=(6272,), channels=(64,)),
+        *grid(quick=False, rows=(100352,), channels=(128,)),
+    ),
+    compared=("ready", "variance", "gradients"),
+    claims=(),
+)

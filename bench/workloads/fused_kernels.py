@@ -1,0 +1,283 @@
+"""The work of the fused kernels, in each form that a user may pick, and plain copies beside it.
+
+A form is ``native``; ``xla``, the same in Keras operations, compiled by XLA; or ``graph``, the same
+run by the graph executor. Native and xla differ in the kernel and in nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.lab.declare import Prepared
+from bench.lab.errors import NotMeasuredHere
+from bench.workloads.recipe import OBSERVED_STEPS, Params
+
+SMALL_COPY = 2**20
+"""Bytes below which a second thread would cost a copy more than it saves."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step in one form.
+
+    Args:
+        step: a function of tensors to named tensors, which the guards compare.
+        inputs: what it is called with.
+        weights: variables that it updates, which the guards compare as well.
+    """
+
+    step: Callable[..., dict[str, Any]]
+    inputs: list[Any]
+    weights: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one kernel does in a step.
+
+    Args:
+        op: the kernel's name in ``kernels.status()``.
+        elements: the numbers that a case's tensors hold, all together.
+        moved: bytes that must be read or written for each of them, at the least.
+        build: called with a case and a form.
+    """
+
+    op: str
+    elements: Callable[[Params], int]
+    moved: int
+    build: Callable[[Params, str], Job]
+
+    def bytes_moved(self, case: Params) -> float:
+        """Return the least traffic of one step: the same for every arm."""
+        return float(self.moved * self.elements(case))
+
+
+def prepare(work: Work, form: str, case: Params) -> Prepared:
+    """Make one step of the work ready to be timed, in a form.
+
+    Raises:
+        NotMeasuredHere: the form is native and the kernel is not there.
+    """
+    import tensorflow as tf
+
+    _choose(form)
+    job = work.build(case, form)
+    step = tf.function(job.step, jit_compile=form != "graph")
+
+    def observe() -> dict[str, Any]:
+        for _ in range(OBSERVED_STEPS):
+            results = step(*job.inputs)
+        seen = results | ({"weights": job.weights} if job.weights else {})
+        flat = {name: _flat(tensors) for name, tensors in seen.items()}
+        return flat | {"bytes_moved": [work.bytes_moved(case)]}
+
+    return Prepared(
+        step=lambda: step(*job.inputs)["ready"],
+        sizes={"bytes_moved": work.bytes_moved(case)},
+        observe=observe,
+        notes=_status(work.op),
+    )
+
+
+def _flat(tensors: Any) -> np.ndarray:
+    """Return the elements of one tensor or of nested lists of them."""
+    if isinstance(tensors, list | tuple):
+        return np.concatenate([_flat(each) for each in tensors])
+    return np.ravel(np.asarray(tensors))
+
+
+def _choose(form: str) -> None:
+    """Throw the switch for this process; where the kernel is missing, say what to install."""
+    import kernels
+    from kernels.native import switch
+
+    kernels.use("native" if form == "native" else "reference")
+    try:
+        switch.native()
+    except kernels.NotAvailable as missing:
+        raise NotMeasuredHere(missing.must, missing.got, missing.remedy) from missing
+
+
+def _status(op: str) -> dict[str, str]:
+    import kernels
+
+    found = [state for state in kernels.status() if state.op == op]
+    return {f"{op} on {state.device}": f"{state.uses}: {state.why}" for state in found}
+
+
+def prepare_copy(work: Work, case: Params) -> Prepared:
+    """Make a plain copy ready that moves as many bytes as the work must, on every usable core.
+
+    Half of them are read and half are written.
+
+    Raises:
+        NotMeasuredHere: TensorFlow computes on a GPU, whose memory this does not copy.
+    """
+    import tensorflow as tf
+
+    if tf.config.list_logical_devices("GPU"):
+        raise NotMeasuredHere(
+            "the copy is one of the memory that the kernels work in",
+            "a GPU's",
+            "hide the GPU (CUDA_VISIBLE_DEVICES=-1)",
+        )
+    size = round(work.bytes_moved(case) / 2)
+    source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+    threads = 1 if size < SMALL_COPY else len(os.sched_getaffinity(0))
+    pool = ThreadPoolExecutor(threads)
+    split = [np.array_split(array, threads) for array in (target, source)]
+    pieces = list(zip(*split, strict=True))
+
+    def step() -> float:
+        if threads == 1:
+            np.copyto(target, source)
+        else:
+            list(pool.map(lambda piece: np.copyto(*piece), pieces))
+        return float(target[-1])
+
+    return Prepared(
+        step=step,
+        sizes={"bytes_moved": float(source.nbytes + target.nbytes)},
+        observe=lambda: {"bytes_moved": [source.nbytes + target.nbytes]},
+    )
+
+
+# -- one step of each: "ready" is one small tensor, there when the step is done -----------------
+
+
+def update(make: Callable[[str], Any]) -> Callable[[Params, str], Job]:
+    """Return the build of one step of an optimizer, made for a form, on many variables.
+
+    Cases have ``variables``, each of ``(rows, columns)``; gradients are the same in every step.
+    """
+
+    def build(case: Params, form: str) -> Job:
+        import keras
+
+        shape = (int(case["rows"]), int(case["columns"]))
+        count = range(int(case["variables"]))
+        variables = [keras.Variable(keras.random.normal(shape)) for _ in count]
+        gradients = [keras.random.normal(shape, stddev=0.02) for _ in count]
+        optimizer = make(form)
+        optimizer.build(variables)
+
+        def step(*gradients: Any) -> dict[str, Any]:
+            optimizer.apply(gradients, variables)
+            return {"ready": variables[-1].value[-1]}
+
+        return Job(step, gradients, variables)
+
+    return build
+
+
+def parameters(case: Params) -> int:
+    """Return the parameters of an update."""
+    return int(case["variables"]) * int(case["rows"]) * int(case["columns"])
+
+
+def cross_entropy(case: Params, form: str) -> Job:
+    """Build the losses of ``(batch, classes)`` logits and the gradient for the logits."""
+    import keras
+    import tensorflow as tf
+
+    from kernels.native.cross_entropy import sparse_cross_entropy
+
+    batch, classes = int(case["batch"]), int(case["classes"])
+    inputs = [
+        keras.random.randint((batch,), 0, classes),
+        keras.random.normal((batch, classes), stddev=3.0),
+    ]
+
+    def step(labels: Any, logits: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            losses = sparse_cross_entropy(labels, logits)
+        return {"ready": losses, "gradients": tape.gradient(losses, logits)}
+
+    return Job(step, inputs)
+
+
+def logits(case: Params) -> int:
+    """Return the logits of a batch."""
+    return int(case["batch"]) * int(case["classes"])
+
+
+BLOCKS = (3, 4, 6, 3)
+"""Bottleneck blocks in the stages of a ResNet-50.
+
+Source: He, Zhang, Ren and Sun (2015), https://arxiv.org/abs/1512.03385, table 1.
+"""
+
+
+def kernel_shapes(case: Params) -> list[tuple[int, int, int, int]]:
+    """Return the convolution kernels of the first ``stages`` stages of a ResNet-50."""
+    shapes, entering = [], 64
+    for stage in range(int(case["stages"])):
+        width = 64 * 2**stage
+        for _ in range(BLOCKS[stage]):
+            shapes += [(1, 1, entering, width), (3, 3, width, width), (1, 1, width, 4 * width)]
+            entering = 4 * width
+    return shapes
+
+
+def standardization(case: Params, form: str) -> Job:
+    """Build the standardised kernels of a network and the gradients for kernels and gains."""
+    import keras
+    import tensorflow as tf
+
+    from kernels.native.standardize import standardize
+
+    shapes = kernel_shapes(case)
+    filters = [keras.random.normal(shape, stddev=0.1) for shape in shapes]
+    gains = [keras.random.uniform((shape[-1],), 0.5, 1.5) for shape in shapes]
+    upstream = [keras.random.normal(shape) for shape in shapes]
+
+    def step(filters: Any, gains: Any, upstream: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch([filters, gains])
+            standardised = [standardize(w, g) for w, g in zip(filters, gains, strict=True)]
+        d_filters, d_gains = tape.gradient(standardised, [filters, gains], upstream)
+        return {
+            "ready": d_gains[0],
+            "standardised": standardised,
+            "gradients": [d_filters, d_gains],
+        }
+
+    return Job(step, [filters, gains, upstream])
+
+
+def filter_weights(case: Params) -> int:
+    """Return the weights of the kernels that are standardised."""
+    return sum(map(math.prod, kernel_shapes(case)))
+
+
+def statistics(case: Params, form: str) -> Job:
+    """Build extended batch normalisation's statistics of ``(rows, channels)`` and the gradient."""
+    import keras
+    import tensorflow as tf
+
+    from kernels.native.batch_statistics import batch_statistics
+
+    shape = (int(case["rows"]), int(case["channels"]))
+    inputs = [keras.random.normal(shape, mean=1.0), keras.random.normal(shape[1:])]
+
+    def step(x: Any, d_mean: Any) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            mean, variance = batch_statistics(x)
+        gradient = tape.gradient([mean, variance], x, [d_mean, tf.constant(0.3)])
+        return {"ready": mean, "variance": variance, "gradients": gradient}
+
+    return Job(step, inputs)
+
+
+def activations(case: Params) -> int:
+    """Return the activations of a batch."""
+    return int(case["rows"]) * int(case["channels"])
