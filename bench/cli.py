@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=run_list)
     doctor = commands.add_parser("doctor", help="is this machine fit to measure on?")
     doctor.add_argument("--backend", default="tensorflow")
+    doctor.add_argument("--ceilings", action="store_true", help="also measure how fast it can be")
     doctor.set_defaults(run=run_doctor)
     return top
 
@@ -47,7 +48,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     from bench.lab.doctor import examine
 
     worst = "good"
-    for finding in examine(arguments.backend):
+    for finding in examine(arguments.backend, limits=arguments.ceilings):
         print(finding)
         if finding.state == "bad":
             worst = "bad"

@@ -117,6 +117,7 @@ class Door:
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs")
         self._full = option("--ab-cases") == "full"
+        self._limits = option("--ab-ceilings")
         self._asked = Plan(
             precision=option("--ab-precision"),
             margin=option("--ab-margin"),
@@ -189,7 +190,9 @@ class Door:
     def _open(self) -> Session:
         if self._resume:
             return Session.resume(self._resume, self._backend)
-        return Session.begin(self._runs, self._backend, self._asked)
+        if self._limits:
+            self._say("measuring the machine's ceilings …")
+        return Session.begin(self._runs, self._backend, self._asked, limits=self._limits)
 
     def _progress(self, line: TrialLine, data: TrialData, elapsed_s: float) -> None:
         match line:

@@ -74,6 +74,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="quick: cases for two cores; full: all cases, for a GPU or a night (default quick)",
     )
     add(
+        "--ab-ceilings",
+        action="store_true",
+        help="first measure how fast the machine can be, to hold the arms against (a minute)",
+    )
+    add(
         "--ab-resume",
         "--resume",
         nargs="?",

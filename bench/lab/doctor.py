@@ -6,19 +6,18 @@ import os
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.lab import clock, facts, text
+from bench.lab import ceilings, facts, text
 from bench.lab.declare import CONTROL, Plan
 from bench.lab.estimate import Estimate
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
+from bench.lab.records import Ceiling
 from bench.lab.task import Task
 from bench.lab.trials import TrialData, assess, group
 
-TICKS = 10_000
 PROBE = Path(__file__).parents[1] / "workloads" / "doctor_probe.py"
 """A bench file whose two arms are identical."""
 
@@ -38,8 +37,11 @@ class Checkup:
         return f"{mark} {self.subject}: {self.found}{advice}"
 
 
-def examine(backend: str) -> Iterator[Checkup]:
-    """Yield findings, the quick ones first; the noise floor takes about a minute."""
+def examine(backend: str, *, limits: bool = False) -> Iterator[Checkup]:
+    """Yield findings, the quick ones first; the noise floor takes about a minute.
+
+    With `limits`, the machine's ceilings follow, which take about a minute more.
+    """
     yield processor()
     yield load(os.getloadavg()[0], os.cpu_count() or 1)
     yield governor(facts.governors())
@@ -56,6 +58,8 @@ def examine(backend: str) -> Iterator[Checkup]:
         yield gpu(found["result"], facts.gpus())
         yield memory_statistics(found["result"])
         yield noise_floor(backend, server)
+        for ceiling in ceilings.measure(server, backend) if limits else ():
+            yield limit(ceiling)
     finally:
         server.close()
 
@@ -92,14 +96,19 @@ def governor(found: list[str]) -> Checkup:
 
 def timer_resolution() -> Checkup:
     """Measure the cost of a look at the clock and the smallest step that it shows."""
-    ticks = [clock.now() for _ in range(TICKS)]
-    steps = [b - a for a, b in pairwise(ticks) if b > a]
+    steps = ceilings.clock_steps()
     smallest, typical = min(steps), statistics.median(steps)
     found = f"resolves {text.seconds(smallest)}, a look costs about {text.seconds(typical)}"
     if typical > 1e-6:
         advice = "use the TSC clock source: the lab's samples must be longer than usual"
         return Checkup("note", "timer", found, advice)
     return Checkup("good", "timer", found)
+
+
+def limit(record: Ceiling) -> Checkup:
+    """Say how fast the machine is at best at one kind of work."""
+    found = text.between(ceilings.rate(record), record.unit)
+    return Checkup("good", ceilings.TITLES.get(record.name, record.name), found)
 
 
 def gpu(framework: dict[str, Any], present: list[facts.Gpu]) -> Checkup:

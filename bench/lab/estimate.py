@@ -9,7 +9,7 @@ from functools import lru_cache
 from statistics import fmean
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import bdtr, stdtr, stdtrit
 
 
 @dataclass(frozen=True)
@@ -148,3 +148,28 @@ def blocks_needed(first_stage: Sequence[float], half_width: float, confidence: f
     s = _deviation(first_stage)
     t = t_quantile((1 + confidence) / 2, n0 - 1)
     return max(n0, math.ceil((t * s / half_width) ** 2))
+
+
+@dataclass(frozen=True)
+class Middle:
+    """A median with its interval."""
+
+    low: float
+    point: float
+    high: float
+
+
+def middle(values: Sequence[float], confidence: float) -> Middle:
+    """Return the median with an interval that needs no assumption about the distribution.
+
+    ``[x_(k), x_(n+1-k)]`` with the largest k for which ``2 P(B < k) <= 1 - confidence``, B being
+    binomial with n trials of probability one half; with too few values for that, all of them.
+
+    Source: W. R. Thompson, On confidence ranges for the median and other expectation distributions
+    for populations of unknown distribution form, 1936, https://doi.org/10.1214/aoms/1177732502.
+    """
+    x = np.sort(np.asarray(values, dtype=float))
+    n = len(x)
+    outside = [float(bdtr(k - 1, n, 0.5)) <= (1 - confidence) / 2 for k in range(1, n // 2 + 1)]
+    k = max(1, sum(outside))
+    return Middle(float(x[k - 1]), float(np.median(x)), float(x[n - k]))

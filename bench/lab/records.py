@@ -44,6 +44,21 @@ class Header(Record):
     plan: dict[str, Any]
 
 
+class Ceiling(Record):
+    """What the machine does at best at one kind of work, as raw samples."""
+
+    kind: Literal["ceiling"] = "ceiling"
+    name: str
+    unit: Literal["B/s", "FLOP/s", "s"]
+    """Of the rate; ``s`` where what counts is how long a step lasts."""
+    work: Annotated[FiniteFloat, Field(gt=0)]
+    """Bytes moved, or floating-point operations, of one step."""
+    data_bytes: NonNegativeInt
+    steps: PositiveInt
+    samples_s: list[PositiveSeconds] = Field(min_length=1)
+    """Seconds that `steps` steps took together, in the order of measurement."""
+
+
 class ArmRecord(Record):
     """One arm as declared."""
 
@@ -242,6 +257,7 @@ class Seal(Record):
 
 Line = Annotated[
     Header
+    | Ceiling
     | Trial
     | GuardCheck
     | Attempted

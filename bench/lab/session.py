@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.lab import facts
+from bench.lab import ceilings, facts
 from bench.lab.clock import timestamp
 from bench.lab.declare import Plan
 from bench.lab.errors import LabError, RecordError
@@ -68,8 +68,8 @@ class Session:
         self._server = server
 
     @classmethod
-    def begin(cls, folder: Path, backend: str, plan: Plan) -> Session:
-        """Start a new run in `folder`."""
+    def begin(cls, folder: Path, backend: str, plan: Plan, *, limits: bool = False) -> Session:
+        """Start a new run in `folder`; `limits` measures the machine's ceilings first."""
         check_writable(folder)
         server = ForkServer(backend)
         machine, environment = describe(server, backend)
@@ -83,6 +83,8 @@ class Session:
             plan=asdict(plan),
         )
         writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
+        for ceiling in ceilings.measure(server, backend) if limits else ():
+            writer.write(ceiling)
         return cls(writer, header, server)
 
     @classmethod

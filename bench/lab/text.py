@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bench.lab.estimate import Middle
 from bench.lab.judge import Verdict
 from bench.lab.records import ClaimRecord
 from bench.lab.trials import Finding, TrialData
@@ -51,7 +52,7 @@ def percent(x: float) -> str:
 
 
 def quantity(x: float, unit: str) -> str:
-    """Return a measured value in its metric's unit (``s``, ``B``, ``lines`` or ``1``)."""
+    """Return a measured value in its unit (``s``, ``B``, ``FLOP``, ``lines``, ``1``, ``B/s``)."""
     if math.isnan(x):
         return "–"
     match unit:
@@ -59,10 +60,27 @@ def quantity(x: float, unit: str) -> str:
             return seconds(x)
         case "B":
             return size(x)
+        case "B/s":
+            return f"{size(x)}/s"
+        case "FLOP" | "FLOP/s":
+            return _thousands(x, unit)
         case "1":
             return number(x)
         case _:
             return f"{number(x)} {unit}"
+
+
+def _thousands(x: float, unit: str) -> str:
+    for limit, scale, prefix in ((1e3, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
+        if abs(x) < limit:
+            return f"{number(x / scale)} {prefix}{unit}"
+    return f"{number(x / 1e12)} T{unit}"
+
+
+def between(middle: Middle, unit: str) -> str:
+    """Return a median with its interval, ``11.2 GiB/s [11.0 GiB/s, 11.3 GiB/s]``."""
+    point, low, high = (quantity(x, unit) for x in (middle.point, middle.low, middle.high))
+    return f"{point} [{low}, {high}]"
 
 
 def ratio(x: float) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from bench.lab import backends, clock
 from bench.lab.declare import Experiment, Prepared, Quality
 from bench.lab.errors import DeclarationError, NotMeasuredHere
+from bench.lab.probes import Probes, host_probes
 
 WARM_STEPS = 3
 
@@ -77,6 +78,7 @@ class Bench:
         self.backend: Any = None
         self.prepared: Prepared | None = None
         self.last: Any = None
+        self.menu: Probes = {}
 
     def facts(self, backend: str) -> dict[str, Any]:
         """Open the device and return the framework's own facts."""
@@ -127,6 +129,19 @@ class Bench:
             "sizes": dict(self.prepared.sizes),
             "notes": dict(self.prepared.notes),
         }
+
+    def probes(self, backend: str) -> dict[str, int]:
+        """Open the device; return the names of what shows its limits, each with its sizes."""
+        self.facts(backend)
+        self.menu = {**host_probes(), **self.backend.probes()}
+        return {name: len(sizes) for name, sizes in self.menu.items()}
+
+    def probe(self, name: str, size: int) -> dict[str, Any]:
+        """Prepare one of the probes in one of its sizes, to be sampled like an arm."""
+        self.prepared = self.last = None  # what the one before held is free again
+        probe = self.menu[name][size]()
+        self.prepared = Prepared(probe.step)
+        return {"unit": probe.unit, "work": probe.work, "data_bytes": probe.data_bytes}
 
     def calibrate(self, sample_time_s: float) -> dict[str, Any]:
         """Return how many steps last `sample_time_s`."""

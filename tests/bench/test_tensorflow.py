@@ -118,3 +118,14 @@ def test_a_worker_knows_its_device(ask):
     assert facts["devices"]
     assert facts["memory_statistics"] in (True, False)
     assert facts["dtype_policy"] == "float32"
+
+
+def test_tensorflows_probes_of_the_device_run(ask):
+    sizes = ask(do="probes", backend="tensorflow")
+    assert {"host_copy", "cached_copy", "host_to_device", "dispatch_graph"} <= sizes.keys()
+    for name in ("matmul_float32", "matmul_bfloat16", "matmul_float16"):
+        assert ask(do="probe", name=name, size=0)["work"] == 2 * 1024**3
+        assert ask(do="sample", steps=1)["duration_s"] > 0
+    for name in ("dispatch_eager", "dispatch_graph", "dispatch_xla"):
+        assert ask(do="probe", name=name, size=0)["unit"] == "s"
+        assert ask(do="sample", steps=2)["duration_s"] > 0

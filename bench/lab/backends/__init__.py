@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench.lab.errors import DeclarationError
+from bench.lab.probes import Probes
 
 NAMES = ("tensorflow", "jax", "torch", "plain")
 
@@ -56,6 +57,9 @@ class Backend(Protocol):
 
     def to_numpy(self, value: Any) -> Any:
         """Return a tensor, or what NumPy takes for an array, as an array on the host."""
+
+    def probes(self) -> Probes:
+        """Return what shows how fast the device is at best."""
 
     def facts(self) -> dict[str, Any]:
         """Return devices and settings, as JSON values."""

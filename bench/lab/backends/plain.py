@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from bench.lab.backends.plain_probes import probes as probes
+
 PRELOAD: tuple[str, ...] = ("numpy",)
 ENVIRONMENT: dict[str, str] = {}
 INSTALL = "pip install keras-ab"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.lab.backends import Training
+from bench.lab.backends.tensorflow_probes import probes as probes
 
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -1,0 +1,149 @@
+"""The machine's ceilings: what is sampled, what a median's interval is, where it is kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.lab import ceilings, doctor, probes, text
+from bench.lab.backends import plain_probes
+from bench.lab.declare import Plan
+from bench.lab.errors import LabError
+from bench.lab.estimate import Middle, middle
+from bench.lab.forkserver import WorkerLost
+from bench.lab.records import Ceiling
+from bench.lab.run_file import read_run
+from bench.lab.session import Session
+
+COPY = Ceiling(
+    name="host_copy", unit="B/s", work=100, data_bytes=50, steps=2, samples_s=[4.0, 2.0, 8.0]
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    # P(B < 1) = 1/32 > 0.025 with 5 values; 1/64 with 6; with 11, P(B < 2) = 12/2048 is small
+    # enough and P(B < 3) = 67/2048 is not
+    [(3, 1, 3), (5, 1, 5), (6, 1, 6), (9, 2, 8), (11, 2, 10)],
+)
+def test_the_interval_of_a_median_by_hand(count, low, high):
+    found = middle(list(range(count, 0, -1)), 0.95)
+    assert found == Middle(low, (count + 1) / 2, high)
+
+
+def test_the_interval_of_a_median_keeps_its_level():
+    rng = np.random.default_rng(1)
+    found = [middle(rng.exponential(size=11), 0.95) for _ in range(2000)]
+    assert np.mean([m.low <= np.log(2) <= m.high for m in found]) >= 0.97  # exactly 0.988
+
+
+def test_a_rate_is_work_by_time_and_a_latency_is_time():
+    assert ceilings.rate(COPY) == Middle(25.0, 50.0, 100.0)
+    latency = COPY.model_copy(update={"unit": "s"})
+    assert ceilings.rate(latency) == Middle(1.0, 2.0, 4.0)
+
+
+def test_an_array_leaves_the_caches_as_far_as_memory_allows():
+    assert probes.beyond_caches_bytes(2**20, 2**40) == 2**28
+    assert probes.beyond_caches_bytes(2**28, 2**40) == 2**30
+    assert probes.beyond_caches_bytes(2**28, 2**30) == 2**27
+
+
+def test_every_byte_that_a_copy_counts_is_copied(monkeypatch):
+    copied = []
+    monkeypatch.setattr(np, "copyto", lambda _target, source: copied.append(source.nbytes))
+    probe = probes.copying(8 * 1001, times=3)
+    probe.step()
+    assert 2 * sum(copied) == probe.work == 2 * 3 * 8 * 1001
+
+
+def test_a_product_of_matrices_is_counted_as_it_is_taught():
+    probe = plain_probes.product(10)
+    assert probe.work == 10 * 10 * (10 + 10)
+    assert probe.step().shape == (10, 10)
+
+
+class FakeWorker:
+    """A probe of size k lasts 0.04 s times two to the k; there are five sizes."""
+
+    def __init__(self, ends=False):
+        self.asked = []
+        self.stopped = False
+        self.ends = ends
+
+    def start(self):
+        return self
+
+    def stop(self):
+        self.stopped = True
+
+    def send(self, request):
+        self.asked.append(json.loads(json.dumps(request)))
+
+    def receive(self, _timeout_s):
+        request = self.asked[-1]
+        if self.ends and request["do"] == "probe":
+            raise WorkerLost(-9, "")
+        return {"result": getattr(self, request["do"])(request)}
+
+    def probes(self, _request):
+        return {"host_copy": 5}
+
+    def probe(self, request):
+        self.step_s = 0.04 * 2 ** request["size"]
+        return {"unit": "B/s", "work": 1e6, "data_bytes": 8}
+
+    def calibrate(self, _request):
+        return {"steps": 3}
+
+    def sample(self, request):
+        return {"duration_s": request["steps"] * self.step_s, "cpu_s": 0.0}
+
+
+def test_a_probe_grows_until_it_lasts_long_enough_and_is_then_sampled():
+    worker = FakeWorker()
+    timer, copy = ceilings.measure(worker, "plain")
+    assert timer.name == "timer_resolution"
+    assert 0 < min(timer.samples_s) < 1e-3
+    assert [r["size"] for r in worker.asked if r["do"] == "probe"] == [0, 1, 2]
+    assert copy.steps == 3
+    assert copy.samples_s == pytest.approx([3 * 0.16] * ceilings.SAMPLES)
+    assert worker.stopped
+
+
+def test_a_probe_that_ends_its_process_is_an_error_in_three_parts():
+    worker = FakeWorker(ends=True)
+    with pytest.raises(LabError, match="host_copy: the process was killed by SIGKILL"):
+        list(ceilings.measure(worker, "plain"))
+    assert worker.stopped
+
+
+def test_ceilings_are_kept_in_the_run_that_asked_for_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(ceilings, "measure", lambda _workers, _backend: iter([COPY]))
+    for limits, kept in ((True, [COPY]), (False, [])):
+        session = Session.begin(tmp_path, "plain", Plan(), limits=limits)
+        session.close(seal=True)
+        run = read_run(Path(session.path))
+        assert run.records == kept
+        assert list(ceilings.ceilings_in(run.records).values()) == kept
+
+
+def test_ceilings_come_in_the_order_of_the_report():
+    names = ("mine", "matmul_float32", "timer_resolution", "host_copy")
+    found = ceilings.ceilings_in([COPY.model_copy(update={"name": name}) for name in names])
+    assert list(found) == ["timer_resolution", "host_copy", "matmul_float32", "mine"]
+
+
+def test_the_doctor_shows_a_ceiling_with_its_interval():
+    record = COPY.model_copy(update={"work": 2.0**31})
+    assert str(doctor.limit(record)) == (
+        "✓ copy in host memory: 1.00 GiB/s [512 MiB/s, 2.00 GiB/s]"
+    )
+
+
+def test_rates_are_written_with_their_prefix():
+    assert text.quantity(3.1e12, "FLOP/s") == "3.10 TFLOP/s"
+    assert text.quantity(250e9, "FLOP") == "250 GFLOP"
+    assert text.quantity(12.0, "FLOP") == "12.0 FLOP"
+    assert text.quantity(-4.5e3, "FLOP/s") == "−4.50 kFLOP/s"
