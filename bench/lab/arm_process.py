@@ -14,7 +14,7 @@ from memory_profiler import memory_usage
 from bench.lab import clock
 from bench.lab.declare import Experiment
 from bench.lab.forkserver import WorkerLost, WorkerTimeout
-from bench.lab.records import Absent, Failure
+from bench.lab.records import Absent, Failure, Work
 from bench.lab.task import Task
 
 MEMORY_INTERVAL_S = 0.005
@@ -126,6 +126,16 @@ class ArmProcess:
             peak = max(peak or 0.0, mebibytes * 2**20)
         return peak
 
+    def work(self) -> Work | None:
+        """Return what a step has to do, or why that is not known; None where the arm is silent."""
+        names: dict[str, Any] = {"trial": self._task.trial, "arm": self.arm}
+        self._worker.send({"do": "work"})
+        answer = self._answer("counting the work of a step")
+        if found := answer.get("result"):
+            return Work(**names, **found)
+        reason = answer.get("absent") or answer.get("error")
+        return Work(**names, flop={}, least_moved_bytes=None, reason=reason) if reason else None
+
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""
         if not self._ask("end of block", {"do": "finish"})["finite"]:
@@ -141,14 +151,17 @@ class ArmProcess:
         self._worker.send(request)
         return self._reply(stage)
 
-    def _reply(self, stage: str) -> dict[str, Any]:
+    def _answer(self, stage: str) -> dict[str, Any]:
         try:
-            answer = self._worker.receive(self._limit_s)
+            return self._worker.receive(self._limit_s)
         except WorkerTimeout:
             message = f"no answer within the arm's time limit of {self._limit_s:g} s"
             raise self.failed(stage, "timed out", message, self._worker.output()) from None
         except WorkerLost as lost:
             raise self.failed(stage, "killed", str(lost), lost.output) from None
+
+    def _reply(self, stage: str) -> dict[str, Any]:
+        answer = self._answer(stage)
         if "absent" in answer:
             trial = self._task.trial
             raise ArmFailed(Absent(trial=trial, arm=self.arm, reason=answer["absent"]))

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.lab.backends import check_backend
 from bench.lab.errors import DeclarationError
+from bench.lab.hlo import StepWork
 from bench.lab.metrics import MEASURED, STEP_TIME, Metric, named
 
 Value = int | float | str | bool
@@ -63,12 +64,14 @@ class Prepared:
         observe: return named arrays for the guards; called once, in a process that is not timed.
         notes: what the arm found in place, by name (which kernel is in use, and why); recorded with
             every block.
+        work: return what a step has to do; called once, when nothing is timed any more.
     """
 
     step: Callable[[], Any]
     sizes: Mapping[str, float] = field(default_factory=dict)
     observe: Callable[[], Mapping[str, Any]] | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    work: Callable[[], StepWork] | None = None
 
 
 @dataclass(frozen=True)

@@ -302,10 +302,15 @@ class _Loop:
     def _finish(
         self, bench: dict[str, ArmProcess], values: dict[str, dict[str, float]]
     ) -> Iterator[TrialLine]:
-        """Measure memory in each process, and make sure that its numbers are still finite."""
+        """Measure memory in each process, and make sure that its numbers are still finite.
+
+        What a step has to do is the same in every block: it is counted in the first.
+        """
         for arm, process in list(bench.items()):
             try:
                 values[arm] |= process.memory()
+                if arm != CONTROL and arm not in self.data.work:
+                    yield from filter(None, [process.work()])
                 process.finish()
             except ArmFailed as failed:
                 del bench[arm]

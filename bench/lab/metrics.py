@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.lab.errors import DeclarationError
 
-UNITS = ("s", "B", "1", "lines")
+UNITS = ("s", "B", "FLOP", "1", "lines")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Metric:
     Args:
         name: column name, ending in the unit where there is one (``step_time_s``).
         title: the name for people.
-        unit: ``s``, ``B`` (bytes), ``lines`` or ``1`` (dimensionless).
+        unit: ``s``, ``B`` (bytes), ``FLOP``, ``lines`` or ``1`` (dimensionless).
         better: which direction is better.
         scale: arms are compared by their ``ratio`` or by their ``difference``.
         margin: the largest difference that does not matter, on the metric's scale (0.02 is 2 % of
@@ -49,6 +49,8 @@ PEAK_HOST_MEMORY = Metric("peak_host_memory_bytes", "peak host memory", "B")
 HOST_HIGH_WATER = Metric("host_high_water_bytes", "host high-water mark", "B")
 OPTIMIZER_STATE = Metric("optimizer_state_bytes", "optimizer state", "B")
 WEIGHTS = Metric("weights_bytes", "weights", "B")
+STEP_FLOP = Metric("step_flop", "products of a step", "FLOP")
+LEAST_MOVED = Metric("least_moved_bytes", "least moved by a step", "B")
 
 MEASURED = (
     STEP_TIME,
@@ -59,6 +61,8 @@ MEASURED = (
     HOST_HIGH_WATER,
     WEIGHTS,
     OPTIMIZER_STATE,
+    STEP_FLOP,
+    LEAST_MOVED,
 )
 """What the lab can measure of any arm, in the order of the report."""
 

@@ -17,7 +17,7 @@ from pydantic import (
 SCHEMA = 2
 """Raised when a reader of the old schema would misread the new one.
 
-2: attempts, claims on them, and trials that time nothing.
+2: attempts, claims on them, trials that time nothing, ceilings, the work of a step.
 """
 
 PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
@@ -195,6 +195,19 @@ class Block(Record):
     """What each arm found in place, such as which kernel it uses and why."""
 
 
+class Work(Record):
+    """What a step of one arm has to do; see `bench.lab.hlo.StepWork`."""
+
+    kind: Literal["work"] = "work"
+    trial: str
+    arm: str
+    flop: dict[str, Annotated[FiniteFloat, Field(ge=0)]]
+    """Floating-point operations of products, by the type of what is multiplied."""
+    least_moved_bytes: Annotated[FiniteFloat, Field(ge=0)] | None
+    reason: str = ""
+    """Why it is not known, where it is not."""
+
+
 class Learned(Record):
     """What every arm learnt from one seed."""
 
@@ -263,6 +276,7 @@ Line = Annotated[
     | Attempted
     | Round
     | Block
+    | Work
     | Learned
     | Failure
     | Absent
@@ -271,4 +285,4 @@ Line = Annotated[
     | Seal,
     Field(discriminator="kind"),
 ]
-TrialLine = Trial | GuardCheck | Attempted | Round | Block | Learned | Failure | Absent | End
+TrialLine = Trial | GuardCheck | Attempted | Round | Block | Work | Learned | Failure | Absent | End

@@ -12,7 +12,7 @@ from bench.lab import judge
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import Estimate, hodges_lehmann, interval
 from bench.lab.judge import Outcome, Thresholds, Verdict
-from bench.lab.metrics import STEP_TIME
+from bench.lab.metrics import LEAST_MOVED, STEP_FLOP, STEP_TIME
 from bench.lab.records import (
     Absent,
     Attempted,
@@ -26,6 +26,7 @@ from bench.lab.records import (
     MetricRecord,
     Round,
     Trial,
+    Work,
 )
 
 
@@ -37,6 +38,7 @@ class TrialData:
     records: list[Any] = field(default_factory=list)
     rounds: dict[int, list[Round]] = field(default_factory=dict)
     blocks: dict[int, Block] = field(default_factory=dict)
+    work: dict[str, Work] = field(default_factory=dict)
     checks: list[GuardCheck] = field(default_factory=list)
     attempts: list[Attempted] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
@@ -51,7 +53,9 @@ class TrialData:
             case Round():
                 self.rounds.setdefault(record.block, []).append(record)
             case Block():
-                self.blocks[record.block] = record
+                self.blocks[record.block] = self._with_work(record)
+            case Work():
+                self.work[record.arm] = record
             case GuardCheck():
                 self.checks.append(record)
             case Attempted():
@@ -64,6 +68,19 @@ class TrialData:
                 self.absences.append(record)
             case End():
                 self.end = record
+
+    def _with_work(self, block: Block) -> Block:
+        """Return a block in which each arm also has what its step has to do."""
+        values = {arm: found | self._counted(arm) for arm, found in block.values.items()}
+        return block.model_copy(update={"values": values})
+
+    def _counted(self, arm: str) -> dict[str, float]:
+        work = self.work.get(self.baseline if arm == CONTROL else arm)
+        if work is None:
+            return {}
+        found = {STEP_FLOP.name: sum(work.flop.values())}
+        found[LEAST_MOVED.name] = work.least_moved_bytes or 0.0
+        return {name: value for name, value in found.items() if value > 0}
 
     @property
     def baseline(self) -> str:
@@ -106,6 +123,12 @@ class TrialData:
         if guard.tolerance is None:
             return True
         return check.relative_error is not None and check.relative_error <= guard.tolerance
+
+    def step_time_s(self, arm: str) -> float:
+        """Return the median step time of an arm over finished blocks; NaN without one."""
+        judged = (line for number in self.blocks for line in self.rounds.get(number, []))
+        values = [line.step_time_s[arm] for line in judged if arm in line.step_time_s]
+        return median(values) if values else math.nan
 
     @property
     def broken(self) -> list[GuardCheck]:
@@ -239,9 +262,7 @@ def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[floa
 
 def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     if metric.name == "step_time_s":
-        judged = (r for number in data.blocks for r in data.rounds.get(number, []))
-        values = [r.step_time_s[arm] for r in judged if arm in r.step_time_s]
-        return median(values) if values else math.nan
+        return data.step_time_s(arm)
     if data.judges(metric.name):
         values = [found[arm] for found in data.lessons(metric.name) if arm in found]
     else:

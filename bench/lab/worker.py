@@ -182,6 +182,13 @@ class Bench:
         found = {"host_high_water_bytes": _high_water_bytes()}
         return found if peak is None else found | {"peak_device_memory_bytes": peak}
 
+    def work(self) -> dict[str, Any]:
+        """Return what a step has to do, as far as the arm tells."""
+        if self.prepared is None or self.prepared.work is None:
+            return {}
+        found = self.prepared.work()
+        return {"flop": found.flop, "least_moved_bytes": found.least_bytes}
+
     def finish(self) -> dict[str, Any]:
         """Tell whether what the last step returned is finite."""
         if self.last is None:

@@ -14,6 +14,7 @@ from bench.lab import backends
 from bench.lab.backends import Training
 from bench.lab.declare import Arm, Prepared, Value
 from bench.lab.errors import NotMeasuredHere
+from bench.lab.hlo import StepWork
 from bench.workloads import losses
 from bench.workloads.optimizers import optimizer, regularise
 
@@ -160,6 +161,7 @@ def prepare(workload: Workload, recipe: Recipe, case: Params) -> Prepared:
             "optimizer_state_bytes": nbytes(model.optimizer.variables),
         },
         observe=partial(observe, model, training, parts),
+        work=partial(work, training, parts),
     )
 
 
@@ -176,6 +178,11 @@ def step(training: Training, parts: Sequence[Any]) -> Any:
     for part in parts[:-1]:
         training.step(part)
     return training.step(parts[-1])
+
+
+def work(training: Training, parts: Sequence[Any]) -> StepWork:
+    """Return what a step has to do: as much for every part of a batch, all of one size."""
+    return training.work(parts[0]) * len(parts)
 
 
 def nbytes(variables: list[Any]) -> float:

@@ -1,15 +1,18 @@
 """The measuring loop on a fake clock and fake processes, with the exact order of calls."""
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.lab.declare import Plan
 from bench.lab.measure import Gauges, relative_error, run_trial
 from bench.lab.quality import best_rate
 from bench.lab.records import Block, End, Round
 from bench.lab.task import Task
+from bench.lab.trials import assess, group
 
 TINY = str(Path(__file__).parent / "experiments" / "bench_tiny.py")
 
@@ -73,6 +76,9 @@ class FakeWorker:
     def memory(self):
         return {"host_high_water_bytes": 1e6}
 
+    def work(self):
+        return {"flop": {"float32": 4e6 * len(self.arm)}, "least_moved_bytes": 100.0}
+
     def finish(self):
         return {"finite": True}
 
@@ -113,7 +119,7 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
 
     assert take(4) == ["start", "build once", "calibrate once", "stop once"]
     assert take(3) == ["start", "build twice", "stop twice"]
-    for _ in range(2):
+    for block in range(2):
         started = take(9)
         assert started[0::3] == ["start"] * 3
         arms = [call.removeprefix("build ") for call in started[1::3]]
@@ -121,8 +127,13 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         assert started[2::3] == [f"sample {arm}" for arm in arms]  # the warm-up
         for _ in range(3):
             assert sorted(take(3)) == ["sample control", "sample once", "sample twice"]
-        finished = take(6)
-        assert finished == [f"{do} {arm}" for arm in arms for do in ("memory", "finish")]
+        wanted = [
+            f"{do} {arm}"
+            for arm in arms
+            for do in ("memory", "work", "finish")
+            if do != "work" or (block == 0 and arm != "control")
+        ]
+        assert take(len(wanted)) == wanted
         assert sorted(take(3)) == ["stop control", "stop once", "stop twice"]
     assert next(calls, None) is None
 
@@ -204,3 +215,29 @@ def test_a_learning_rate_that_diverged_once_is_not_the_best():
     scores = {0.1: [0.9], 0.01: [0.8, 0.82], 0.001: [0.7, 0.7]}
     assert best_rate(scores, sign=1) == 0.01
     assert best_rate(scores, sign=-1) == 0.001
+
+
+def test_the_work_of_a_step_is_counted_once_and_is_a_metric_of_every_block():
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
+    lines = FakeLab().run(plan)
+    assert sorted(line.arm for line in lines if line.kind == "work") == ["once", "twice"]
+    data = group(lines)["tiny[scale:1]"]
+    found = assess(data, data.metric("step_flop"), "twice", asdict(plan))
+    assert (found.baseline_value, found.arm_value) == (16e6, 20e6)
+    assert found.shown(found.estimate.point) == pytest.approx(1.25)
+    assert assess(data, data.metric("least_moved_bytes"), "twice", asdict(plan)).shown(0) == 1
+
+
+def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
+    class Uncounted(FakeWorker):
+        def receive(self, timeout_s):
+            answer = super().receive(timeout_s)
+            return {"error": "no program"} if self.request["do"] == "work" else answer
+
+    lab = FakeLab()
+    lab.start = lambda: Uncounted(lab)
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
+    data = group(lab.run(plan))["tiny[scale:1]"]
+    assert {work.reason for work in data.work.values()} == {"no program"}
+    assert len(data.blocks) == 5
+    assert assess(data, data.metric("step_flop"), "twice", asdict(plan)) is None

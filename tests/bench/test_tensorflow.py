@@ -129,3 +129,31 @@ def test_tensorflows_probes_of_the_device_run(ask):
     for name in ("dispatch_eager", "dispatch_graph", "dispatch_xla"):
         assert ask(do="probe", name=name, size=0)["unit"] == "s"
         assert ask(do="sample", steps=2)["duration_s"] > 0
+
+
+DENSE = 2 * 256 * (2 * 784 * 512 + 3 * 512 * 10)
+"""By hand: no gradient by the images, three products a layer otherwise."""
+CONVOLUTION = 2 * 32 * 28 * 28 * 9 * 16 * 16
+ENDS = 2 * 32 * (2 * 28 * 28 * 9 * 1 * 16 + 3 * 16 * 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "arm", "flop"),
+    [
+        ("labels", "one_hot", DENSE),
+        ("recompute", "keep", 3 * 18 * CONVOLUTION + ENDS),
+        ("recompute", "each_block", 4 * 18 * CONVOLUTION + ENDS),
+    ],
+)
+def test_the_work_of_a_training_step_is_what_a_hand_counts(ask, name, arm, flop):
+    named = {"file": str(BENCH / f"bench_{name}.py"), "experiment": name, "arm": arm}
+    ask(do="build", **named, case=FIRST_CASES[name], backend="tensorflow", seed=1)
+    assert ask(do="work")["flop"] == {"float32": flop}
+
+
+def test_adam_moves_at_least_its_state_the_weights_and_the_batch(ask):
+    named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": "one_hot"}
+    ask(do="build", **named, case=FIRST_CASES["labels"], backend="tensorflow", seed=1)
+    weights = 785 * 512 + 513 * 10
+    least = 4 * (2 * 3 * weights + 256 * (784 + 10))
+    assert ask(do="work")["least_moved_bytes"] == pytest.approx(least, rel=1e-3)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.lab.errors import DeclarationError
+from bench.lab.errors import DeclarationError, NotMeasuredHere
+from bench.lab.hlo import StepWork
 from bench.lab.probes import Probes
 
 NAMES = ("tensorflow", "jax", "torch", "plain")
@@ -18,6 +19,14 @@ def _nothing() -> None:
     """Do nothing: most frameworks train a model's variables in place."""
 
 
+def _not_counted(_: Any) -> StepWork:
+    raise NotMeasuredHere(
+        "the work of a step is read from a program in XLA's HLO",
+        "a framework that writes none",
+        "nothing: time and memory are measured all the same",
+    )
+
+
 @dataclass(frozen=True)
 class Training:
     """Keras' own training step of one model, as a backend runs it.
@@ -25,10 +34,12 @@ class Training:
     Args:
         step: train on one batch that lies on the device; returns the loss that Keras reports.
         settle: bring the model's variables up to date with the steps taken so far.
+        work: return what a step on a batch has to do, without doing it.
     """
 
     step: Callable[[Any], Any]
     settle: Callable[[], None] = _nothing
+    work: Callable[[Any], StepWork] = _not_counted
 
 
 class Backend(Protocol):

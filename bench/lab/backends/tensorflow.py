@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from bench.lab import hlo
 from bench.lab.backends import Training
 from bench.lab.backends.tensorflow_probes import probes as probes
+from bench.lab.hlo import StepWork
 
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -81,6 +84,17 @@ def to_numpy(value: Any) -> Any:
     return np.asarray(value)
 
 
+def step_work(function: Callable[..., Any], *arguments: Any) -> StepWork:
+    """Return the work of a function of tensors, from the program that XLA would be given.
+
+    It is the same work for the graph executor: nothing is compiled or run here.
+    """
+    import tensorflow as tf
+
+    program = tf.function(function, jit_compile=True).experimental_get_compiler_ir(*arguments)
+    return hlo.count(program(stage="hlo"))
+
+
 def facts() -> dict[str, Any]:
     """Return devices, build, precision and thread settings."""
     import keras
@@ -109,7 +123,9 @@ def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
     import tensorflow as tf
 
     train = model.train_step if eager else tf.function(model.train_step, jit_compile=jit)
-    return Training(lambda batch: train(batch)["loss"])
+    return Training(
+        lambda batch: train(batch)["loss"], work=lambda batch: step_work(model.train_step, batch)
+    )
 
 
 def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
