@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -16,8 +17,8 @@ from bench.lab.attempts import attempted, not_attempted
 from bench.lab.declare import CONTROL, Case, Experiment, Guard, Quality
 from bench.lab.errors import LabError, NotMeasuredHere
 from bench.lab.estimate import blocks_needed
-from bench.lab.facts import Load, gpus, worst_gpu_state
-from bench.lab.metrics import STEP_TIME
+from bench.lab.facts import Load, gpus, visible, worst_gpu_state
+from bench.lab.metrics import STEP_ENERGY, STEP_TIME
 from bench.lab.quality import learn
 from bench.lab.records import Absent, Block, End, Failure, GuardCheck, Round, TrialLine
 from bench.lab.schedule import balanced_orders
@@ -25,10 +26,24 @@ from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
 from bench.lab.worker import load_experiment
 
+ENERGY_S = 1.0
+"""How long an arm runs while its energy is counted.
+
+A GPU's counter moves every 20 to 100 ms, on some after looking at the power only part of the time.
+
+Source: Z. Yang, K. Adamek, W. Armour, Part-time Power Measurements: nvidia-smi's Lack of Attention,
+2023, https://arxiv.org/abs/2312.02741.
+"""
+
 
 def _gpu_gauge() -> Callable[[], list[dict[str, Any]]]:
-    found = gpus()
+    found = gpus(visible)
     return lambda: [gpu.state() for gpu in found]
+
+
+def _energy_gauge() -> Callable[[], float | None]:
+    found = gpus(visible)[:1]  # where a framework puts what is not told to go elsewhere
+    return lambda: found[0].energy_j() if found else None
 
 
 @dataclass
@@ -38,6 +53,7 @@ class Gauges:
     now: Callable[[], float] = clock.now
     load: Load = field(default_factory=Load)
     gpu_states: Callable[[], list[dict[str, Any]]] = field(default_factory=_gpu_gauge)
+    energy_j: Callable[[], float | None] = field(default_factory=_energy_gauge)
 
 
 def run_trial(
@@ -302,12 +318,13 @@ class _Loop:
     def _finish(
         self, bench: dict[str, ArmProcess], values: dict[str, dict[str, float]]
     ) -> Iterator[TrialLine]:
-        """Measure memory in each process, and make sure that its numbers are still finite.
+        """Measure energy and memory in each process; make sure that its numbers are still finite.
 
         What a step has to do is the same in every block: it is counted in the first.
         """
         for arm, process in list(bench.items()):
             try:
+                values[arm] |= self._energy(process)
                 values[arm] |= process.memory()
                 if arm != CONTROL and arm not in self.data.work:
                     yield from filter(None, [process.work()])
@@ -315,6 +332,18 @@ class _Loop:
             except ArmFailed as failed:
                 del bench[arm]
                 yield self._drop(failed)
+
+    def _energy(self, process: ArmProcess) -> dict[str, float]:
+        """Return the joules of a step, counted while the GPU is warm; nothing without a counter."""
+        if self.gauges.energy_j() is None:
+            return {}
+        steps = self.steps * math.ceil(ENERGY_S / self.plan.sample_time_s)
+        process.sample(self.steps, "energy")
+        before = self.gauges.energy_j()
+        process.sample(steps, "energy")
+        after = self.gauges.energy_j()
+        known = before is not None and after is not None and after > before
+        return {STEP_ENERGY.name: (after - before) / steps} if known else {}
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.lab.errors import DeclarationError
 
-UNITS = ("s", "B", "FLOP", "1", "lines")
+UNITS = ("s", "B", "FLOP", "J", "1", "lines")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Metric:
     Args:
         name: column name, ending in the unit where there is one (``step_time_s``).
         title: the name for people.
-        unit: ``s``, ``B`` (bytes), ``FLOP``, ``lines`` or ``1`` (dimensionless).
+        unit: ``s``, ``B`` (bytes), ``FLOP``, ``J``, ``lines`` or ``1`` (dimensionless).
         better: which direction is better.
         scale: arms are compared by their ``ratio`` or by their ``difference``.
         margin: the largest difference that does not matter, on the metric's scale (0.02 is 2 % of
@@ -49,6 +49,7 @@ PEAK_HOST_MEMORY = Metric("peak_host_memory_bytes", "peak host memory", "B")
 HOST_HIGH_WATER = Metric("host_high_water_bytes", "host high-water mark", "B")
 OPTIMIZER_STATE = Metric("optimizer_state_bytes", "optimizer state", "B")
 WEIGHTS = Metric("weights_bytes", "weights", "B")
+STEP_ENERGY = Metric("step_energy_j", "energy of a step", "J")
 STEP_FLOP = Metric("step_flop", "products of a step", "FLOP")
 LEAST_MOVED = Metric("least_moved_bytes", "least moved by a step", "B")
 
@@ -56,6 +57,7 @@ MEASURED = (
     STEP_TIME,
     FIRST_STEP_TIME,
     BUILD_TIME,
+    STEP_ENERGY,
     PEAK_DEVICE_MEMORY,
     PEAK_HOST_MEMORY,
     HOST_HIGH_WATER,

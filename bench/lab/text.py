@@ -52,7 +52,7 @@ def percent(x: float) -> str:
 
 
 def quantity(x: float, unit: str) -> str:
-    """Return a measured value in its unit (``s``, ``B``, ``FLOP``, ``lines``, ``1``, ``B/s``)."""
+    """Return a value in its unit: one of a metric's, ``B/s`` or ``FLOP/s``."""
     if math.isnan(x):
         return "–"
     match unit:
@@ -64,6 +64,8 @@ def quantity(x: float, unit: str) -> str:
             return f"{size(x)}/s"
         case "FLOP" | "FLOP/s":
             return _thousands(x, unit)
+        case "J":
+            return seconds(x).replace("s", "J")
         case "1":
             return number(x)
         case _:

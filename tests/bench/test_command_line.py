@@ -118,11 +118,13 @@ def test_differences_name_every_leaf():
 
 def test_the_worst_state_of_a_gpu_is_kept():
     states = [
-        {"sm_clock_hz": 2e9, "temperature_c": 60, "throttled": []},
-        {"sm_clock_hz": 1e9, "temperature_c": None, "throttled": ["power cap"]},
+        {"sm_clock_hz": 2e9, "power_w": 300.0, "temperature_c": 60, "throttled": []},
+        {"sm_clock_hz": 1e9, "power_w": 310.0, "temperature_c": None, "throttled": ["power cap"]},
     ]
     assert facts.worst_gpu_state(states) == {
         "lowest_sm_clock_hz": 1e9,
+        "lowest_memory_clock_hz": None,
+        "highest_power_w": 310.0,
         "temperature_c": 60,
         "throttled": ["power cap"],
     }

@@ -96,6 +96,11 @@ class FakeLab:
         self.calls = []
         self._rng = np.random.default_rng(0)
         self._noise = noise
+        self.watts = None
+
+    def energy_j(self):
+        """A counter that follows the clock, if the GPU has one."""
+        return None if self.watts is None else self.clock.seconds * self.watts
 
     def start(self):
         return FakeWorker(self)
@@ -105,7 +110,7 @@ class FakeLab:
 
     def run(self, plan, previous=()):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
-        gauges = Gauges(now=self.clock.now, load=NoLoad(), gpu_states=list)
+        gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j)
         return list(run_trial(task, self, previous, gauges))
 
 
@@ -241,3 +246,29 @@ def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
     assert {work.reason for work in data.work.values()} == {"no program"}
     assert len(data.blocks) == 5
     assert assess(data, data.metric("step_flop"), "twice", asdict(plan)) is None
+
+
+def test_energy_is_a_metric_like_any_other():
+    lab = FakeLab()
+    lab.watts = 250.0
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
+    data = group(lab.run(plan))["tiny[scale:1]"]
+    found = assess(data, data.metric("step_energy_j"), "twice", asdict(plan))
+    assert found.baseline_value == pytest.approx(250.0 * 0.01)
+    assert found.shown(found.estimate.point) == pytest.approx(2.0)
+    assert found.verdict == "worse"
+
+
+def test_without_a_counter_no_arm_runs_for_its_energy():
+    lab = FakeLab()
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=2)
+    data = group(lab.run(plan))["tiny[scale:1]"]
+    assert "step_energy_j" not in data.blocks[0].values["once"]
+    assert lab.calls.count("sample once") == 2 * (1 + 2)  # the warm-up and two rounds
+
+
+def test_a_counter_that_is_reset_meanwhile_tells_nothing():
+    lab = FakeLab()
+    lab.watts = -1.0
+    data = group(lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2)))["tiny[scale:1]"]
+    assert "step_energy_j" not in data.blocks[0].values["once"]
