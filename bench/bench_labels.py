@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.lab.declare import Claim, Experiment, Guard, grid
+from bench.lab.declare import Claim, Experiment, Guard, grid, sweep
 from bench.lab.metrics import Metric
 from bench.sources import TIPS
 from bench.workloads.classifier import MANY_CLASSES
@@ -37,6 +37,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(classes=(10, 1000), batch=(256,), width=(512,)),
+        *sweep("classes", (30, 100, 300, 3000, 10_000), batch=256, width=512),
         *grid(quick=False, classes=(1000, 50_000), batch=(1024,), width=(1024,)),
     ),
     guards=(

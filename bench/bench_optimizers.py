@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid, sweep
 from bench.lab.metrics import Metric
 from bench.workloads.classifier import DIGITS, test_data
 from bench.workloads.recipe import Recipe, arm, train_and_score
@@ -90,6 +90,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(width=(256,), depth=(2,), batch=(64,)),
+        *sweep("width", (64, 128, 512, 1024), depth=2, batch=64),
         *grid(quick=False, width=(512,), depth=(2,), batch=(128,)),
         *grid(quick=False, width=(4096,), depth=(4,), batch=(256,)),
     ),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
 from bench.sources import TEN
 from bench.workloads.recipe import Params, Recipe, arm, prepare
 from bench.workloads.residual_chain import REMAT_SCOPE, RESIDUAL_CHAIN
@@ -88,6 +88,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(depth=(9,), channels=(16,), batch=(32,)),
+        *sweep("depth", (4, 16, 25, 36), channels=16, batch=32),
         *grid(quick=False, depth=(16, 64), channels=(64,), batch=(128,)),
         *grid(quick=False, depth=(16,), channels=(64,), batch=(128,), jit=(True,)),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from bench.lab.declare import Claim, Experiment
+from bench.lab.declare import Case, Claim, Experiment
 from bench.lab.errors import DeclarationError
 from bench.lab.worker import experiments_in, load_module
 
@@ -51,8 +51,13 @@ def bound(claim: Claim) -> str:
     return f"{low}{claim.metric} of {claim.arm}{high}"
 
 
+def _when(case: Case) -> str:
+    """Say which cases are measured only when asked for."""
+    return "  (sweep)" if case.swept else "" if case.quick else "  (full)"
+
+
 def _described(experiment: Experiment) -> str:
-    cases = [f"{case.id}{'' if case.quick else '  (full)'}" for case in experiment.cases]
+    cases = [f"{case.id}{_when(case)}" for case in experiment.cases]
     parts = [
         f"{experiment.name}: {experiment.question}",
         _section("arms", [f"{arm.name}: {arm.says}" for arm in experiment.arms]),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.lab import backends, clock, text
-from bench.lab.declare import Experiment, Plan
+from bench.lab.declare import SELECTIONS, Experiment, Plan
 from bench.lab.errors import DeclarationError, LabError
 from bench.lab.records import Attempted, Block, Failure, Learned, TrialLine
 from bench.lab.session import Session, check_writable, last_cut_off
@@ -116,7 +116,7 @@ class Door:
         self._backend = option("--ab-backend")
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs")
-        self._full = option("--ab-cases") == "full"
+        self._selects = SELECTIONS[option("--ab-cases")]
         self._limits = option("--ab-ceilings")
         self._asked = Plan(
             precision=option("--ab-precision"),
@@ -154,7 +154,7 @@ class Door:
     def items(self, parent: pytest.File, experiment: Experiment) -> Iterator[pytest.Item]:
         """Yield one item for each arm of each selected case."""
         for case in experiment.cases:
-            if not (case.quick or self._full):
+            if not self._selects(case):
                 continue
             task = Task(str(parent.path), experiment.name, case.id, self._backend, self._asked)
             for arm in experiment.arms:

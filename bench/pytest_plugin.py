@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from bench.lab.backends import NAMES
-from bench.lab.declare import Plan
+from bench.lab.declare import SELECTIONS, Plan
 from bench.lab.errors import LabError
 
 DEFAULTS = Plan()
@@ -69,9 +69,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ab-runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where run files go")
     add(
         "--ab-cases",
-        choices=("quick", "full"),
+        choices=tuple(SELECTIONS),
         default="quick",
-        help="quick: cases for two cores; full: all cases, for a GPU or a night (default quick)",
+        help="quick: cases for two cores; full: all but the sweeps, for a GPU or a night; "
+        "sweep: how experiments grow with a parameter (default quick)",
     )
     add(
         "--ab-ceilings",

@@ -7,7 +7,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
-from itertools import count
 from pathlib import Path
 from typing import Any
 

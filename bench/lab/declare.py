@@ -140,15 +140,30 @@ class Arm:
 
 @dataclass(frozen=True)
 class Case:
-    """One setting of the workload's parameters; `quick` cases run on two cores in seconds."""
+    """One setting of the workload's parameters.
+
+    Args:
+        params: the setting.
+        quick: whether it runs on two cores in seconds.
+        swept: whether it is there to show how an experiment grows with a parameter.
+    """
 
     params: Mapping[str, Value]
     quick: bool = True
+    swept: bool = False
 
     @property
     def id(self) -> str:
         """The case in node ids and records, ``batch:256-classes:1000``; pytest's -k takes it."""
         return "-".join(f"{key}:{value}" for key, value in self.params.items()) or "only"
+
+
+SELECTIONS: dict[str, Callable[[Case], bool]] = {
+    "quick": lambda case: case.quick,
+    "full": lambda case: not case.swept,
+    "sweep": lambda case: case.swept,
+}
+"""What `--ab-cases` can ask for."""
 
 
 def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]:
@@ -157,6 +172,21 @@ def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]
         Case(dict(zip(params, values, strict=True)), quick)
         for values in itertools.product(*params.values())
     )
+
+
+def sweep(parameter: str, values: tuple[float, ...], **fixed: Value) -> tuple[Case, ...]:
+    """Return cases that differ in one number, for `--ab-cases sweep`.
+
+    From four values on, the report fits an exponent to them; where a case of the grid differs in
+    the same number alone and was measured in the same run, it joins in.
+    """
+    if len(set(values)) < 4 or not all(value > 0 for value in values):
+        raise DeclarationError(
+            "a sweep has at least four positive values",
+            f"{parameter}: {values!r}",
+            "add values; double or quadruple from one to the next",
+        )
+    return tuple(Case({parameter: value, **fixed}, quick=False, swept=True) for value in values)
 
 
 @dataclass(frozen=True)
@@ -384,7 +414,8 @@ class Experiment:
 
     def quality_of(self, case: Case) -> Quality | None:
         """Return what is learnt in a case, if anything is."""
-        return self.quality if self.quality and (self.quality.quick or not case.quick) else None
+        asked = self.quality and (self.quality.quick or not case.quick) and not case.swept
+        return self.quality if asked else None
 
     def metrics_of(self, case: Case) -> tuple[Metric, ...]:
         """Return what a trial of one case can record."""

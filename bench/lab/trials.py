@@ -260,7 +260,8 @@ def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[floa
     return _paired(data, metric, data.lessons(metric.name), arm)
 
 
-def _mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
+def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
+    """Return what an arm's metric comes to over finished blocks (or judged seeds), or NaN."""
     if metric.name == "step_time_s":
         return data.step_time_s(arm)
     if data.judges(metric.name):
@@ -312,8 +313,8 @@ def assess(
         estimate=estimate,
         thresholds=thresholds,
         verdict=judge.judge(estimate, thresholds, metric.better),
-        baseline_value=_mean_value(data, metric, data.baseline),
-        arm_value=_mean_value(data, metric, arm),
+        baseline_value=mean_value(data, metric, data.baseline),
+        arm_value=mean_value(data, metric, arm),
         smallest_effect=judge.smallest_effect(estimate, floor, confidence),
         blocks_to_settle=judge.blocks_to_settle(estimate, thresholds, confidence),
         p_value=judge.p_value(estimate, floor),
