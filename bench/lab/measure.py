@@ -342,8 +342,9 @@ class _Loop:
         before = self.gauges.energy_j()
         process.sample(steps, "energy")
         after = self.gauges.energy_j()
-        known = before is not None and after is not None and after > before
-        return {STEP_ENERGY.name: (after - before) / steps} if known else {}
+        if before is None or after is None or after <= before:  # the counter was reset
+            return {}
+        return {STEP_ENERGY.name: (after - before) / steps}
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:

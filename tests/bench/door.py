@@ -15,6 +15,8 @@ FAST = (
     "plain",
     "--ab-budget",
     "0.1",
+    "--ab-min-blocks",
+    "5",
     "--ab-rounds",
     "4",
     "--ab-sample-time",
