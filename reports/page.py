@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bench.lab import text
 from bench.lab.errors import RecordError
-from reports import arms, cautions, limits, scaling, views
+from reports import arms, cautions, limits, memory, scaling, views
 from reports.compare import flips, side
 from reports.compared import shown_speed_up
 from reports.judged import multiplicity, reason
@@ -76,6 +76,7 @@ def page(runs: Runs) -> str:
             claims=claims(every),
             outcomes=Counter(str(claim.outcome) for trial in trials for claim in trial.claims),
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
+            curves=list(memory.of_runs(runs.runs)),
             sweeps=scaling.of_runs(runs.runs),
             limits=limits.of_runs(runs.runs),
             many=multiplicity(trials, min(run.header.plan["confidence"] for run in runs.runs)),

@@ -14,7 +14,7 @@ from memory_profiler import memory_usage
 from bench.lab import clock
 from bench.lab.declare import Experiment
 from bench.lab.forkserver import WorkerLost, WorkerTimeout
-from bench.lab.records import Absent, Failure, Work
+from bench.lab.records import Absent, Failure, MemoryCurve, Work
 from bench.lab.task import Task
 
 MEMORY_INTERVAL_S = 0.005
@@ -125,6 +125,12 @@ class ArmProcess:
                 break  # the process is gone: the answer that never comes says so
             peak = max(peak or 0.0, mebibytes * 2**20)
         return peak
+
+    def memory_curve(self) -> MemoryCurve:
+        """Run a few steps, watched; return what was in use all the while."""
+        steps = MEMORY_STEPS
+        found = self._ask("watching memory", {"do": "memory_curve", "steps": steps})
+        return MemoryCurve(trial=self._task.trial, arm=self.arm, steps=steps, **found)
 
     def work(self) -> Work | None:
         """Return what a step has to do, or why that is not known; None where the arm is silent."""

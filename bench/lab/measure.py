@@ -320,13 +320,15 @@ class _Loop:
     ) -> Iterator[TrialLine]:
         """Measure energy and memory in each process; make sure that its numbers are still finite.
 
-        What a step has to do is the same in every block: it is counted in the first.
+        What a step has to do, and how memory comes and goes, is the same in every block: it is
+        looked at in the first.
         """
         for arm, process in list(bench.items()):
             try:
                 values[arm] |= self._energy(process)
                 values[arm] |= process.memory()
-                if arm != CONTROL and arm not in self.data.work:
+                if arm != CONTROL and arm not in self.data.curves:
+                    yield process.memory_curve()
                     yield from filter(None, [process.work()])
                 process.finish()
             except ArmFailed as failed:

@@ -208,6 +208,28 @@ class Work(Record):
     """Why it is not known, where it is not."""
 
 
+class MemoryCurve(Record):
+    """What was in use while one arm took a few steps, watched: shape and height, not time."""
+
+    kind: Literal["memory"] = "memory"
+    trial: str
+    arm: str
+    steps: PositiveInt
+    at_s: list[FiniteFloat] = Field(min_length=1)
+    host_bytes: list[NonNegativeInt]
+    device_bytes: list[NonNegativeInt] | None
+    """None where nobody counts."""
+
+    @model_validator(mode="after")
+    def _one_value_a_look(self) -> MemoryCurve:
+        sizes = {len(self.at_s), len(self.host_bytes)}
+        if self.device_bytes is not None:
+            sizes.add(len(self.device_bytes))
+        if len(sizes) > 1:
+            raise ValueError("a curve has one value for each moment")
+        return self
+
+
 class Learned(Record):
     """What every arm learnt from one seed."""
 
@@ -277,6 +299,7 @@ Line = Annotated[
     | Round
     | Block
     | Work
+    | MemoryCurve
     | Learned
     | Failure
     | Absent
@@ -285,4 +308,16 @@ Line = Annotated[
     | Seal,
     Field(discriminator="kind"),
 ]
-TrialLine = Trial | GuardCheck | Attempted | Round | Block | Work | Learned | Failure | Absent | End
+TrialLine = (
+    Trial
+    | GuardCheck
+    | Attempted
+    | Round
+    | Block
+    | Work
+    | MemoryCurve
+    | Learned
+    | Failure
+    | Absent
+    | End
+)

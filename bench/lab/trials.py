@@ -23,6 +23,7 @@ from bench.lab.records import (
     GuardCheck,
     GuardRecord,
     Learned,
+    MemoryCurve,
     MetricRecord,
     Round,
     Trial,
@@ -39,6 +40,7 @@ class TrialData:
     rounds: dict[int, list[Round]] = field(default_factory=dict)
     blocks: dict[int, Block] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)
+    curves: dict[str, MemoryCurve] = field(default_factory=dict)
     checks: list[GuardCheck] = field(default_factory=list)
     attempts: list[Attempted] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
@@ -54,6 +56,8 @@ class TrialData:
                 self.rounds.setdefault(record.block, []).append(record)
             case Block():
                 self.blocks[record.block] = self._with_work(record)
+            case MemoryCurve():
+                self.curves[record.arm] = record
             case Work():
                 self.work[record.arm] = record
             case GuardCheck():

@@ -22,6 +22,7 @@ from bench.lab import backends, clock
 from bench.lab.declare import Experiment, Prepared, Quality
 from bench.lab.errors import DeclarationError, NotMeasuredHere
 from bench.lab.probes import Probes, host_probes
+from bench.lab.watch import Watch, thinned, watching
 
 WARM_STEPS = 3
 
@@ -181,6 +182,18 @@ class Bench:
         peak = self.backend.peak_memory_bytes()
         found = {"host_high_water_bytes": _high_water_bytes()}
         return found if peak is None else found | {"peak_device_memory_bytes": peak}
+
+    def memory_curve(self, steps: int) -> dict[str, Any]:
+        """Run steps and return what was in use all the while."""
+        with watching(Watch(self.backend.memory_bytes)) as looks:
+            self.sample(steps)
+        kept = thinned(looks)
+        device = [look.device_bytes for look in kept]
+        return {
+            "at_s": [look.at_s for look in kept],
+            "host_bytes": [look.host_bytes for look in kept],
+            "device_bytes": None if None in device else device,
+        }
 
     def work(self) -> dict[str, Any]:
         """Return what a step has to do, as far as the arm tells."""

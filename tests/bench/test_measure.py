@@ -76,6 +76,9 @@ class FakeWorker:
     def memory(self):
         return {"host_high_water_bytes": 1e6}
 
+    def memory_curve(self):
+        return {"at_s": [0.0, 1.0], "host_bytes": [3, 4], "device_bytes": None}
+
     def work(self):
         return {"flop": {"float32": 4e6 * len(self.arm)}, "least_moved_bytes": 100.0}
 
@@ -135,8 +138,8 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         wanted = [
             f"{do} {arm}"
             for arm in arms
-            for do in ("memory", "work", "finish")
-            if do != "work" or (block == 0 and arm != "control")
+            for do in ("memory", "memory_curve", "work", "finish")
+            if do in ("memory", "finish") or (block == 0 and arm != "control")
         ]
         assert take(len(wanted)) == wanted
         assert sorted(take(3)) == ["stop control", "stop once", "stop twice"]

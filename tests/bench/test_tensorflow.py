@@ -157,3 +157,13 @@ def test_adam_moves_at_least_its_state_the_weights_and_the_batch(ask):
     weights = 785 * 512 + 513 * 10
     least = 4 * (2 * 3 * weights + 256 * (784 + 10))
     assert ask(do="work")["least_moved_bytes"] == pytest.approx(least, rel=1e-3)
+
+
+def test_memory_is_watched_while_steps_run(ask):
+    named = {"file": str(BENCH / "bench_recompute.py"), "experiment": "recompute", "arm": "keep"}
+    ask(do="build", **named, case=FIRST_CASES["recompute"], backend="tensorflow", seed=1)
+    curve = ask(do="memory_curve", steps=2)
+    assert len(curve["at_s"]) == len(curve["host_bytes"]) == len(curve["device_bytes"]) >= 2
+    assert curve["at_s"] == sorted(curve["at_s"])
+    resting = min(curve["device_bytes"])
+    assert max(curve["device_bytes"]) > 2 * resting > 0  # activations, many times the weights

@@ -69,6 +69,9 @@ class Backend(Protocol):
     def to_numpy(self, value: Any) -> Any:
         """Return a tensor, or what NumPy takes for an array, as an array on the host."""
 
+    def memory_bytes(self) -> int | None:
+        """Return the device memory in use now; None where nobody counts it."""
+
     def probes(self) -> Probes:
         """Return what shows how fast the device is at best."""
 

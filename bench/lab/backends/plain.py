@@ -40,6 +40,11 @@ def to_numpy(value: Any) -> Any:
     return np.asarray(value)
 
 
+def memory_bytes() -> int | None:
+    """Return None: there is no device."""
+    return None
+
+
 def facts() -> dict[str, Any]:
     """Return the one device that there is."""
     return {"devices": [{"name": "CPU", "kind": "cpu"}]}

@@ -84,6 +84,16 @@ def to_numpy(value: Any) -> Any:
     return np.asarray(value)
 
 
+def memory_bytes() -> int | None:
+    """Return what the allocator has handed out now; None where it does not count."""
+    import tensorflow as tf
+
+    try:
+        return int(tf.config.experimental.get_memory_info(memory_device())["current"])
+    except ValueError:
+        return None
+
+
 def step_work(function: Callable[..., Any], *arguments: Any) -> StepWork:
     """Return the work of a function of tensors, from the program that XLA would be given.
 
