@@ -117,7 +117,6 @@ class Door:
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs")
         self._selects = SELECTIONS[option("--ab-cases")]
-        self._limits = option("--ab-ceilings")
         self._asked = Plan(
             precision=option("--ab-precision"),
             margin=option("--ab-margin"),
@@ -126,6 +125,7 @@ class Door:
             max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),
             rounds=option("--ab-rounds"),
             sample_time_s=option("--ab-sample-time"),
+            limits=option("--ab-ceilings"),
         )
         self._resume = self._resumed(option("--ab-resume"))
         self._session: Session | None = None
@@ -190,9 +190,9 @@ class Door:
     def _open(self) -> Session:
         if self._resume:
             return Session.resume(self._resume, self._backend)
-        if self._limits:
+        if self._asked.limits:
             self._say("measuring the machine's ceilings …")
-        return Session.begin(self._runs, self._backend, self._asked, limits=self._limits)
+        return Session.begin(self._runs, self._backend, self._asked)
 
     def _progress(self, line: TrialLine, data: TrialData, elapsed_s: float) -> None:
         match line:

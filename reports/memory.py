@@ -46,8 +46,8 @@ def _curves(trial: JudgedTrial, name: str, anchor: str) -> Curves | None:
     arms = [arm.name for arm in trial.data.declared.arms]
     found = [trial.data.curves[arm] for arm in arms if arm in trial.data.curves]
     on_device = all(curve.device_bytes for curve in found)
-    drawn = [(curve, curve.device_bytes if on_device else curve.host_bytes) for curve in found]
-    drawn = [(curve, used) for curve, used in drawn if used and max(*used, *curve.at_s, 1) < SANE]
+    used = [(on_device and curve.device_bytes) or curve.host_bytes for curve in found]
+    drawn = [(c, u) for c, u in zip(found, used, strict=True) if u and max(*u, *c.at_s) < SANE]
     if not drawn or trial.data.invalid:
         return None
     where = "device" if on_device else "host"

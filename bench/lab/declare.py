@@ -474,6 +474,8 @@ class Plan:
         budget_s: seconds after which a trial adds no block to the first `min_blocks`.
         seed: of the weights, the batches and the order of the arms.
         confidence: level of the intervals.
+        limits: whether the machine's ceilings are measured first, and the work of each arm's step
+            is counted, to be held against them.
     """
 
     precision: float = 0.0125
@@ -485,6 +487,7 @@ class Plan:
     budget_s: float = 300.0
     seed: int = 20_190_130
     confidence: float = 0.95
+    limits: bool = False
 
     def __post_init__(self) -> None:
         for holds, must, received, do in (

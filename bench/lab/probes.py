@@ -13,6 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import psutil
 
+SIDES = (1024, 2048, 4096, 8192)
+"""Of square matrices: a product grows until it lasts long enough to be a limit."""
+
+COPIED_BYTES = 2**29
+"""Of an array that is copied to or on a device: no GPU's cache holds an eighth of it."""
+
 
 @dataclass(frozen=True)
 class Probe:

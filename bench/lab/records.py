@@ -14,10 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when a reader of the old schema would misread the new one.
 
-2: attempts, claims on them, trials that time nothing, ceilings, the work of a step.
+2: attempts, claims on them, trials that time nothing.
+3: ceilings, the work of a step, memory over time, traces.
 """
 
 PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]

@@ -68,8 +68,8 @@ class Session:
         self._server = server
 
     @classmethod
-    def begin(cls, folder: Path, backend: str, plan: Plan, *, limits: bool = False) -> Session:
-        """Start a new run in `folder`; `limits` measures the machine's ceilings first."""
+    def begin(cls, folder: Path, backend: str, plan: Plan) -> Session:
+        """Start a new run in `folder`."""
         check_writable(folder)
         server = ForkServer(backend)
         machine, environment = describe(server, backend)
@@ -83,7 +83,7 @@ class Session:
             plan=asdict(plan),
         )
         writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
-        for ceiling in ceilings.measure(server, backend) if limits else ():
+        for ceiling in ceilings.measure(server, backend) if plan.limits else ():
             writer.write(ceiling)
         return cls(writer, header, server)
 

@@ -82,6 +82,31 @@ def test_workers_train_side_by_side(server, backend):
         worker.stop()
 
 
+def test_the_work_of_a_step_and_the_probes_of_the_device_are_known(server, backend):
+    worker = server.start()
+
+    def ask(**request):
+        worker.send(request)
+        answer = worker.receive(120)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    names = {"file": str(ROOT / "bench" / "bench_labels.py"), "experiment": "labels"}
+    names |= {"case": "classes:10-batch:256-width:512", "backend": backend, "seed": 1}
+    ask(do="build", arm="sparse_int32", **names)
+    work = ask(do="work")
+    assert work["flop"] == {"float32": 2 * 256 * (2 * 784 * 512 + 3 * 512 * 10)}
+    state = 4 * 3 * (785 * 512 + 513 * 10)
+    assert work["least_moved_bytes"] == pytest.approx(2 * state + 4 * 256 * 785, rel=1e-3)
+    assert len(ask(do="memory_curve", steps=2)["at_s"]) >= 2
+    sizes = ask(do="probes", backend=backend)
+    assert {"host_copy", "host_to_device", "matmul_bfloat16", "dispatch_eager"} <= sizes.keys()
+    for name in ("matmul_float32", "dispatch_eager"):
+        ask(do="probe", name=name, size=0)
+        assert ask(do="sample", steps=1)["duration_s"] > 0
+    worker.stop()
+
+
 def test_an_arm_for_tensorflow_alone_says_so(server, backend):
     file = str(ROOT / "bench" / "bench_recompute.py")
     task = Task(file, "recompute", "depth:9-channels:16-batch:32", backend, PLAN)

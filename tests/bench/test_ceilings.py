@@ -122,7 +122,7 @@ def test_a_probe_that_ends_its_process_is_an_error_in_three_parts():
 def test_ceilings_are_kept_in_the_run_that_asked_for_them(tmp_path, monkeypatch):
     monkeypatch.setattr(ceilings, "measure", lambda _workers, _backend: iter([COPY]))
     for limits, kept in ((True, [COPY]), (False, [])):
-        session = Session.begin(tmp_path, "plain", Plan(), limits=limits)
+        session = Session.begin(tmp_path, "plain", Plan(limits=limits))
         session.close(seal=True)
         run = read_run(Path(session.path))
         assert run.records == kept

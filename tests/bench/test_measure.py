@@ -119,7 +119,7 @@ class FakeLab:
 
 def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
     lab = FakeLab()
-    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3))
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3, limits=True))
     calls = iter(lab.calls)
 
     def take(count):
@@ -226,7 +226,7 @@ def test_a_learning_rate_that_diverged_once_is_not_the_best():
 
 
 def test_the_work_of_a_step_is_counted_once_and_is_a_metric_of_every_block():
-    plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2, limits=True)
     lines = FakeLab().run(plan)
     assert sorted(line.arm for line in lines if line.kind == "work") == ["once", "twice"]
     data = group(lines)["tiny[scale:1]"]
@@ -244,7 +244,7 @@ def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
 
     lab = FakeLab()
     lab.start = lambda: Uncounted(lab)
-    plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2, limits=True)
     data = group(lab.run(plan))["tiny[scale:1]"]
     assert {work.reason for work in data.work.values()} == {"no program"}
     assert len(data.blocks) == 5

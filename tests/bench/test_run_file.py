@@ -129,6 +129,13 @@ def test_a_newer_schema_says_what_to_upgrade(path):
         read_run(path)
 
 
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+def test_a_run_of_an_older_schema_is_still_read(path, version):
+    path.parent.mkdir()
+    path.write_text(json.dumps(json.loads(encode(HEADER)) | {"schema_version": version}) + "\n")
+    assert read_run(path).header.schema_version == version
+
+
 def test_a_run_of_the_first_schema_is_still_read():
     """It was measured before attempts were recorded."""
     (path,) = (Path(__file__).parents[2] / "examples").glob("cpu-xeon-2-cores.jsonl")

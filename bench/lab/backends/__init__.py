@@ -22,7 +22,7 @@ def _nothing() -> None:
 def _not_counted(_: Any) -> StepWork:
     raise NotMeasuredHere(
         "the work of a step is read from a program in XLA's HLO",
-        "a framework that writes none",
+        "a step that has none",
         "nothing: time and memory are measured all the same",
     )
 
@@ -34,7 +34,7 @@ class Training:
     Args:
         step: train on one batch that lies on the device; returns the loss that Keras reports.
         settle: bring the model's variables up to date with the steps taken so far.
-        work: return what a step on a batch has to do, without doing it.
+        work: return what a step on a batch has to do, counted, not timed.
     """
 
     step: Callable[[Any], Any]

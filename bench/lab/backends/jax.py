@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.lab import hlo
 from bench.lab.backends import Training, where_installed
+from bench.lab.backends.jax_probes import probes as probes
+from bench.lab.hlo import StepWork
 
 PRELOAD: tuple[str, ...] = ("jax", *where_installed("tensorflow"), "keras")
 ENVIRONMENT = {
@@ -38,12 +41,22 @@ def reset_peak_memory() -> None:
     """Do nothing: JAX cannot forget a peak. It is the peak of the process, which ran one arm."""
 
 
-def peak_memory_bytes() -> int | None:
-    """Return the allocator's peak in this process; None on the CPU, where JAX does not count."""
+def _memory(statistic: str) -> int | None:
+    """Return what the allocator counts; None on the CPU, where JAX does not."""
     import jax
 
     statistics = jax.local_devices()[0].memory_stats()
-    return int(statistics["peak_bytes_in_use"]) if statistics else None
+    return int(statistics[statistic]) if statistics else None
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the allocator's peak in this process; None where it does not count."""
+    return _memory("peak_bytes_in_use")
+
+
+def memory_bytes() -> int | None:
+    """Return what the allocator has handed out now; None where it does not count."""
+    return _memory("bytes_in_use")
 
 
 def to_numpy(value: Any) -> Any:
@@ -103,7 +116,11 @@ def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)
 
-    return Training(step, settle)
+    def work(batch: Any) -> StepWork:
+        program = jax.jit(model.train_step).lower(state, batch).compiler_ir(dialect="hlo")
+        return hlo.count(program.as_hlo_text())
+
+    return Training(step, settle, work)
 
 
 def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:

@@ -6,9 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from bench.lab.probes import Probe, Probes
-
-SIDES = (1024, 2048, 4096)
+from bench.lab.probes import SIDES, Probe, Probes
 
 
 def probes() -> Probes:

@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.probes import Probe, Probes
-
-SIDES = (1024, 2048, 4096, 8192)
-"""Of square matrices: a product grows until it lasts long enough to be a limit."""
-
-COPIED_BYTES = 2**29
-"""Of an array that is copied on the device: no GPU's cache holds an eighth of it."""
+from bench.lab.probes import COPIED_BYTES, SIDES, Probe, Probes
 
 
 def probes() -> Probes:

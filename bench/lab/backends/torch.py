@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from bench.lab.backends import Training, where_installed
+from bench.lab.backends.torch_probes import probes as probes
+from bench.lab.hlo import StepWork
 
 PRELOAD: tuple[str, ...] = ("torch", *where_installed("tensorflow"), "keras")
 ENVIRONMENT = {
@@ -48,6 +51,13 @@ def peak_memory_bytes() -> int | None:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
+def memory_bytes() -> int | None:
+    """Return what the GPU's allocator has handed out now; None on the CPU."""
+    import torch
+
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else None
+
+
 def to_numpy(value: Any) -> Any:
     """Return an array on the host."""
     import keras
@@ -80,7 +90,36 @@ def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
     import torch
 
     train = torch.compile(model.train_step) if jit and not eager else model.train_step
-    return Training(lambda batch: train(batch)["loss"])
+    return Training(lambda batch: train(batch)["loss"], work=lambda batch: step_work(model, batch))
+
+
+def step_work(model: Any, batch: Any) -> StepWork:
+    """Return the work of a training step, from the operations of one that is taken for it.
+
+    Products are counted by PyTorch's own formulas. A step reads and writes all that it trains and
+    keeps, and reads its batch.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    flop: Counter[str] = Counter()
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, operation: Any, _types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            made = operation(*args, **(kwargs or {}))
+            if formula := flop_registry.get(operation.overloadpacket):
+                kind = str(args[0].dtype).removeprefix("torch.")
+                flop[kind] += formula(*args, **(kwargs or {}), out_val=made)
+            return made
+
+    with Counting():
+        model.train_step(batch)
+    kept = {id(v): v.value.nbytes for v in (*model.variables, *model.optimizer.variables)}
+    read = sum(array.nbytes for array in batch if isinstance(array, torch.Tensor))
+    return StepWork({kind: float(n) for kind, n in flop.items()}, 2.0 * sum(kept.values()) + read)
 
 
 def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
