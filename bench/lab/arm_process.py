@@ -116,7 +116,7 @@ class ArmProcess:
     def _sampled_memory_bytes(self) -> float | None:
         """Sample the worker's resident memory until it answers; return the largest seen."""
         peak, end = None, clock.now() + self._limit_s
-        while not self._worker.answered(0) and clock.now() < end:
+        while clock.now() < end:
             try:
                 mebibytes = memory_usage(
                     self._worker.pid, interval=MEMORY_INTERVAL_S, max_usage=True
@@ -124,6 +124,8 @@ class ArmProcess:
             except psutil.Error:
                 break  # the process is gone: the answer that never comes says so
             peak = max(peak or 0.0, mebibytes * 2**20)
+            if self._worker.answered(0):  # asked last: quick steps are looked at once all the same
+                break
         return peak
 
     def memory_curve(self) -> MemoryCurve:

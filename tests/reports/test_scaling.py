@@ -37,7 +37,7 @@ def test_the_page_has_exponents_and_the_crossing(write) -> None:
     html = write(10, 20, 40, 80, 160)
     assert "How it grows" in html
     assert "growth: n from 10.0 to 160" in html
-    (sweep,) = [part for part in html.split("<article") if 'id="sweeps0s1"' in part]
+    (sweep,) = [part for part in html.split("<article") if 'id="sweeps1s1"' in part]
     assert "Step time over n. line: exponent 1.0" in sweep or "exponent 0.99" in sweep
     rows = [row for row in sweep.split("<tr>") if "<code>" in row]
     assert "baseline" in rows[0]
