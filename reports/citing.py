@@ -98,27 +98,32 @@ class Quotable:
 
     def sentence(self, form: str = "plain") -> str:
         """Return the sentence that cites the number, in ``markdown``, ``latex`` or ``plain``."""
-        style = STYLES[form]
-        said = [(style.code if is_code else style.plain)(part) for part, is_code in self._parts]
-        return "".join(said)
+        mark = [(self.source, False), (f"{MARK}{self.id}", True), (").", False)]
+        return _styled([*self._parts, *mark], form)
+
+    @property
+    def opening(self) -> str:
+        """The sentence, plain, up to its source, which all numbers of a run share."""
+        return _styled(self._parts, "plain")
+
+    @cached_property
+    def source(self) -> str:
+        """What a sentence says of the run, up to the number's id."""
+        return (
+            f" {machine_name(self.run)}; {_short(versions(self.run), 200)}; "
+            f"keras-ab run {_short(self.run.header.run)}, SHA-256 {self.run.run.sha256[:16]} ("
+        )
 
     @cached_property
     def _parts(self) -> list[tuple[str, bool]]:
-        """The sentence in pieces, each with whether it is code."""
-        header, case = self.run.header, self.trial.data.declared.case
+        """The opening in pieces, each with whether it is code."""
+        case = self.trial.data.declared.case
         about = ", ".join(f"{_short(k)}={_short(str(v))}" for k, v in case.items())
         simulated = "Simulated, not measured: " if is_simulated(self.run) else ""
         experiment = _short(self.trial.data.declared.experiment)
-        source = (
-            f" {machine_name(self.run)}; {_short(versions(self.run), 200)}; "
-            f"keras-ab run {_short(header.run)}, SHA-256 {self.run.run.sha256[:16]} ("
-        )
         return [
             (f"{simulated}{experiment}{f' ({about})' if about else ''}: ", False),
             *(self._claim() if self.claim else self._estimate()),
-            (source, False),
-            (f"{MARK}{self.id}", True),
-            (").", False),
         ]
 
     def _estimate(self) -> list[tuple[str, bool]]:
@@ -150,6 +155,11 @@ class Quotable:
         if judged.finding is None:
             return [(f"{head}{_short(reason(judged), 300)}.", False)]
         return [(f"{head}found of ", False), *self._found(judged.finding, ".")]
+
+
+def _styled(parts: Iterable[tuple[str, bool]], form: str) -> str:
+    style = STYLES[form]
+    return "".join((style.code if is_code else style.plain)(part) for part, is_code in parts)
 
 
 def _short(name: str, longest: int = LONGEST) -> str:

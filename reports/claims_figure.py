@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -22,8 +23,9 @@ COLOURS = {
     Outcome.REFUTED: VERDICTS["worse"],
     Outcome.UNDECIDED: VERDICTS["inconclusive"],
 }
-NAMES = 0.34
+NAMES = 0.36
 """Share of the width that the claims' names take."""
+SMALL: dict[str, Any] = {"fontsize": 9, "color": MUTED}
 
 
 def claims_figure(trial: JudgedTrial, name: str) -> Markup | None:
@@ -60,9 +62,18 @@ def _claim(axes: Axes, trial: JudgedTrial, claim: ClaimFinding, row: int) -> Non
     axes.plot(place.at(e.point), y, "o", color=colour, markersize=8, mfc=HOLLOW, mew=2.5)
     for x in finite:
         said = text.bound_value(claim.finding.shown(x), metric.scale)
-        axes.text(place.at(x), row + 0.22, said, ha="center", fontsize=9, color=MUTED)
-    axes.text(-0.02, row + 0.50, label(claim.claim.id, 34), ha="right", color=INK)
-    axes.text(-0.02, row + 0.86, label(metric.title, 34), ha="right", fontsize=9, color=MUTED)
+        axes.text(place.at(x), row + 0.22, said, ha=_beside(place, x, finite), **SMALL)
+    said = claim.claim.id.removeprefix(f"{trial.data.declared.experiment}.")
+    axes.text(-0.02, row + 0.50, label(said, 28), ha="right", color=INK)
+    axes.text(-0.02, row + 0.86, label(metric.title, 34), ha="right", **SMALL)
+
+
+def _beside(place: _Row, x: float, bounds: list[float]) -> str:
+    """Return on which side of a bound its value is aligned: outwards where two lie close."""
+    low, high = min(bounds), max(bounds)
+    if low == high or place.at(high) - place.at(low) >= 0.15:
+        return "center"
+    return "right" if x == low else "left"
 
 
 class _Row:

@@ -48,6 +48,11 @@ class Flip:
     """The finding of each side, by the side's name."""
 
     @property
+    def metric(self) -> str:
+        """Name of what is measured."""
+        return next(iter(self.found.values())).metric.name
+
+    @property
     def title(self) -> str:
         """What is measured, for people."""
         return next(iter(self.found.values())).metric.title

@@ -24,7 +24,7 @@ from reports.svg import FLOOR, HOLLOW, INK, MARGIN, MUTED, STYLE, VERDICTS, inli
 
 WIDTH = 8.0
 """Inches at 72 points; the page scales it."""
-LEFT = 0.2
+LEFT = 0.28
 """Share of the width that names take."""
 STRIP = 1.5
 """Inches of height for each arm's rounds, its name above them."""
@@ -39,7 +39,7 @@ def ratio_figure(trial: JudgedTrial, name: str) -> Markup | None:
     height = 0.9 + 0.34 * len(rows)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((LEFT, 0.55 / height, 0.97 - LEFT, 1 - 0.65 / height))
+        axes = figure.add_axes((LEFT, 0.55 / height, 0.95 - LEFT, 1 - 0.65 / height))
         bands(axes, rows[0], vertical=True)
         for y, finding in enumerate(reversed(rows)):
             interval(axes, y, finding)
@@ -66,7 +66,11 @@ def ratio_ticks(axis: Axis, limits: tuple[float, float], most: int) -> None:
 def ratio_values(limits: tuple[float, float], most: int) -> list[float]:
     """Return round ratios between two log ratios."""
     low, high = (math.exp(max(-700.0, min(x, 700.0))) for x in limits)
-    return [x for x in MaxNLocator(most).tick_values(low, high) if max(0, low) < x <= high]
+    return [
+        x
+        for x in MaxNLocator(most, steps=(1, 2, 5, 10)).tick_values(low, high)
+        if max(0, low) < x <= high
+    ]
 
 
 def bands(axes: Axes, finding: Finding, *, vertical: bool) -> None:
@@ -233,7 +237,7 @@ def quality_figure(trial: JudgedTrial, name: str) -> Markup | None:
     height = 0.9 + 0.34 * len(rows)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((LEFT, 0.55 / height, 0.97 - LEFT, 1 - 0.65 / height))
+        axes = figure.add_axes((LEFT, 0.55 / height, 0.95 - LEFT, 1 - 0.65 / height))
         bands(axes, rows[0], vertical=True)
         for y, finding in enumerate(reversed(rows)):
             seeds = seed_contrasts(trial.data, finding.metric, finding.arm)

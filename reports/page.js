@@ -13,13 +13,18 @@
   theme.addEventListener("click", () => shade(theme.getAttribute("aria-pressed") !== "true"));
 
   const said = at("said");
+  // within a trial a button holds how its sentence begins: the end is the trial's, the id the row's
+  const sentenceOf = (button) => {
+    const end = button.closest("[data-source]")?.dataset.source;
+    return button.dataset.cite + (end ? end + button.closest("[id]").id + ")." : "");
+  };
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") said.textContent = "";
   });
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-cite]");
     if (!button) return;
-    const sentence = button.dataset.cite;
+    const sentence = sentenceOf(button);
     try {
       await navigator.clipboard.writeText(sentence);
       said.textContent = "Copied: " + sentence;

@@ -15,14 +15,15 @@ from markupsafe import Markup
 
 from bench.lab import text
 from bench.lab.errors import RecordError
+from bench.lab.judge import Outcome
 from reports import arms, cautions, limits, memory, scaling, views
-from reports.compare import flips, side
+from reports.compare import side
 from reports.compared import shown_speed_up
 from reports.judged import multiplicity, reason
 from reports.legible import legible
 from reports.loading import Runs, load
 from reports.machines import machines, versions
-from reports.sections import answers, claims, history, speeds, trial_views
+from reports.sections import answers, claims, flipped, history, speeds, trial_views
 
 
 def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Path:
@@ -53,6 +54,7 @@ def page(runs: Runs) -> str:
     sides = [side(machine.name, machine.runs) for machine in here]
     trials = [placed.trial for machine in here for placed in machine.newest]
     every, detailed = trial_views(here)
+    counted = Counter(claim.outcome for trial in trials for claim in trial.claims)
     css, script = _own("page.css"), _own("page.js")
     return (
         _environment()
@@ -67,14 +69,14 @@ def page(runs: Runs) -> str:
             machines=here,
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
             simulated=[machine.name for machine in here if machine.simulated],
-            flips=flips(sides),
+            flips=flipped(sides, every),
             speeds=speeds(sides),
             history=history(here),
             trials=every,
             detailed=detailed,
             rows=answers(every),
             claims=claims(every),
-            outcomes=Counter(str(claim.outcome) for trial in trials for claim in trial.claims),
+            outcomes={word: counted[word] for word in Outcome if counted[word]},
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             curves=list(memory.of_runs(runs.runs)),
             sweeps=scaling.of_runs(runs.runs),

@@ -16,13 +16,13 @@ from bench.lab.records import Trial
 from bench.lab.trials import ClaimFinding, Finding, TrialData
 from reports import cautions, figures, views
 from reports.cautions import Caution
-from reports.citing import Quotable, of_trial
+from reports.citing import MARK, Quotable, of_trial
 from reports.claims_figure import claims_figure
-from reports.compare import Side, SpeedUp, differing_code, speed_ups
+from reports.compare import Flip, Side, SpeedUp, differing_code, flips, speed_ups
 from reports.history import Series, histories
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import short_names
-from reports.machines import Machine, changes
+from reports.machines import Machine, changes, key
 from reports.series_figure import history_figure
 
 DETAILED = 150
@@ -60,6 +60,11 @@ class TrialView:
     def cautions(self) -> list[Caution]:
         """What a reader should know before trusting it."""
         return cautions.of_trial(self.trial)
+
+    @property
+    def source(self) -> str:
+        """What every citation of it ends with, up to the number's id."""
+        return f"{next((q.source for q in self.quotables.values()), '')}{MARK}"
 
     @cached_property
     def quotables(self) -> dict[tuple[str, str], Quotable]:
@@ -111,7 +116,9 @@ class Row:
     """One arm on one machine, in the table of answers."""
 
     anchor: str
-    name: str
+    experiment: str
+    telling: str
+    """The parameters that tell its trial from others of the experiment."""
     same: bool
     """Whether the row above is of the same trial."""
     arm: str
@@ -135,8 +142,8 @@ def answers(trials: Sequence[TrialView]) -> list[Row]:
     rows: list[Row] = []
     for members in groups.values():
         arms = list(dict.fromkeys(arm for arm, _ in members))
-        for arm, view in sorted(members, key=lambda member: arms.index(member[0])):
-            rows.append(_row(view, arm, again=bool(rows) and rows[-1].name == view.name))
+        ordered = sorted(members, key=lambda member: arms.index(member[0]))
+        rows += [_row(view, arm, again=n > 0) for n, (arm, view) in enumerate(ordered)]
     return rows
 
 
@@ -144,7 +151,8 @@ def _row(view: TrialView, arm: str, *, again: bool) -> Row:
     trial, standing = view.trial, view.trial.standing(arm)
     return Row(
         anchor=view.anchor,
-        name=view.name,
+        experiment=view.declared.experiment,
+        telling=view.name.removeprefix(view.declared.experiment).strip(),
         same=again,
         arm=arm,
         machine=view.machine,
@@ -182,6 +190,22 @@ def claims(trials: Iterable[TrialView]) -> list[ClaimView]:
         for t in trials
         for claim in t.trial.claims
     ]
+
+
+@dataclass(frozen=True)
+class FlipView:
+    """One flip, called as the trials of the page are."""
+
+    anchor: str
+    name: str
+    flip: Flip
+
+
+def flipped(sides: Sequence[Side], trials: Iterable[TrialView]) -> list[FlipView]:
+    """Return what flips from machine to machine, step times first."""
+    shown = {key(view.data): view for view in reversed(list(trials))}
+    found = sorted(flips(sides), key=lambda flip: flip.metric != STEP_TIME.name)
+    return [FlipView(shown[f.key].anchor, shown[f.key].name, f) for f in found]
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,9 @@ STYLE = {
 }
 _LEFT_OUT = {"metadata", "style"}
 _KEPT = re.compile("fill|stroke|opacity|text-anchor|font-size")
+_RADIUS = re.compile(r"M 0 ([\d.]+) C")
+"""How matplotlib begins a marker that is a circle."""
+_CENTRE = {"x": "cx", "y": "cy"}
 
 
 def inline(figure: Figure, name: str, says: str) -> Markup:
@@ -68,9 +71,12 @@ def inline(figure: Figure, name: str, says: str) -> Markup:
     root = ElementTree.fromstring(file.getvalue())  # noqa: S314 - matplotlib wrote it just now
     for element in root.iter():
         _plain(element, name)
-    _keep_named(root)
+    markers = {path.attrib["id"]: path for path in root.iter("path") if path.get("id")}
     for group in root.iter("g"):
         _hoist(group)
+        _circles(group, markers)
+    _keep_named(root)
+    _prune(root)
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
@@ -93,6 +99,8 @@ def _plain(element: ElementTree.Element, name: str) -> None:
         key, _, value = (word.strip() for word in part.partition(":"))
         if _KEPT.match(key):  # the font is the page's
             new[key] = COLOURS.get(value, value)
+    if re.match(r"rotate\(-?0 ", new.get("transform", "")):
+        del new["transform"]
     element.attrib = {key: _shorter(key, value) for key, value in new.items()}
     element.tail = None
     if element.tag not in ("text", "tspan"):
@@ -126,7 +134,50 @@ def _hoist(group: ElementTree.Element) -> None:
     if len(marks) < 2 or len(marks) != len(group):
         return
     for key, value in list(marks[0].attrib.items()):
-        if key not in ("x", "y", "href") and all(mark.get(key) == value for mark in marks):
+        if key not in ("x", "y") and all(mark.get(key) == value for mark in marks):
             group.set(key, value)
             for mark in marks:
                 del mark.attrib[key]
+
+
+def _circles(group: ElementTree.Element, markers: dict[str, ElementTree.Element]) -> None:
+    """Draw filled circles as one path of round dots, and hollow ones as circles: far shorter."""
+    for mark in list(group) if _are_marks(group) else []:
+        href = mark.get("href") or group.attrib["href"]
+        marker = markers[href[1:]]
+        if not (radius := _RADIUS.match(marker.get("d", ""))):
+            return
+        mark.tag = "circle"
+        mark.attrib = {_CENTRE.get(k, k): v for k, v in mark.attrib.items() if k != "href"}
+        mark.set("r", radius[1])
+    if group.attrib.pop("href", None) and group.get("fill") == group.get("stroke"):
+        _dots(group)
+
+
+def _are_marks(group: ElementTree.Element) -> bool:
+    return len(group) > 0 and all(child.tag == "use" for child in group)
+
+
+def _dots(group: ElementTree.Element) -> None:
+    """Draw circles of one colour and size as a path in tenths of a point."""
+    width = 2 * float(group[0].get("r", 0)) + float(group.get("stroke-width", 0))
+    places, last = [], (0, 0)
+    for circle in group:
+        x, y = (round(10 * float(circle.get(key, 0))) for key in ("cx", "cy"))
+        places.append(f"m{x - last[0]} {y - last[1]}h0")
+        last = x, y
+    d = "".join(places).replace(" -", "-")
+    group[:] = [ElementTree.Element("path", {"d": d, "transform": "scale(.1)"})]
+    round_dots = {"stroke-width": f"{10 * width:g}", "stroke-linecap": "round", "fill": "none"}
+    group.attrib |= round_dots
+
+
+def _prune(element: ElementTree.Element) -> None:
+    """Drop what shows nothing: empty groups, paths without fill and stroke, unused markers."""
+    for child in list(element):
+        _prune(child)
+        unseen = child.get("fill") == "none" and "stroke" not in {*child.keys(), *element.keys()}
+        unused = element.tag == "defs" and child.get("id") is None
+        empty = child.tag in ("g", "defs") and not len(child)
+        if empty or (child.tag == "path" and (unseen or unused)):
+            element.remove(child)

@@ -21,6 +21,7 @@ from reports.page import generator, page
 _ID = re.compile(rf"{MARK}([A-Za-z0-9\[\]:=,._~%/-]+)")
 _RUN = re.compile(r'<meta name="keras-ab-run" content="([^"]*) ([0-9a-f]{64})">')
 _GENERATOR = re.compile(r'<meta name="generator" content="([^"]*)">')
+_QUOTED = re.compile(r'\b(data-source|data-cite|id)="([^"]*)"')
 _LEFT_OUT = re.compile(r'<section class="notice left-out".*?</section>\n?', re.DOTALL)
 """What a page says of files that were not read: it depends on where they lay."""
 
@@ -144,12 +145,26 @@ def check_page(written: str, runs: Runs) -> Iterator[Checked]:
             f"made by {legible(made_by, 200)}, this is {generator()}: its citations alone are held"
         )
         yield Checked("other version", "the page", f"{why} against the runs")
-        yield from check_document(html.unescape(written), runs)
+        yield from check_document(_sentences(written), runs)
     elif all(run in at_hand for run in said):
         own = Runs([at_hand[run] for run in said])
         yield from compare_pages(written, page(own))
     else:
-        yield from check_document(html.unescape(written), runs)
+        yield from check_document(_sentences(written), runs)
+
+
+def _sentences(written: str) -> str:
+    """Return the citations of a page as text, put together as its script does."""
+    source, number, found = "", "", []
+    for key, value in _QUOTED.findall(written):
+        words = html.unescape(value)
+        if key == "data-source":
+            source = words
+        elif key == "id":
+            number = words
+        else:
+            found.append(f"{words}{source}{number})." if source else words)
+    return "\n".join(found)
 
 
 def _absent(run: str, digest: str, runs: Runs) -> Checked:
@@ -168,5 +183,5 @@ def compare_pages(written: str, again: str) -> Iterator[Checked]:
         x, y = (lines[number - 1] if number <= len(lines) else "" for lines in (old, new))
         yield Checked("altered", f"line {number}", _words_apart(x, y))
     if not numbers:
-        count = len(set(_ID.findall(html.unescape(written))))
+        count = len(set(_ID.findall(_sentences(written))))
         yield Checked("holds", f"every line of the page, {count} citations among them")

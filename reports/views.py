@@ -12,7 +12,7 @@ from bench.lab import text
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import hodges_lehmann
 from bench.lab.judge import Verdict
-from bench.lab.records import Attempted
+from bench.lab.records import Absent, Attempted
 from bench.lab.trials import Finding
 from reports.figures import paired_rounds
 from reports.judged import JudgedTrial
@@ -83,6 +83,12 @@ def _bandwidths(trial: JudgedTrial, moved: Finding, step: Finding) -> str:
     own = text.bandwidth(moved.arm_value / step.arm_value)
     baseline = text.bandwidth(moved.baseline_value / step.baseline_value)
     return f"That is {own}; {trial.data.baseline}’s, {baseline}."
+
+
+def unsaid(trial: JudgedTrial) -> list[Absent]:
+    """Return the absences that the answers for the arms do not tell of already."""
+    said = {trial.standing(arm).reason for arm in trial.answered}
+    return [absent for absent in trial.data.absences if absent.reason not in said]
 
 
 def startup(trial: JudgedTrial, arm: str) -> str | None:

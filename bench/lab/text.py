@@ -114,7 +114,9 @@ def ratios(point: float, low: float, high: float) -> str:
 
 
 def signed(x: float) -> str:
-    """Return a difference with its sign."""
+    """Return a difference with its sign; none is 0."""
+    if x == 0:
+        return "0"
     return f"{x:+.3f}".replace("-", "−") if math.isfinite(x) else number(x)
 
 
@@ -125,7 +127,7 @@ def blocks(count: float, word: str = "block") -> str:
     return f"{count:.0f} {word}" + ("" if count == 1 else "s")
 
 
-def power(finding: Finding) -> str:
+def power(finding: Finding, *, brief: bool = False) -> str:
     """Say what an inconclusive or equivalent result could have seen, and what would settle it."""
     difference = finding.metric.scale == "difference"
     word = "seed" if finding.metric.name != "step_time_s" and difference else "block"
@@ -133,7 +135,7 @@ def power(finding: Finding) -> str:
     if not math.isfinite(smallest):
         return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
     seen = number(smallest) if difference else percent(math.expm1(smallest))
-    text = f"a difference of {seen} would have been found 4 times in 5"
+    text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return text
     if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:

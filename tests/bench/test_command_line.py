@@ -27,6 +27,7 @@ def test_list_claims_has_a_line_for_each(capsys):
     assert [line.split(":")[0] for line in lines] == [
         "recompute.halves-memory",
         "recompute.thirty-percent",
+        "recompute.any-layer",
     ]
 
 

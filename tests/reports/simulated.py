@@ -56,10 +56,14 @@ class Scene:
     unfinished_rounds: int = 0
     lost: tuple[str, ...] = ()
     """Arms that failed before their first sample."""
+    declared_as: Trial | None = None
+    """The declaration, where it is a real experiment's."""
 
     @property
     def name(self) -> str:
         """The trial's name."""
+        if self.declared_as:
+            return self.declared_as.trial
         case = ",".join(f"{key}={value}" for key, value in self.case.items())
         return f"{self.experiment}[{case}]"
 
@@ -73,6 +77,8 @@ def recipe(**changed: Any) -> str:
 
 def declared(scene: Scene) -> Trial:
     """Return the declaration of a scene."""
+    if scene.declared_as:
+        return scene.declared_as
     own = [ACCURACY] if scene.quality else []
     sizes = next(iter(scene.sizes.values()), {})
     more = [metric for metric in (LABELS, MOVED) if metric.name in sizes]
@@ -104,13 +110,12 @@ def records(scene: Scene, seed: int) -> list[Any]:
     rng = random.Random(seed)
     lines: list[Any] = [declared(scene)]
     for arm in scene.step:
-        off = 0.0 if arm == next(iter(scene.step)) else scene.guard_error
-        for observed, error in (("loss", off), ("weights", None)):
-            lines.append(
-                GuardCheck(
-                    trial=scene.name, arm=arm, observed=observed, finite=True, relative_error=error
-                )
-            )
+        off = 0.0 if arm == next(iter(scene.step)) else scene.guard_error / 1e-5
+        for guard in lines[0].guards:
+            error = None if guard.tolerance is None else off * guard.tolerance
+            check = {"observed": guard.observed, "finite": True, "relative_error": error}
+            if arm in (guard.arms or scene.step):
+                lines.append(GuardCheck(trial=scene.name, arm=arm, **check))
     for block in range(scene.blocks):
         lines += _block(scene, block, scene.rounds, rng)
         lines.append(Block(trial=scene.name, block=block, values=_values(scene, rng)))
@@ -191,11 +196,16 @@ def _lessons(scene: Scene, rng: random.Random) -> list[Learned]:
             purpose="judged",
             seed=seed,
             learning_rate=rates,
-            values={arm: truth + rng.gauss(0, 0.004) for arm, truth in scene.quality.items()},
+            values=_outcome(scene, rng),
+            also={metric: _outcome(scene, rng) for metric in declared(scene).also},
         )
         for seed in range(5 if scene.quality else 0)
     ]
     return tuning + judged
+
+
+def _outcome(scene: Scene, rng: random.Random) -> dict[str, float]:
+    return {arm: truth + rng.gauss(0, 0.004) for arm, truth in scene.quality.items()}
 
 
 def claim(name: str, arm: str, metric: str, **bounds: Any) -> ClaimRecord:

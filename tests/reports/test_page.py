@@ -93,7 +93,8 @@ def test_nothing_comes_from_elsewhere(elements: Elements) -> None:
     assert [tag for tag, _ in elements.found].count("script") == 1
     assert not tags & {"link", "img", "iframe", "object", "embed", "base", "form"}
     assert not elements.values("src", "srcset", "data", "action", "poster")
-    links = [attrs["href"] for tag, attrs in elements.found if tag in ("a", "use")]
+    links = [attrs.get("href") for tag, attrs in elements.found if tag == "a"]
+    links += [attrs["href"] for tag, attrs in elements.found if tag == "use" and "href" in attrs]
     assert all(link and link.startswith(("#", "https://example.org/")) for link in links)
     assert not [k for _, attrs in elements.found for k in attrs if k.startswith("on")]
 
