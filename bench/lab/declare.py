@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import math
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.lab.backends import check_backend
+from bench.lab.code import written
 from bench.lab.errors import DeclarationError
 from bench.lab.hlo import StepWork
 from bench.lab.metrics import MEASURED, STEP_TIME, Metric, named
@@ -130,12 +130,7 @@ class Arm:
 
     @property
     def _recipe_or_source(self) -> str:
-        if self.recipe is not None:
-            return str(self.recipe)
-        try:
-            return inspect.getsource(inspect.unwrap(self.build))
-        except (OSError, TypeError):
-            return repr(self.build)
+        return str(self.recipe) if self.recipe is not None else written(self.build)
 
 
 @dataclass(frozen=True)
