@@ -462,7 +462,7 @@ class Plan:
             it are equivalent.
         min_blocks: blocks before any verdict, and first stage of Stein's procedure.
         max_blocks: where a trial ends however noisy the machine.
-        rounds: rounds in a block.
+        rounds: rounds in a block; fewer where a single step is far longer than a sample should be.
         sample_time_s: what one sample should last; sets the steps in a sample. Short, because a
             machine's speed wanders: on two shared virtual cores, rounds of 10 ms a sample had half
             the error of rounds of 50 ms in the same time, being closer together.

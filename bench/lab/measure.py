@@ -26,6 +26,9 @@ from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
 from bench.lab.worker import load_experiment
 
+FEWEST_ROUNDS = 4
+"""What a block has even where each step takes seconds."""
+
 ENERGY_S = 1.0
 """How long an arm runs while its energy is counted.
 
@@ -261,26 +264,38 @@ class _Loop:
         with ExitStack() as stack:
             bench: dict[str, ArmProcess] = {}
             values: dict[str, dict[str, float]] = {}
+            warm_up_s = 0.0
             for arm in rng.sample([*self.active, CONTROL], len(self.active) + 1):
                 try:
                     process = self._start(stack, arm)
                     values[arm] = process.build(layout=rng.getrandbits(32))
-                    process.sample(self.steps, "warm-up")
+                    warm_up_s += process.sample(self.steps, "warm-up")["duration_s"]
                     bench[arm] = process
                 except ArmFailed as failed:
                     yield self._drop(failed)
-            yield from self._rounds(number, bench, rng)
+            rounds = self._affordable(warm_up_s / max(len(bench), 1))
+            yield from self._rounds(number, rounds, bench, rng)
             yield from self._finish(bench, values)
             if self.experiment.baseline.name in self.active:
                 kept = {arm: values[arm] for arm in bench}
                 notes = {arm: process.notes for arm, process in bench.items() if process.notes}
                 yield Block(trial=self.task.trial, block=number, values=kept, notes=notes)
 
+    def _affordable(self, sample_s: float) -> int:
+        """Return how many rounds a block has, given how long a sample takes on the average.
+
+        Where one step is far longer than a sample should be, fewer rounds are as telling: what a
+        block is then short of is processes.
+        """
+        planned_s = 2 * self.plan.rounds * self.plan.sample_time_s
+        few = min(FEWEST_ROUNDS, self.plan.rounds)
+        return max(few, min(self.plan.rounds, int(planned_s / max(sample_s, 1e-9))))
+
     def _rounds(
-        self, block: int, bench: dict[str, ArmProcess], rng: random.Random
+        self, block: int, rounds: int, bench: dict[str, ArmProcess], rng: random.Random
     ) -> Iterator[TrialLine]:
         orders = balanced_orders(sorted(bench), rng)
-        for number in range(self.plan.rounds):
+        for number in range(rounds):
             if self.experiment.baseline.name not in self.active:
                 return
             order = [arm for arm in next(orders) if arm in bench]

@@ -147,12 +147,21 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
 
 
 def test_the_orders_within_a_block_are_balanced():
-    lines = FakeLab().run(Plan(min_blocks=2, max_blocks=2, rounds=12))
+    lines = FakeLab().run(Plan(min_blocks=2, max_blocks=2, rounds=12, sample_time_s=0.1))
     rounds = [line for line in lines if isinstance(line, Round)]
     for block in (0, 1):
         firsts = Counter(line.order[0] for line in rounds if line.block == block)
         assert set(firsts.values()) == {4}
     assert [r.order for r in rounds[:12]] != [r.order for r in rounds[12:]]
+
+
+@pytest.mark.parametrize(("sample_time_s", "rounds"), [(0.07, 50), (0.03, 32), (0.001, 4)])
+def test_slow_steps_get_fewer_rounds(sample_time_s, rounds):
+    """Seven steps of 10 ms, in one arm of three of 20 ms, make samples of 93 ms."""
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=50, sample_time_s=sample_time_s)
+    lines = FakeLab().run(plan)
+    counts = Counter(line.block for line in lines if isinstance(line, Round))
+    assert counts == {0: rounds, 1: rounds}
 
 
 def test_every_arm_takes_the_same_number_of_steps():
