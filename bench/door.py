@@ -13,8 +13,9 @@ from bench.lab import backends, clock, text
 from bench.lab.declare import SELECTIONS, Experiment, Plan
 from bench.lab.errors import DeclarationError, LabError
 from bench.lab.records import Attempted, Block, Failure, Learned, TrialLine
-from bench.lab.session import Session, check_writable, last_cut_off
+from bench.lab.session import Session, check_writable, last_cut_off, traces_of
 from bench.lab.task import Task
+from bench.lab.tracing import FILE
 from bench.lab.trials import TrialData, assess, findings
 
 
@@ -107,6 +108,15 @@ def extra_info(data: TrialData, arm: str, plan: dict[str, Any]) -> dict[str, Any
     return info
 
 
+def how_to_open(traces: Path) -> str:
+    """Return how to look at traces."""
+    return (
+        f"traces:   {traces}\n"
+        f"          TensorBoard: pip install tensorboard xprof; tensorboard --logdir {traces}\n"
+        f"          Perfetto: open https://ui.perfetto.dev, hand it a {FILE} from there"
+    )
+
+
 class Door:
     """Holds the options and the lab's session of one pytest invocation."""
 
@@ -126,6 +136,7 @@ class Door:
             rounds=option("--ab-rounds"),
             sample_time_s=option("--ab-sample-time"),
             limits=option("--ab-ceilings"),
+            profile=option("--ab-profile"),
         )
         self._resume = self._resumed(option("--ab-resume"))
         self._session: Session | None = None
@@ -237,5 +248,7 @@ class Door:
         terminal.write_line(verdict_table(self._session.trials, self.plan))
         page = write_page([self._session.path], self._session.path.with_suffix(".html"))
         terminal.write_line(f"\nrun file: {self._session.path}\nreport:   {page}")
+        if any(data.profiles for data in self._session.trials.values()):
+            terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:
             terminal.write_line("cut off; continue with: pytest --benchmark --ab-resume")

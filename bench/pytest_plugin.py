@@ -80,6 +80,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="first measure how fast the machine can be, to hold the arms against (a minute)",
     )
     add(
+        "--ab-profile",
+        action="store_true",
+        help="when all of a trial is timed, trace its arms by the framework's own profiler",
+    )
+    add(
         "--ab-resume",
         "--resume",
         nargs="?",

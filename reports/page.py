@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bench.lab import text
 from bench.lab.errors import RecordError
 from bench.lab.judge import Outcome
-from reports import arms, cautions, limits, memory, scaling, views
+from reports import arms, cautions, limits, memory, profiles, scaling, views
 from reports.compare import side
 from reports.compared import shown_speed_up
 from reports.judged import multiplicity, reason
@@ -78,6 +78,7 @@ def page(runs: Runs) -> str:
             claims=claims(every),
             outcomes={word: counted[word] for word in Outcome if counted[word]},
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
+            profiles=profiles.of_runs(runs.runs),
             curves=list(memory.of_runs(runs.runs)),
             sweeps=scaling.of_runs(runs.runs),
             limits=limits.of_runs(runs.runs),
@@ -102,6 +103,7 @@ def _environment() -> Environment:
         "reason": reason,
         "versions": versions,
         "run_cautions": cautions.of_run,
+        "signed_percent": profiles.signed_percent,
         "shown_speed_up": shown_speed_up,
     }
     return environment

@@ -14,7 +14,7 @@ from memory_profiler import memory_usage
 from bench.lab import clock
 from bench.lab.declare import Experiment
 from bench.lab.forkserver import WorkerLost, WorkerTimeout
-from bench.lab.records import Absent, Failure, MemoryCurve, Work
+from bench.lab.records import Absent, Failure, MemoryCurve, Profile, StepTimes, Work
 from bench.lab.task import Task
 
 MEMORY_INTERVAL_S = 0.005
@@ -143,6 +143,20 @@ class ArmProcess:
             return Work(**names, **found)
         reason = answer.get("absent") or answer.get("error")
         return Work(**names, flop={}, least_moved_bytes=None, reason=reason) if reason else None
+
+    def trace(self, folder: Path) -> None:
+        """Begin a trace whose files go into a folder."""
+        self._ask("tracing", {"do": "trace", "folder": str(folder)})
+
+    def traced(self, steps: int, number: int) -> None:
+        """Take some steps under the trace."""
+        self._ask("tracing", {"do": "traced", "steps": steps, "number": number})
+
+    def profile(self, steps: int, files: str) -> Profile:
+        """End the trace; return where the time of a step went."""
+        found = self._ask("reading the trace", {"do": "profile", "steps": steps})
+        step = StepTimes.model_validate(found)
+        return Profile(trial=self._task.trial, arm=self.arm, files=files, step=step)
 
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""

@@ -471,6 +471,7 @@ class Plan:
         confidence: level of the intervals.
         limits: whether the machine's ceilings are measured first, and the work of each arm's step
             is counted, to be held against them.
+        profile: whether each arm is traced by the framework's profiler when all is timed.
     """
 
     precision: float = 0.0125
@@ -483,6 +484,7 @@ class Plan:
     seed: int = 20_190_130
     confidence: float = 0.95
     limits: bool = False
+    profile: bool = False
 
     def __post_init__(self) -> None:
         for holds, must, received, do in (

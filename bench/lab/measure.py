@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from bench.lab.estimate import blocks_needed
 from bench.lab.facts import Load, gpus, visible, worst_gpu_state
 from bench.lab.metrics import STEP_ENERGY, STEP_TIME
 from bench.lab.quality import learn
-from bench.lab.records import Absent, Block, End, Failure, GuardCheck, Round, TrialLine
+from bench.lab.records import Absent, Block, End, Failure, GuardCheck, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders
 from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
@@ -28,6 +30,12 @@ from bench.lab.worker import load_experiment
 
 FEWEST_ROUNDS = 4
 """What a block has even where each step takes seconds."""
+
+TRACED_S = 3.0
+"""How long each arm is traced, about."""
+
+TRACED_ROUNDS = (8, 40)
+"""Fewest and most rounds under the profiler: the middle half of them is to be a fair mean."""
 
 ENERGY_S = 1.0
 """How long an arm runs while its energy is counted.
@@ -60,7 +68,11 @@ class Gauges:
 
 
 def run_trial(
-    task: Task, workers: Workers, previous: Iterable[TrialLine] = (), gauges: Gauges | None = None
+    task: Task,
+    workers: Workers,
+    previous: Iterable[TrialLine] = (),
+    gauges: Gauges | None = None,
+    traces: Path = Path("traces"),
 ) -> Iterator[TrialLine]:
     """Carry out one trial and yield its records.
 
@@ -70,12 +82,14 @@ def run_trial(
         previous: records of the same trial from a run that was cut off; the trial goes on after
             its last finished block.
         gauges: clock, load and GPU state.
+        traces: folder for the traces of arms, where the plan asks for them.
 
     Yields:
         Records, as they come; a record that was yielded is measured.
     """
     experiment = load_experiment(task.file, task.experiment)
-    loop = _Loop(task, experiment, experiment.case(task.case), workers, gauges or Gauges())
+    case = experiment.case(task.case)
+    loop = _Loop(task, experiment, case, workers, gauges or Gauges(), traces)
     yield from loop.run(list(previous))
 
 
@@ -83,7 +97,13 @@ class _Loop:
     """The state of one trial under way."""
 
     def __init__(
-        self, task: Task, experiment: Experiment, case: Case, workers: Workers, gauges: Gauges
+        self,
+        task: Task,
+        experiment: Experiment,
+        case: Case,
+        workers: Workers,
+        gauges: Gauges,
+        traces: Path,
     ) -> None:
         self.task = task
         self.plan = task.plan
@@ -91,6 +111,7 @@ class _Loop:
         self.quality = experiment.quality_of(case)
         self.workers = workers
         self.gauges = gauges
+        self.traces = traces
         self.data = TrialData(declaration(task, experiment, case))
         self.active = [arm.name for arm in experiment.arms]
         self.steps = 1
@@ -130,6 +151,8 @@ class _Loop:
             reason = self._why_stop()
         if self.quality and reason in ("precise", "budget", "max_blocks"):
             yield from self._learn(self.quality)
+        if self.plan.profile and reason in ("precise", "budget", "max_blocks"):
+            yield from self._profile()
         yield End(trial=self.task.trial, reason=reason, blocks_wanted=self._blocks_wanted())
 
     # -- stopping: looks at the width that was asked for and at the clock, never at the result ----
@@ -363,6 +386,48 @@ class _Loop:
             return {}
         return {STEP_ENERGY.name: (after - before) / steps}
 
+    def _profile(self) -> Iterator[TrialLine]:
+        """Trace every arm in a fresh process, sampled in rounds as in a block, none of them timed.
+
+        An arm that cannot be traced says why, and stays in the trial: its measurement is done.
+        """
+        rng = random.Random(f"{self.plan.seed}/{self.task.trial}/profile")
+        with ExitStack() as stack:
+            traced: dict[str, ArmProcess] = {}
+            lasts_s = []
+            for arm in [arm for arm in self.active if arm not in self.data.profiles]:
+                try:
+                    process = self._start(stack, arm)
+                    process.build(layout=rng.getrandbits(32))
+                    lasts_s.append(process.sample(self.steps, "warm-up")["duration_s"])
+                    process.trace(self.traces / self._trace(arm))
+                    traced[arm] = process
+                except ArmFailed as failed:
+                    yield self._not_traced(failed)
+            orders = balanced_orders(sorted(traced), rng)
+            for number in range(_traced_rounds(lasts_s) if traced else 0):
+                for arm in [arm for arm in next(orders) if arm in traced]:
+                    try:
+                        traced[arm].traced(self.steps, number)
+                    except ArmFailed as failed:
+                        del traced[arm]
+                        yield self._not_traced(failed)
+            for arm, process in traced.items():
+                try:
+                    yield process.profile(self.steps, f"{self.traces.name}/{self._trace(arm)}")
+                except ArmFailed as failed:
+                    yield self._not_traced(failed)
+
+    def _not_traced(self, failed: ArmFailed) -> Profile:
+        record = failed.record
+        reason = record.reason if isinstance(record, Absent) else record.message
+        arm = str(record.arm)
+        return Profile(trial=self.task.trial, arm=arm, files="", step=None, reason=reason)
+
+    def _trace(self, arm: str) -> str:
+        """Return the folder of an arm's trace, seen from that of all."""
+        return f"{re.sub(r'[^A-Za-z0-9.=_-]+', '_', self.task.trial)}/{arm}"
+
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:
             pupils = {}
@@ -373,6 +438,12 @@ class _Loop:
                     yield self._drop(failed)
             for line in learn(quality, self.task.trial, pupils):
                 yield self._drop(line) if isinstance(line, ArmFailed) else line
+
+
+def _traced_rounds(lasts_s: list[float]) -> int:
+    """Return how many rounds to trace where a sample of each arm lasts so long."""
+    fewest, most = TRACED_ROUNDS
+    return max(fewest, min(most, int(TRACED_S * len(lasts_s) / max(sum(lasts_s), 1e-9))))
 
 
 def relative_error(found: Any, wanted: Any) -> float | None:

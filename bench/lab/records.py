@@ -231,6 +231,38 @@ class MemoryCurve(Record):
         return self
 
 
+class OperationTime(Record):
+    """One kind of operation in the profile of a step; see `bench.lab.tracing.OperationShare`."""
+
+    operation: str
+    calls: FiniteFloat
+    time_s: FiniteFloat
+
+
+class StepTimes(Record):
+    """Where a step's time went; see `bench.lab.tracing.StepProfile`."""
+
+    steps: PositiveInt
+    step_time_s: PositiveSeconds
+    hand_over_time_s: FiniteFloat
+    idle_time_s: FiniteFloat
+    longest_gap_s: FiniteFloat
+    operations: list[OperationTime]
+
+
+class Profile(Record):
+    """What the framework's profiler recorded of one arm, once all was timed."""
+
+    kind: Literal["profile"] = "profile"
+    trial: str
+    arm: str
+    files: str
+    """Where the whole trace lies, seen from the run file."""
+    step: StepTimes | None
+    reason: str = ""
+    """Why there is none, where there is none."""
+
+
 class Learned(Record):
     """What every arm learnt from one seed."""
 
@@ -301,6 +333,7 @@ Line = Annotated[
     | Block
     | Work
     | MemoryCurve
+    | Profile
     | Learned
     | Failure
     | Absent
@@ -317,6 +350,7 @@ TrialLine = (
     | Block
     | Work
     | MemoryCurve
+    | Profile
     | Learned
     | Failure
     | Absent

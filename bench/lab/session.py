@@ -125,7 +125,7 @@ class Session:
         return data
 
     def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
-        yield from run_trial(task, self._server, previous)
+        yield from run_trial(task, self._server, previous, traces=traces_of(self.path))
         changed = facts.differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
             facts.environment(),
@@ -161,6 +161,11 @@ class Session:
             self._writer.seal()
         else:
             self._writer.close()
+
+
+def traces_of(path: Path) -> Path:
+    """Return the folder beside a run file in which its traces lie."""
+    return path.with_suffix(".traces")
 
 
 def check_writable(folder: Path) -> None:

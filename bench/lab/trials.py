@@ -25,6 +25,7 @@ from bench.lab.records import (
     Learned,
     MemoryCurve,
     MetricRecord,
+    Profile,
     Round,
     Trial,
     Work,
@@ -41,6 +42,7 @@ class TrialData:
     blocks: dict[int, Block] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)
     curves: dict[str, MemoryCurve] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
     checks: list[GuardCheck] = field(default_factory=list)
     attempts: list[Attempted] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
@@ -58,6 +60,8 @@ class TrialData:
                 self.blocks[record.block] = self._with_work(record)
             case MemoryCurve():
                 self.curves[record.arm] = record
+            case Profile():
+                self.profiles[record.arm] = record
             case Work():
                 self.work[record.arm] = record
             case GuardCheck():

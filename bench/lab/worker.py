@@ -11,6 +11,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from bench.lab import backends, clock
 from bench.lab.declare import Experiment, Prepared, Quality
 from bench.lab.errors import DeclarationError, NotMeasuredHere
 from bench.lab.probes import Probes, host_probes
+from bench.lab.tracing import HAND_OVER, SAMPLE, step_profile
 from bench.lab.watch import Watch, thinned, watching
 
 WARM_STEPS = 3
@@ -80,6 +82,7 @@ class Bench:
         self.prepared: Prepared | None = None
         self.last: Any = None
         self.menu: Probes = {}
+        self.tracer: Any = None
 
     def facts(self, backend: str) -> dict[str, Any]:
         """Open the device and return the framework's own facts."""
@@ -201,6 +204,26 @@ class Bench:
             return {}
         found = self.prepared.work()
         return {"flop": found.flop, "least_moved_bytes": found.least_bytes}
+
+    def trace(self, folder: str) -> dict[str, Any]:
+        """Begin a trace whose files go into a folder."""
+        self.tracer = self.backend.Tracer(Path(folder))
+        return {}
+
+    def traced(self, steps: int, number: int) -> dict[str, Any]:
+        """Take some steps under the trace, marked, after one that is not."""
+        assert self.prepared is not None  # noqa: S101 - the lab builds first
+        self.prepared.step()
+        self.backend.synchronise()
+        with self.tracer.mark(SAMPLE, number):
+            with self.tracer.mark(HAND_OVER, number):
+                self.last = step_repeatedly(self.prepared.step, steps)
+            self.backend.synchronise()
+        return {}
+
+    def profile(self, steps: int) -> dict[str, Any]:
+        """End the trace and return where the time of a step went."""
+        return asdict(step_profile(self.tracer.stop(), steps))
 
     def finish(self) -> dict[str, Any]:
         """Tell whether what the last step returned is finite."""

@@ -1,7 +1,10 @@
 """The seam to frameworks: the same experiments on JAX and PyTorch, where they are installed."""
 
+import gzip
 import importlib.util
+import json
 import os
+import re
 import subprocess
 import sys
 from itertools import takewhile
@@ -14,6 +17,7 @@ from bench.lab.declare import Plan
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
 from bench.lab.task import Task
+from bench.lab.tracing import FILE, SAMPLE
 from bench.lab.trials import group
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +86,7 @@ def test_workers_train_side_by_side(server, backend):
         worker.stop()
 
 
-def test_the_work_of_a_step_and_the_probes_of_the_device_are_known(server, backend):
+def test_a_step_is_counted_and_profiled_and_the_device_probed(server, backend, tmp_path):
     worker = server.start()
 
     def ask(**request):
@@ -98,6 +102,16 @@ def test_the_work_of_a_step_and_the_probes_of_the_device_are_known(server, backe
     assert work["flop"] == {"float32": 2 * 256 * (2 * 784 * 512 + 3 * 512 * 10)}
     state = 4 * 3 * (785 * 512 + 513 * 10)
     assert work["least_moved_bytes"] == pytest.approx(2 * state + 4 * 256 * 785, rel=1e-3)
+    ask(do="trace", folder=str(tmp_path))
+    for number in range(4):
+        ask(do="traced", steps=2, number=number)
+    found = ask(do="profile", steps=2)
+    total = found["idle_time_s"] + sum(one["time_s"] for one in found["operations"])
+    assert total == pytest.approx(found["step_time_s"])
+    assert any(re.search("dot|mm|ynn", one["operation"]) for one in found["operations"])
+    with gzip.open(tmp_path / FILE, "rt") as file:
+        events = json.load(file)["traceEvents"]
+    assert sum(event["name"] == SAMPLE for event in events) == 4
     assert len(ask(do="memory_curve", steps=2)["at_s"]) >= 2
     sizes = ask(do="probes", backend=backend)
     assert {"host_copy", "host_to_device", "matmul_bfloat16", "dispatch_eager"} <= sizes.keys()

@@ -1,14 +1,14 @@
 """The measuring loop on a fake clock and fake processes, with the exact order of calls."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.lab.declare import Plan
-from bench.lab.measure import Gauges, relative_error, run_trial
+from bench.lab.measure import TRACED_S, Gauges, relative_error, run_trial
 from bench.lab.quality import best_rate
 from bench.lab.records import Block, End, Round
 from bench.lab.task import Task
@@ -81,6 +81,19 @@ class FakeWorker:
 
     def work(self):
         return {"flop": {"float32": 4e6 * len(self.arm)}, "least_moved_bytes": 100.0}
+
+    def trace(self):
+        return {}
+
+    def traced(self):
+        return {}
+
+    def profile(self):
+        operations = [{"operation": "MatMul", "calls": 2.0, "time_s": 8e-3}]
+        return {
+            "steps": 7, "step_time_s": 0.01, "hand_over_time_s": 0.009, "idle_time_s": 2e-3,
+            "longest_gap_s": 1e-3, "operations": operations,
+        }  # fmt: skip
 
     def finish(self):
         return {"finite": True}
@@ -284,3 +297,51 @@ def test_a_counter_that_is_reset_meanwhile_tells_nothing():
     lab.watts = -1.0
     data = group(lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2)))["tiny[scale:1]"]
     assert "step_energy_j" not in data.blocks[0].values["once"]
+
+
+PROFILED = Plan(min_blocks=2, max_blocks=2, rounds=3, profile=True)
+
+
+def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
+    lab = FakeLab()
+    lines = lab.run(PROFILED)
+    kinds = [line.kind for line in lines]
+    assert kinds[-3:] == ["profile", "profile", "end"]
+    traces = lab.calls.index("trace once"), lab.calls.index("trace twice")
+    timed = max(n for n, call in enumerate(lab.calls) if call.startswith("stop control"))
+    assert timed < min(traces)
+    count = int(TRACED_S / 0.105)  # seven steps of 10 and of 20 ms
+    rounds = lab.calls[1 + max(traces) :][: 2 * count]
+    for number in range(0, len(rounds), 2):
+        assert sorted(rounds[number : number + 2]) == ["traced once", "traced twice"]
+    after = lab.calls[1 + max(traces) + len(rounds) :]
+    assert after[:2] == ["profile once", "profile twice"]
+    assert not [call for call in after if call.startswith("sample")]
+
+
+def test_a_profiled_trial_is_timed_like_any_other():
+    plain = FakeLab(noise=0.1).run(replace(PROFILED, profile=False))
+    profiled = FakeLab(noise=0.1).run(PROFILED)
+    assert plain == [line for line in profiled if line.kind != "profile"]
+
+
+@pytest.mark.parametrize("at", ["trace", "traced", "profile"])
+def test_an_arm_that_cannot_be_traced_stays_in_the_trial(at):
+    class Untraceable(FakeWorker):
+        def receive(self, timeout_s):
+            answer = super().receive(timeout_s)
+            broken = self.request["do"] == at and self.arm == "twice"
+            return {"error": "no room", "traceback": ""} if broken else answer
+
+    lab = FakeLab()
+    lab.start = lambda: Untraceable(lab)
+    data = group(lab.run(PROFILED))["tiny[scale:1]"]
+    assert data.profiles["twice"].reason == "no room"
+    assert data.profiles["once"].step.step_time_s == 0.01
+    assert data.failures == []
+    assert data.why_not("twice") is None
+
+
+def test_where_a_trace_lies_is_named_from_the_run_file():
+    data = group(FakeLab().run(PROFILED))["tiny[scale:1]"]
+    assert data.profiles["once"].files == "traces/tiny_scale_1_/once"

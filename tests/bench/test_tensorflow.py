@@ -1,5 +1,7 @@
 """The lab on TensorFlow: memory to the byte, and the guards of the first experiments."""
 
+import gzip
+import json
 from itertools import takewhile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from bench.lab.declare import Plan
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import relative_error, run_trial
 from bench.lab.task import Task
+from bench.lab.tracing import FILE, SAMPLE
 from bench.lab.trials import group
 from bench.lab.worker import load_experiment
 from tests.bench.experiments.bench_tensor import TENSOR_BYTES
@@ -167,3 +170,50 @@ def test_memory_is_watched_while_steps_run(ask):
     assert curve["at_s"] == sorted(curve["at_s"])
     activations = 2 * 9 * (32 * 28 * 28 * 16) * 4
     assert max(curve["device_bytes"]) > min(curve["device_bytes"]) + activations
+
+
+@pytest.fixture
+def traced(ask, tmp_path):
+    """Return what the profiler told of an arm, its files in a folder."""
+
+    def traced(arm):
+        named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": arm}
+        ask(do="build", **named, case=FIRST_CASES["labels"], backend="tensorflow", seed=1)
+        ask(do="trace", folder=str(tmp_path))
+        for number in range(4):
+            ask(do="traced", steps=2, number=number)
+        return ask(do="profile", steps=2)
+
+    return traced
+
+
+@pytest.mark.parametrize(
+    ("arm", "loss"),
+    [
+        ("one_hot", "SoftmaxCrossEntropyWithLogits"),
+        ("sparse_int32", "SparseSoftmaxCrossEntropyWithLogits"),
+    ],
+)
+def test_a_profile_names_the_operations_of_a_step(traced, arm, loss):
+    found = traced(arm)
+    calls = {one["operation"]: one["calls"] for one in found["operations"]}
+    assert calls[loss] == 1
+    assert sum(n for name, n in calls.items() if "MatMul" in name) == 5  # none by the images
+    total = found["idle_time_s"] + sum(one["time_s"] for one in found["operations"])
+    assert total == pytest.approx(found["step_time_s"])
+    assert 0 < found["hand_over_time_s"] <= found["step_time_s"]
+
+
+def test_a_trace_opens_in_perfetto_and_in_tensorboards_profiler(traced, tmp_path):
+    found = traced("one_hot")
+    with gzip.open(tmp_path / FILE, "rt") as file:
+        events = json.load(file)["traceEvents"]
+    assert sum(event["name"] == SAMPLE for event in events) == 4
+    assert {event["ph"] for event in events} == {"M", "X"}
+    (xplane,) = tmp_path.rglob("plugins/profile/*/*.xplane.pb")
+    convert = pytest.importorskip("xprof.convert.raw_to_tool_data")
+    shown, _ = convert.xspace_to_tool_data([str(xplane)], "trace_viewer", {})
+    names = {event.get("name", "") for event in json.loads(shown)["traceEvents"]}
+    kinds = {name.rpartition(":")[2] for name in names}
+    assert found["operations"]
+    assert {one["operation"] for one in found["operations"]} <= kinds

@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from bench.lab.errors import DeclarationError, NotMeasuredHere
 from bench.lab.hlo import StepWork
 from bench.lab.probes import Probes
+from bench.lab.tracing import Tracer
 
 NAMES = ("tensorflow", "jax", "torch", "plain")
 
@@ -74,6 +76,9 @@ class Backend(Protocol):
 
     def probes(self) -> Probes:
         """Return what shows how fast the device is at best."""
+
+    def Tracer(self, folder: Path) -> Tracer:  # noqa: N802 - a class of each backend
+        """Begin a trace by the framework's own profiler, whose files go into a folder."""
 
     def facts(self) -> dict[str, Any]:
         """Return devices and settings, as JSON values."""

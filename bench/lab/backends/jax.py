@@ -7,6 +7,7 @@ from typing import Any
 from bench.lab import hlo
 from bench.lab.backends import Training, where_installed
 from bench.lab.backends.jax_probes import probes as probes
+from bench.lab.backends.jax_traces import Tracer as Tracer
 from bench.lab.hlo import StepWork
 
 PRELOAD: tuple[str, ...] = ("jax", *where_installed("tensorflow"), "keras")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 from bench.lab.backends.plain_probes import probes as probes
+from bench.lab.errors import NotMeasuredHere
+from bench.lab.tracing import Tracer as Tracing
 
 PRELOAD: tuple[str, ...] = ("numpy",)
 ENVIRONMENT: dict[str, str] = {}
@@ -43,6 +46,15 @@ def to_numpy(value: Any) -> Any:
 def memory_bytes() -> int | None:
     """Return None: there is no device."""
     return None
+
+
+def Tracer(_: Path) -> Tracing:  # noqa: N802 - a class in other backends
+    """Refuse: there is no framework, hence no profiler of its own."""
+    raise NotMeasuredHere(
+        "a profile is recorded by the framework's own profiler",
+        "arms without a framework",
+        "run with --ab-backend tensorflow, jax or torch",
+    )
 
 
 def facts() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from bench.lab import hlo
 from bench.lab.backends import Training
 from bench.lab.backends.tensorflow_probes import probes as probes
+from bench.lab.backends.tensorflow_traces import Tracer as Tracer
 from bench.lab.hlo import StepWork
 
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")

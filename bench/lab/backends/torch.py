@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.lab.backends import Training, where_installed
 from bench.lab.backends.torch_probes import probes as probes
+from bench.lab.backends.torch_traces import Tracer as Tracer
 from bench.lab.hlo import StepWork
 
 PRELOAD: tuple[str, ...] = ("torch", *where_installed("tensorflow"), "keras")

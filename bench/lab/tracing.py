@@ -1,0 +1,243 @@
+"""From a framework's trace to where the time of a step goes, and to a file that Perfetto opens."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.lab.errors import LabError
+
+SAMPLE, HAND_OVER = "keras-ab sample", "keras-ab hand over"
+"""Marks in a trace: some steps with the wait for their end; their handing over to the device."""
+
+FILE = "trace.json.gz"
+"""Name of the trace in the format that Chrome and Perfetto read."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One stretch of one thread or stream.
+
+    Args:
+        line: the thread or stream.
+        name: as the framework has it.
+        start_ns: since any moment that all events of a trace share.
+        end_ns: on the same clock.
+        operation: the kind of work that the device does in it; empty for all else.
+        on_accelerator: whether that device is not the host itself.
+    """
+
+    line: str
+    name: str
+    start_ns: float
+    end_ns: float
+    operation: str = ""
+    on_accelerator: bool = False
+
+
+class Tracer(Protocol):
+    """One trace under way, by the framework's own profiler; made by `Backend.Tracer(folder)`."""
+
+    def mark(self, name: str, number: int) -> AbstractContextManager[Any]:
+        """Mark what happens inside, in the trace."""
+
+    def stop(self) -> list[Event]:
+        """End the trace, leave its files in the folder, and return what is in it."""
+
+
+@dataclass(frozen=True)
+class OperationShare:
+    """How often one kind of operation runs in a step, and the seconds of the step that are its."""
+
+    operation: str
+    calls: float
+    time_s: float
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """Where the time of a step goes; operations and idleness add up to the step.
+
+    Args:
+        steps: how many steps this is the mean of.
+        step_time_s: how long one lasts under the profiler.
+        hand_over_time_s: until the host has handed the step over.
+        idle_time_s: in which the device does nothing.
+        longest_gap_s: the longest stretch of that.
+        operations: what the device does otherwise, the longest first.
+    """
+
+    steps: int
+    step_time_s: float
+    hand_over_time_s: float
+    idle_time_s: float
+    longest_gap_s: float
+    operations: tuple[OperationShare, ...]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One marked sample: its length, what each operation has of it, how often each began."""
+
+    length_ns: float
+    hand_over_ns: float
+    shares_ns: dict[str, float]
+    calls: Counter[str]
+    longest_gap_ns: float
+
+
+def step_profile(events: Sequence[Event], steps: int) -> StepProfile:
+    """Return where the time of a step goes.
+
+    A moment belongs in equal parts to the operations that are under way in it; of those that are
+    nested, to the innermost. Of all marked samples the middle half by length counts, so that a
+    stretch in which something else had the machine does not.
+
+    Args:
+        events: a trace with marked samples.
+        steps: in each of them.
+    """
+    samples = sorted(_samples(events), key=lambda sample: sample.length_ns)
+    if not samples:
+        raise LabError(
+            "a trace has the steps that were taken under it",
+            f"{len(events)} events, none of them marked {SAMPLE!r}",
+            "look into the trace; the profiler may have run out of room",
+        )
+    quarter = len(samples) // 4
+    kept = samples[quarter : len(samples) - quarter]
+    total = steps * len(kept)
+    shares: defaultdict[str, float] = defaultdict(float)
+    calls: Counter[str] = Counter()
+    for sample in kept:
+        calls.update(sample.calls)
+        for operation, share in sample.shares_ns.items():
+            shares[operation] += share
+    length = sum(sample.length_ns for sample in kept)
+    return StepProfile(
+        steps=total,
+        step_time_s=length / total / 1e9,
+        hand_over_time_s=sum(sample.hand_over_ns for sample in kept) / total / 1e9,
+        idle_time_s=(length - sum(shares.values())) / total / 1e9,
+        longest_gap_s=max(sample.longest_gap_ns for sample in kept) / 1e9,
+        operations=tuple(
+            OperationShare(operation, calls[operation] / total, share / total / 1e9)
+            for operation, share in sorted(shares.items(), key=lambda item: -item[1])
+        ),
+    )
+
+
+def _samples(events: Sequence[Event]) -> Iterator[_Sample]:
+    on_accelerator = any(event.on_accelerator for event in events)
+    lines: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.operation and event.on_accelerator == on_accelerator:
+            lines[event.line].append(event)
+    pieces = sorted(
+        (piece for line in lines.values() for piece in innermost(line)),
+        key=lambda piece: piece.start_ns,
+    )
+    begun = sorted((event for line in lines.values() for event in line), key=_start)
+    handed = [event for event in events if event.name == HAND_OVER]
+    for mark in sorted((event for event in events if event.name == SAMPLE), key=_start):
+        shares, gap = _shared(pieces, mark.start_ns, mark.end_ns)
+        yield _Sample(
+            length_ns=mark.end_ns - mark.start_ns,
+            hand_over_ns=sum(e.end_ns - e.start_ns for e in handed if _in(e, mark)),
+            shares_ns=shares,
+            calls=Counter(event.operation for event in begun if _in(event, mark)),
+            longest_gap_ns=gap,
+        )
+
+
+def _start(event: Event) -> float:
+    return event.start_ns
+
+
+def _in(event: Event, mark: Event) -> bool:
+    return mark.start_ns <= event.start_ns < mark.end_ns
+
+
+def innermost(line: Iterable[Event]) -> Iterator[Event]:
+    """Yield the pieces of one thread's or stream's time, each with the innermost event in it."""
+    under_way: list[Event] = []
+    now = -math.inf
+    for event in [*sorted(line, key=lambda event: (event.start_ns, -event.end_ns)), None]:
+        until = event.start_ns if event else math.inf
+        while under_way and now < until:
+            top = under_way[-1]
+            stop = min(top.end_ns, until)
+            if stop > now:
+                yield replace(top, start_ns=now, end_ns=stop)
+                now = stop
+            if top.end_ns <= until:
+                under_way.pop()
+        if event:
+            now = until
+            under_way.append(event)
+
+
+def _shared(pieces: Sequence[Event], start: float, end: float) -> tuple[dict[str, float], float]:
+    """Share a stretch of time among the pieces in it; return that and the longest gap."""
+    inside = [piece for piece in pieces if piece.end_ns > start and piece.start_ns < end]
+    changes = [(max(piece.start_ns, start), 1, piece.operation) for piece in inside]
+    changes += [(min(piece.end_ns, end), -1, piece.operation) for piece in inside]
+    shares: defaultdict[str, float] = defaultdict(float)
+    under_way: Counter[str] = Counter()
+    now, idle, gap = start, 0.0, 0.0
+    for moment, change, operation in [*sorted(changes), (end, 0, "")]:
+        many = under_way.total()
+        for name, count in under_way.items() if many else ():
+            shares[name] += (moment - now) * count / many
+        if moment > now:
+            idle = 0.0 if many else idle + moment - now
+            gap = max(gap, idle)
+        under_way[operation] += change
+        if not under_way[operation]:
+            del under_way[operation]
+        now = moment
+    return dict(shares), gap
+
+
+def kernel_kind(name: str) -> str:
+    """Return a kernel's or a compiled operation's name without number, types and arguments."""
+    bare = re.split(r"[<(]", name.removeprefix("void "))[0]
+    return re.sub(r"[._\d]+$", "", bare) or name
+
+
+def write_chrome(events: Iterable[Event], path: Path) -> None:
+    """Write a trace in the format that Chrome and Perfetto read.
+
+    Source: Google, Trace Event Format, 2016,
+    https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
+    """
+    numbers: dict[str, int] = {}
+    found = []
+    for event in events:
+        thread = numbers.setdefault(event.line, len(numbers) + 1)
+        found.append(
+            {
+                "ph": "X",
+                "pid": 1,
+                "tid": thread,
+                "name": event.name,
+                "ts": event.start_ns / 1e3,
+                "dur": (event.end_ns - event.start_ns) / 1e3,
+                "cat": event.operation or "host",
+            }
+        )
+    threads = [
+        {"ph": "M", "pid": 1, "tid": n, "name": "thread_name", "args": {"name": line}}
+        for line, n in numbers.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        json.dump({"traceEvents": [*threads, *found], "displayTimeUnit": "ms"}, file)

@@ -1,0 +1,192 @@
+"""Where the time of a step goes, arm against baseline, from what the framework's profiler saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bench.lab import text
+from bench.lab.metrics import STEP_TIME
+from bench.lab.records import StepTimes
+from reports.judged import JudgedRun, JudgedTrial
+from reports.legible import short_names
+
+MOST_ROWS = 10
+"""Operations named in a table; the rest, whose differences are smaller, are one row."""
+
+EXPLAINED = 0.15
+"""How far the traced difference may lie from the timed one for the table to explain it."""
+
+SANE_S = 1e6
+"""Nobody waited that long for a step."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of operation in two arms.
+
+    Args:
+        operation: its name.
+        baseline_s: its part of the baseline's step.
+        arm_s: its part of the arm's step.
+        baseline_calls: how often it runs in the baseline's step.
+        arm_calls: how often it runs in the arm's step.
+        share: the difference, as a share of the baseline's step.
+    """
+
+    operation: str
+    baseline_s: float
+    arm_s: float
+    baseline_calls: float
+    arm_calls: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against its baseline, operation by operation.
+
+    Args:
+        arm: name of the arm.
+        rows: operations, the largest difference first, then the rest and idleness.
+        together: all rows in one.
+        timed: the difference that was timed without the profiler, as a share of the baseline.
+    """
+
+    arm: str
+    rows: list[Row]
+    together: Row
+    timed: float | None
+
+    @property
+    def says(self) -> str:
+        """Whether the table explains what was timed."""
+        traced = signed_percent(self.together.share)
+        if self.timed is None:
+            return f"Together {traced} of the baseline’s step."
+        told = f"Together {traced} of the baseline’s step; timed without the profiler: "
+        told += f"{signed_percent(self.timed)}."
+        if self.explains:
+            return f"{told} The table explains the ratio."
+        return f"{told} Too far apart for the table to explain the ratio."
+
+    @property
+    def explains(self) -> bool:
+        """Tell whether the differences add up to the timed one, within 15 % of it."""
+        timed = self.timed
+        return timed is not None and abs(self.together.share - timed) <= EXPLAINED * abs(timed)
+
+
+@dataclass(frozen=True)
+class HostSide:
+    """What one arm's step looks like from outside its operations."""
+
+    arm: str
+    step: StepTimes
+    files: str
+
+    @property
+    def launches(self) -> float:
+        """Operations begun in a step."""
+        return sum(operation.calls for operation in self.step.operations)
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """All that the profiler told about one trial."""
+
+    anchor: str
+    title: str
+    baseline: str
+    arms: list[HostSide]
+    comparisons: list[Comparison]
+    untraced: list[str]
+    """Arms without a trace, each with the reason."""
+
+
+def of_runs(runs: Iterable[JudgedRun]) -> list[Profiles]:
+    """Return what the profiler told, trial by trial."""
+    found: list[Profiles] = []
+    for run in runs:
+        names = short_names([trial.data.declared for trial in run.trials])
+        for name, trial in zip(names, run.trials, strict=True):
+            if trial.data.profiles:
+                found.append(_profiles(trial, name, f"profile{len(found) + 1}"))
+    return found
+
+
+def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
+    profiles = trial.data.profiles
+    arms = [arm.name for arm in trial.data.declared.arms if arm.name in profiles]
+    found = [(profiles[arm], profiles[arm].step) for arm in arms]
+    sides = [HostSide(p.arm, step, p.files) for p, step in found if step and _sane(step)]
+    return Profiles(
+        anchor=anchor,
+        title=name,
+        baseline=trial.data.baseline,
+        arms=sides,
+        comparisons=list(_comparisons(trial, {side.arm: side.step for side in sides})),
+        untraced=[f"{p.arm}: {p.reason}" for p, step in found if step is None],
+    )
+
+
+def _sane(step: StepTimes) -> bool:
+    times = [step.step_time_s, step.hand_over_time_s, step.idle_time_s, step.longest_gap_s]
+    times += [number for one in step.operations for number in (one.time_s, one.calls / SANE_S)]
+    return all(-SANE_S < time < SANE_S for time in times) and step.step_time_s > 1 / SANE_S**2
+
+
+def _comparisons(trial: JudgedTrial, steps: dict[str, StepTimes]) -> Iterator[Comparison]:
+    baseline = steps.get(trial.data.baseline)
+    if baseline is None or trial.data.invalid:
+        return
+    for arm in trial.data.treatments:
+        if arm in steps:
+            finding = trial.find(arm, STEP_TIME.name)
+            timed = finding.shown(finding.estimate.point) - 1 if finding else None
+            yield compared(arm, baseline, steps[arm], timed)
+
+
+def compared(arm: str, baseline: StepTimes, step: StepTimes, timed: float | None) -> Comparison:
+    """Return two steps side by side; the rows add up to the difference between them."""
+    before, after = (_by_operation(one) for one in (baseline, step))
+    names = dict.fromkeys([*before, *after])
+    step_s = baseline.step_time_s
+    rows = [_row(name, before, after, step_s, name) for name in names]
+    rows.sort(key=lambda row: -abs(row.share))
+    named = [row.operation for row in rows[:MOST_ROWS]]
+    rest = [name for name in names if name not in named]
+    shown = rows[:MOST_ROWS]
+    if rest:
+        title = text.count(len(rest), "other operation")
+        shown.append(_row(title, before, after, step_s, *rest))
+    shown.append(_plain("no operation under way", baseline.idle_time_s, step.idle_time_s, step_s))
+    whole = _plain("together", step_s, step.step_time_s, step_s)
+    return Comparison(arm, shown, whole, timed)
+
+
+_Parts = dict[str, tuple[float, float]]
+
+
+def _by_operation(step: StepTimes) -> _Parts:
+    """Return seconds and calls of each kind of operation."""
+    return {one.operation: (one.time_s, one.calls) for one in step.operations}
+
+
+def _row(title: str, before: _Parts, after: _Parts, step_s: float, *names: str) -> Row:
+    """Return the row of some operations together."""
+    nothing = (0.0, 0.0)
+    was, now = (
+        [sum(parts.get(name, nothing)[column] for name in names) for column in (0, 1)]
+        for parts in (before, after)
+    )
+    return Row(title, was[0], now[0], was[1], now[1], (now[0] - was[0]) / step_s)
+
+
+def _plain(title: str, was: float, now: float, step_s: float) -> Row:
+    return Row(title, was, now, 0.0, 0.0, (now - was) / step_s)
+
+
+def signed_percent(x: float) -> str:
+    """Return a share with its sign."""
+    return ("−" if x < 0 else "+") + text.percent(abs(x))

@@ -1,0 +1,86 @@
+"""What the profiler told, as the page shows it."""
+
+from pathlib import Path
+
+import pytest
+
+import reports
+from bench.lab.records import OperationTime, Profile, StepTimes
+from reports import profiles
+from reports.page import page
+from tests.reports import simulated
+
+
+def times(idle: float = 1e-3, **operations: float) -> StepTimes:
+    return StepTimes(
+        steps=10,
+        step_time_s=idle + sum(operations.values()),
+        hand_over_time_s=2e-3,
+        idle_time_s=idle,
+        longest_gap_s=5e-4,
+        operations=[OperationTime(operation=k, calls=2, time_s=v) for k, v in operations.items()],
+    )
+
+
+BASELINE = times(MatMul=6e-3, Softmax=3e-3)
+FASTER = times(MatMul=6e-3, SparseSoftmax=2e-3)
+
+
+def write(path: Path, arms: dict[str, StepTimes | None], ratio: float) -> Path:
+    step = {arm: ratio if number else 1.0 for number, arm in enumerate(arms)}
+    scene = simulated.Scene("labels", "Does it save time?", {"classes": 10}, step, noise=1e-4)
+    scene.extra = [
+        Profile(trial=scene.name, arm=arm, files=f"r.traces/{arm}", step=found, reason="lost it")
+        for arm, found in arms.items()
+    ]
+    return simulated.write(path, simulated.header("r"), [scene])
+
+
+def test_rows_add_up_to_the_difference_between_the_steps() -> None:
+    found = profiles.compared("faster", BASELINE, FASTER, -0.1)
+    assert [row.operation for row in found.rows[:2]] == ["Softmax", "SparseSoftmax"]
+    assert [row.share for row in found.rows] == pytest.approx([-0.3, 0.2, 0, 0])
+    assert sum(row.share for row in found.rows) == pytest.approx(found.together.share)
+    assert found.together.share == pytest.approx(-0.1)
+
+
+def test_small_differences_share_a_row_and_still_add_up() -> None:
+    many = {f"op{n}": 1e-4 * (n + 1) for n in range(30)}
+    slower = {name: 2 * time for name, time in many.items()}
+    found = profiles.compared("a", times(**many), times(**slower), None)
+    assert len(found.rows) == profiles.MOST_ROWS + 2
+    assert found.rows[0].operation == "op29"
+    assert found.rows[-2].operation == "20 other operations"
+    assert found.rows[-2].baseline_calls == 40
+    assert sum(row.share for row in found.rows) == pytest.approx(found.together.share)
+
+
+@pytest.mark.parametrize(("timed", "explains"), [(-0.1, True), (-0.09, True), (-0.2, False)])
+def test_a_table_explains_a_ratio_that_it_adds_up_to(timed: float, explains: bool) -> None:
+    assert profiles.compared("faster", BASELINE, FASTER, timed).explains is explains
+
+
+def test_the_page_names_the_operations_and_says_whether_they_explain_the_ratio(
+    tmp_path: Path,
+) -> None:
+    html = page(reports.load(write(tmp_path / "r.jsonl", {"a": BASELINE, "b": FASTER}, 0.9)))
+    assert "Where the time goes" in html
+    assert "SparseSoftmax" in html
+    assert "−10.0 %" in html
+    assert "The table explains the ratio." in html
+    html = page(reports.load(write(tmp_path / "s.jsonl", {"a": BASELINE, "b": FASTER}, 0.5)))
+    assert "Too far apart for the table to explain the ratio." in html
+
+
+def test_an_arm_that_could_not_be_traced_says_why(tmp_path: Path) -> None:
+    html = page(reports.load(write(tmp_path / "r.jsonl", {"a": BASELINE, "b": None}, 0.9)))
+    assert "b: lost it" in html
+
+
+@pytest.mark.parametrize("time_s", [1e300, 1e-300])
+def test_times_that_nobody_measured_are_left_out(tmp_path: Path, time_s: float) -> None:
+    odd = times(MatMul=time_s, idle=0.0)
+    runs = reports.load(write(tmp_path / "r.jsonl", {"a": odd, "b": FASTER}, 0.9))
+    (shown,) = profiles.of_runs(runs.runs)
+    assert [side.arm for side in shown.arms] == ["b"]
+    assert shown.comparisons == []
