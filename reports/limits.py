@@ -16,6 +16,7 @@ from bench.lab.ceilings import TITLES, ceilings_in, rate
 from bench.lab.records import Ceiling
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import label, short_names
+from reports.machines import Machine
 from reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
 
 WIDTH, HEIGHT = 8.0, 4.6
@@ -105,9 +106,12 @@ class Limits:
     figure: Markup | None
 
 
-def of_runs(runs: Iterable[JudgedRun]) -> list[Limits]:
-    """Return what every run that measured its ceilings says about limits."""
-    found = (of_run(run, f"limits{number}") for number, run in enumerate(runs, 1))
+def of_machines(machines: Iterable[Machine]) -> list[Limits]:
+    """Return what the newest run of each machine that measured its ceilings says about limits."""
+    found = []
+    for number, machine in enumerate(machines, 1):
+        limits = (of_run(run, f"limits{number}") for run in reversed(machine.runs))
+        found.append(next(filter(None, limits), None))
     return [limits for limits in found if limits]
 
 
@@ -211,17 +215,27 @@ def _roofline(places: list[Place], rates: Mapping[str, float], name: str) -> Mar
         for place in places:
             fill = HOLLOW if place.is_baseline else INK
             axes.plot(place.intensity, place.rate, "o", color=INK, mfc=fill, markersize=6, mew=1.5)
-            axes.annotate(
-                str(place.number), (place.intensity, place.rate), (6, -3),
-                textcoords="offset points", color=INK, fontsize=9,
-            )  # fmt: skip
         axes.set_ylim(0.5 * min(place.rate for place in places), 3 * max(flats.values()))
+        _numbers(axes, places)
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda y, _: text.quantity(y, "FLOP/s"))
         axes.xaxis.set_major_formatter(lambda x, _: text.number(x, 1))
         axes.set_xlabel("operations for each byte that must move", color=MUTED)
     shares = "; ".join(f"{p.number}: {text.percent(p.utilisation)}" for p in places)
     return inline(figure, name, f"Roofline; share of the products’ ceiling by number: {shares}")
+
+
+def _numbers(axes: Axes, places: list[Place]) -> None:
+    """Number the points, where there is room for a number; the table has them all."""
+    taken: list[tuple[float, float]] = []
+    for place in places:
+        at = axes.transData.transform((place.intensity, place.rate)) * 72 / axes.figure.dpi
+        if all(abs(at[0] - x) > 20 or abs(at[1] - y) > 11 for x, y in taken):
+            taken.append((at[0], at[1]))
+            axes.annotate(
+                str(place.number), (place.intensity, place.rate), (6, -3),
+                textcoords="offset points", color=INK, fontsize=9,
+            )  # fmt: skip
 
 
 def _roofs(

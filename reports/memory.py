@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench.lab import text
 from bench.lab.records import MemoryCurve
-from reports.judged import JudgedRun, JudgedTrial
-from reports.legible import label, short_names
+from reports.judged import JudgedTrial
+from reports.legible import label
 from reports.svg import FLOOR, INK, MUTED, STYLE, inline
 
 WIDTH, PANEL = 8.0, 1.3
 SANE = 1e30
+DRAWN = 60
+"""Stretches of time that are drawn; more would make a page heavy and no picture finer."""
 
 
 @dataclass(frozen=True)
 class Curves:
     """The curves of one trial, as the page shows them."""
 
-    anchor: str
-    title: str
     where: str
     peaks: list[tuple[str, str]]
     figure: Markup
 
 
-def of_runs(runs: Iterable[JudgedRun]) -> Iterator[Curves]:
-    """Yield the curves of every trial that has any."""
-    number = 0
-    for run in runs:
-        names = short_names([trial.data.declared for trial in run.trials])
-        for name, trial in zip(names, run.trials, strict=True):
-            number += 1
-            if shown := _curves(trial, name, f"memory{number}"):
-                yield shown
-
-
-def _curves(trial: JudgedTrial, name: str, anchor: str) -> Curves | None:
-    """Return device memory where every arm tells of it, or else host memory."""
+def curves(trial: JudgedTrial, name: str) -> Curves | None:
+    """Return device memory where every arm tells of it, or else host memory; None without any."""
     arms = [arm.name for arm in trial.data.declared.arms]
     found = [trial.data.curves[arm] for arm in arms if arm in trial.data.curves]
     on_device = all(curve.device_bytes for curve in found)
@@ -52,24 +42,39 @@ def _curves(trial: JudgedTrial, name: str, anchor: str) -> Curves | None:
         return None
     where = "device" if on_device else "host"
     peaks = [(curve.arm, text.size(max(used))) for curve, used in drawn]
-    return Curves(anchor, name, where, peaks, _figure(drawn, where, anchor))
+    return Curves(where, peaks, _figure(drawn, where, name))
+
+
+def _thinned(at_s: list[float], used: list[int]) -> tuple[list[float], list[int]]:
+    """Return the edges of as many stretches of time as are drawn, and the most in use in each."""
+    starts = sorted({n * len(used) // DRAWN for n in range(DRAWN)})
+    most = [max(used[i:j]) for i, j in pairwise([*starts, len(used)])]
+    return [*(at_s[start] for start in starts), at_s[-1]], most
+
+
+def _ticks(top: float) -> list[float]:
+    """Return sizes that are round in B, KiB, MiB or GiB."""
+    unit = max((2.0**n for n in (10, 20, 30) if 2**n <= top), default=1.0)
+    found = MaxNLocator(3, steps=(1, 2, 5, 10)).tick_values(0, top / unit)
+    return [tick * unit for tick in found if 0 <= tick * unit <= top]
 
 
 def _figure(drawn: list[tuple[MemoryCurve, list[int]]], where: str, name: str) -> Markup:
     height = 0.6 + PANEL * len(drawn)
     top = 1.08 * max(max(used) for _, used in drawn)
+    ticks = _ticks(top)
     end = max(curve.at_s[-1] for curve, _ in drawn)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         for row, (curve, used) in enumerate(drawn):
             bottom = (0.55 + PANEL * (len(drawn) - 1 - row)) / height
             axes = figure.add_axes((0.12, bottom, 0.85, (PANEL - 0.4) / height))
-            axes.fill_between(curve.at_s, used, color=FLOOR, step="post")
-            axes.plot(curve.at_s, used, color=INK, linewidth=1, drawstyle="steps-post")
+            edges, most = _thinned(curve.at_s, used)
+            axes.stairs(most, edges, fill=True, fc=FLOOR, ec=INK, linewidth=0.8)
             axes.set(xlim=(0, end or 1), ylim=(0, top or 1))
             axes.set_title(label(curve.arm, 60), loc="left", fontsize=11, color=INK, pad=5)
-            axes.yaxis.set_major_formatter(lambda y, _: text.size(y))
-            axes.locator_params(axis="y", nbins=3)
+            axes.set_yticks(ticks, [text.size(tick) for tick in ticks])
+            axes.tick_params(length=0)
             axes.xaxis.set_major_formatter(lambda x, _: text.seconds(x))
             if row < len(drawn) - 1:
                 axes.set_xticklabels([])

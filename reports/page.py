@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bench.lab import text
 from bench.lab.errors import RecordError
 from bench.lab.judge import Outcome
-from reports import arms, cautions, limits, memory, profiles, scaling, views
+from reports import arms, cautions, limits, profiles, scaling, views
 from reports.compare import side
 from reports.compared import shown_speed_up
 from reports.judged import multiplicity, reason
@@ -79,9 +79,8 @@ def page(runs: Runs) -> str:
             outcomes={word: counted[word] for word in Outcome if counted[word]},
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             profiles=profiles.of_runs(runs.runs),
-            curves=list(memory.of_runs(runs.runs)),
-            sweeps=scaling.of_runs(runs.runs),
-            limits=limits.of_runs(runs.runs),
+            sweeps=scaling.of_machines(here),
+            limits=limits.of_machines(here),
             many=multiplicity(trials, min(run.header.plan["confidence"] for run in runs.runs)),
         )
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import matplotlib as mpl
 import numpy as np
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from bench.lab import text
 from bench.lab.scaling import Line, Sweep, change, growth, sweeps
-from reports.judged import JudgedRun
 from reports.legible import label
+from reports.machines import Machine
 from reports.svg import HOLLOW, INK, MUTED, STYLE, inline
 
 WIDTH, HEIGHT = 8.0, 3.6
@@ -41,15 +41,22 @@ class ShownSweep:
     figure: Markup | None
 
 
-def of_runs(runs: Iterable[JudgedRun]) -> list[ShownSweep]:
-    """Return every sweep of some runs."""
-    return [shown for n, run in enumerate(runs, 1) for shown in of_run(run, f"sweeps{n}")]
+def of_machines(machines: Sequence[Machine]) -> list[ShownSweep]:
+    """Return every sweep among the newest trials of each machine."""
+    found = (_of_machine(machine, f"sweeps{n}") for n, machine in enumerate(machines, 1))
+    if len(machines) < 2:
+        return [shown for sweeps in found for shown in sweeps]
+    return [
+        replace(shown, title=f"{shown.title}, on {machine.name}")
+        for machine, sweeps in zip(machines, found, strict=True)
+        for shown in sweeps
+    ]
 
 
-def of_run(run: JudgedRun, anchor: str) -> Iterator[ShownSweep]:
-    """Yield every sweep of a run."""
-    confidence = float(run.header.plan["confidence"])
-    for number, sweep in enumerate(sweeps(trial.data for trial in run.trials), 1):
+def _of_machine(machine: Machine, anchor: str) -> Iterator[ShownSweep]:
+    confidence = float(machine.runs[-1].header.plan["confidence"])
+    newest = (placed.trial.data for placed in machine.newest)
+    for number, sweep in enumerate(sweeps(newest), 1):
         name = f"{anchor}s{number}"
         arms = [arm.name for arm in sweep.trials[0].declared.arms]
         lines = {arm: growth(sweep, "step_time_s", arm, confidence) for arm in arms}

@@ -23,6 +23,7 @@ from reports.history import Series, histories
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import short_names
 from reports.machines import Machine, changes, key
+from reports.memory import Curves, curves
 from reports.series_figure import history_figure
 
 DETAILED = 150
@@ -84,6 +85,12 @@ class TrialView:
             return {
                 name: figure(self.trial, f"{self.anchor}-{name}") for name, figure in draw.items()
             }
+
+    @cached_property
+    def memory(self) -> Curves | None:
+        """Its memory over a step, if that was watched."""
+        with quiet_drawing():
+            return curves(self.trial, f"{self.anchor}-memory")
 
 
 def _cited(quotable: Quotable) -> tuple[str, str]:

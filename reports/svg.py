@@ -51,8 +51,10 @@ STYLE = {
 }
 _LEFT_OUT = {"metadata", "style"}
 _KEPT = re.compile("fill|stroke|opacity|text-anchor|font-size")
-_RADIUS = re.compile(r"M 0 ([\d.]+) C")
+_RADIUS = re.compile(r"M0 ([\d.]+) C")
 """How matplotlib begins a marker that is a circle."""
+_DECIMALS = re.compile(r"-?\d+\.\d+")
+_POINT = re.compile(r"([ML])(-?[\d.]+) (-?[\d.]+)")
 _CENTRE = {"x": "cx", "y": "cy"}
 
 
@@ -112,12 +114,25 @@ def _local(value: str, name: str) -> str:
 
 
 def _shorter(key: str, value: str) -> str:
-    """Round coordinates to a hundredth of a point."""
+    """Round coordinates to a tenth of a point."""
     if key not in ("d", "x", "y", "transform"):
         return value
-    return re.sub(
-        r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", " ".join(value.split())
-    )
+    rounded = _DECIMALS.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), value)
+    return _level(" ".join(rounded.split()).replace(" L ", "L").replace("M ", "M"))
+
+
+def _level(d: str) -> str:
+    """Write level and upright lines of a path with their one coordinate, ``H5`` and ``V5``."""
+    at = ("", "")
+
+    def shorter(found: re.Match[str]) -> str:
+        nonlocal at
+        before, at = at, (found[2], found[3])
+        if found[1] == "L" and at[1] == before[1]:
+            return f"H{at[0]}"
+        return f"V{at[1]}" if found[1] == "L" and at[0] == before[0] else found[0]
+
+    return d if "C" in d else _POINT.sub(shorter, d)
 
 
 def _keep_named(root: ElementTree.Element) -> None:

@@ -15,7 +15,7 @@ import bench
 from bench.catalogue import experiments
 from bench.lab.declare import Arm, Case, Experiment, Plan
 from bench.lab.metrics import MEASURED
-from bench.lab.records import Absent, Attempted
+from bench.lab.records import Absent, Attempted, Ceiling, MemoryCurve, Work
 from bench.lab.task import Task, declaration
 from tests.reports.simulated import GPU, MACHINE, Scene, header, write
 
@@ -62,6 +62,8 @@ def scene(experiment: Experiment, case: Case, seed: int, rounds: int = 6) -> Sce
         declared_as=trial,
     )
     made.extra += _attempts(experiment, trial.trial)
+    if experiment.timed:
+        made.extra += [line for arm in arms for line in _watched(trial.trial, arm, rng)]
     made.extra += [absent for arm in experiment.arms for absent in _absent(made, arm)]
     return made
 
@@ -72,6 +74,31 @@ def _attempts(experiment: Experiment, trial: str) -> list[Attempted]:
                   traceback=traceback)
         for a, (what, message, traceback) in zip(experiment.attempts, cycle(HAPPENED), strict=False)
     ]  # fmt: skip
+
+
+def _watched(trial: str, arm: str, rng: Random) -> list[Work | MemoryCurve]:
+    """Return an arm's work and its memory over a step, as often as the lab looks at most."""
+    flop, moved = 10 ** rng.uniform(6, 9), 10 ** rng.uniform(5, 8)
+    used = [int(2e7 * (1 + n % 200 / 100) * rng.uniform(0.9, 1.1)) for n in range(400)]
+    at_s = [n / 10_000 for n in range(400)]
+    curve = MemoryCurve(
+        trial=trial, arm=arm, steps=2, at_s=at_s, host_bytes=used, device_bytes=used
+    )
+    return [Work(trial=trial, arm=arm, flop={"float32": flop}, least_moved_bytes=moved), curve]
+
+
+def ceilings() -> list[Ceiling]:
+    """Return what a simulated machine does at best."""
+    found = (
+        ("host_copy", "B/s", 1e10),
+        ("cached_copy", "B/s", 5e10),
+        ("matmul_float32", "FLOP/s", 2e11),
+        ("matmul_bfloat16", "FLOP/s", 1e12),
+    )
+    return [
+        Ceiling(name=name, unit=unit, work=work, data_bytes=2**20, steps=1, samples_s=[1.0] * 11)
+        for name, unit, work in found
+    ]
 
 
 def _absent(scene: Scene, arm: Arm) -> list[Absent]:
@@ -88,11 +115,13 @@ def _absent(scene: Scene, arm: Arm) -> list[Absent]:
 
 def scenes(seed: int = 0, rounds: int = 6) -> list[Scene]:
     """Return a simulated trial of the first case of every experiment, and of all of `labels`."""
-    return [
+    made = [
         scene(experiment, case, 1000 * seed + number, rounds)
         for number, experiment in enumerate(declared())
         for case in experiment.cases[: 3 if experiment.name == "labels" else 1]
     ]
+    made[0].extra += ceilings()
+    return made
 
 
 def runs(folder: Path) -> None:

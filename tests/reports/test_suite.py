@@ -57,8 +57,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(folder, folder / "r.html")
 
 
-def test_forty_trials_of_a_quick_run_fit_into_two_megabytes(whole: Path) -> None:
-    assert whole.stat().st_size / len(suite.scenes()) < 2_000_000 / 40
+def test_thirty_five_trials_of_a_quick_run_fit_into_two_megabytes(whole: Path) -> None:
+    assert whole.stat().st_size / len(suite.scenes()) < 2_000_000 / 35
 
 
 @pytest.mark.parametrize("width", [360, 1280])
