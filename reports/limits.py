@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import matplotlib as mpl
-import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.lab import text
 from bench.lab.ceilings import TITLES, ceilings_in, rate
 from bench.lab.records import Ceiling
 from reports.judged import JudgedRun, JudgedTrial
-from reports.legible import label, short_names
+from reports.legible import short_names
 from reports.machines import Machine
-from reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
-
-WIDTH, HEIGHT = 8.0, 4.6
-SANE = 1e30
-"""Rates and sizes beyond this were not measured on any machine."""
+from reports.roofline import SANE, Place, roofline
 
 
 @dataclass(frozen=True)
@@ -31,66 +23,6 @@ class CeilingRow:
     title: str
     found: str
     on: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one arm stands under its machine's ceilings.
-
-    Args:
-        number: of its point in the roofline.
-        trial: short name of the trial.
-        arm: name of the arm.
-        is_baseline: whether the others are held against it.
-        flop: floating-point operations of a step's products.
-        moved_bytes: the least that a step moves.
-        step_time_s: median step time.
-        best_products_s: how long the products take at the ceilings of their types.
-        best_copies_s: how long the least that moves takes at the ceiling of copying.
-    """
-
-    number: int
-    trial: str
-    arm: str
-    is_baseline: bool
-    flop: float
-    moved_bytes: float
-    step_time_s: float
-    best_products_s: float
-    best_copies_s: float
-
-    @property
-    def intensity(self) -> float:
-        """Floating-point operations for each byte that must move."""
-        return self.flop / self.moved_bytes
-
-    @property
-    def rate(self) -> float:
-        """Floating-point operations a second."""
-        return self.flop / self.step_time_s
-
-    @property
-    def utilisation(self) -> float:
-        """Share of the step in which the products alone would be done, at their ceilings."""
-        return self.best_products_s / self.step_time_s
-
-    @property
-    def traffic(self) -> float:
-        """Share of the step in which the least that moves would have moved, at the ceiling."""
-        return self.best_copies_s / self.step_time_s
-
-    @property
-    def says(self) -> str:
-        """What stands between the arm and its limit."""
-        nearest = max(self.utilisation, self.traffic)
-        if self.utilisation > 1:
-            return "above the ceiling of its products: one of the two is wrong"
-        if self.traffic > 1:
-            return "faster than memory: what moves stays in a cache"
-        bound = "products" if self.utilisation >= self.traffic else "copies"
-        if nearest >= 0.5:
-            return f"bound by {bound}"
-        return f"{text.ratio(1 / nearest)} the time that its {bound} need"
 
 
 @dataclass(frozen=True)
@@ -132,7 +64,7 @@ def of_run(run: JudgedRun, anchor: str) -> Limits | None:
         rows=[_row(record) for record in measured.values()],
         places=places,
         silent=list(_silent(named)),
-        figure=_roofline(places, rates, f"{anchor}-roofline"),
+        figure=roofline(places, rates, f"{anchor}-roofline"),
     )
 
 
@@ -192,69 +124,3 @@ def _silent(named: Iterable[tuple[str, JudgedTrial]]) -> Iterator[str]:
         for arm, work in trial.data.work.items():
             if work.reason:
                 yield f"{name}, {arm}: {work.reason}"
-
-
-def _roofline(places: list[Place], rates: Mapping[str, float], name: str) -> Markup | None:
-    """Draw every arm under the roofs of its machine, both axes logarithmic.
-
-    Source: S. Williams, A. Waterman, D. Patterson, Roofline: An Insightful Visual Performance Model
-    for Multicore Architectures, 2009, https://doi.org/10.1145/1498765.1498785.
-    """
-    flats = {k: v for k, v in rates.items() if k.startswith("matmul_") and 1 / SANE < v < SANE}
-    slopes = {k: v for k, v in rates.items() if k.endswith("_copy") and 1 / SANE < v < SANE}
-    if not places or not flats or not slopes:
-        return None
-    ridge = max(flats.values()) / min(slopes.values())
-    low = min(0.3 * min(place.intensity for place in places), ridge / 30)
-    high = max(3 * max(place.intensity for place in places), 3 * ridge)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, HEIGHT))
-        axes = figure.add_axes((0.11, 0.13, 0.86, 0.84))
-        axes.set(xscale="log", yscale="log", xlim=(low, high))
-        _roofs(axes, flats, slopes, low, high)
-        for place in places:
-            fill = HOLLOW if place.is_baseline else INK
-            axes.plot(place.intensity, place.rate, "o", color=INK, mfc=fill, markersize=6, mew=1.5)
-        axes.set_ylim(0.5 * min(place.rate for place in places), 3 * max(flats.values()))
-        _numbers(axes, places)
-        axes.minorticks_off()
-        axes.yaxis.set_major_formatter(lambda y, _: text.quantity(y, "FLOP/s"))
-        axes.xaxis.set_major_formatter(lambda x, _: text.number(x, 1))
-        axes.set_xlabel("operations for each byte that must move", color=MUTED)
-    shares = "; ".join(f"{p.number}: {text.percent(p.utilisation)}" for p in places)
-    return inline(figure, name, f"Roofline; share of the products’ ceiling by number: {shares}")
-
-
-def _numbers(axes: Axes, places: list[Place]) -> None:
-    """Number the points, where there is room for a number; the table has them all."""
-    taken: list[tuple[float, float]] = []
-    for place in places:
-        at = axes.transData.transform((place.intensity, place.rate)) * 72 / axes.figure.dpi
-        if all(abs(at[0] - x) > 20 or abs(at[1] - y) > 11 for x, y in taken):
-            taken.append((at[0], at[1]))
-            axes.annotate(
-                str(place.number), (place.intensity, place.rate), (6, -3),
-                textcoords="offset points", color=INK, fontsize=9,
-            )  # fmt: skip
-
-
-def _roofs(
-    axes: Axes, flats: Mapping[str, float], slopes: Mapping[str, float], low: float, high: float
-) -> None:
-    """Rule the ceilings: products are level, copies rise to meet the highest of them."""
-    top = max(flats.values())
-    for name, flat in flats.items():
-        start = max(low, flat / max(slopes.values()))
-        axes.plot([start, high], [flat, flat], color=RULE, linewidth=1.5)
-        kind = label(name.removeprefix("matmul_"))
-        axes.annotate(
-            kind, (high, flat), (-4, 3), textcoords="offset points", ha="right",
-            color=MUTED, fontsize=9,
-        )  # fmt: skip
-    for name, slope in slopes.items():
-        x = np.geomspace(low, min(high, top / slope), 2)
-        axes.plot(x, slope * x, color=RULE, linewidth=1.5)
-        axes.annotate(
-            TITLES.get(name, label(name)), (x[0], slope * x[0]), (4, 6),
-            textcoords="offset points", color=MUTED, fontsize=9,
-        )  # fmt: skip
