@@ -228,10 +228,9 @@ def _block_names(axes: Axes, paired: Paired) -> None:
     axes.set_xlabel("block", color=MUTED)
 
 
-def quality_figure(trial: JudgedTrial, name: str) -> Markup | None:
-    """Draw each arm's difference in quality from the baseline, seed by seed."""
-    quality = trial.data.declared.quality or ""
-    rows = [f for arm in trial.data.treatments if (f := trial.find(arm, quality))]
+def quality_figure(trial: JudgedTrial, outcome: str, name: str) -> Markup | None:
+    """Draw each arm's difference in one outcome from the baseline, seed by seed."""
+    rows = [f for arm in trial.data.treatments if (f := trial.find(arm, outcome))]
     if not rows:
         return None
     height = 0.9 + 0.34 * len(rows)

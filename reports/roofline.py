@@ -127,7 +127,7 @@ class Words:
     def meets(self, other: Words) -> bool:
         """Tell whether two texts would touch."""
         left, right = sorted((self, other), key=lambda words: words.x)
-        return abs(self.y - other.y) < 11 and right.x < left.x + LETTER * len(left.says) + 4
+        return abs(self.y - other.y) < 11 and right.x < left.x + LETTER * len(left.says)
 
 
 def _place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
@@ -147,10 +147,11 @@ def _write(axes: Axes, words: Words, taken: list[Words], colour: str) -> None:
 
 
 def _numbers(axes: Axes, places: list[Place], taken: list[Words]) -> None:
-    """Number the points."""
-    for place in places:
-        x, y = _place_of(axes, place.intensity, place.rate)
-        _write(axes, Words(x + 6, y - 3, str(place.number)), taken, INK)
+    """Number the points, beside other points and not over them."""
+    points = [_place_of(axes, place.intensity, place.rate) for place in places]
+    taken = [*taken, *(Words(x - 4, y - 3, "o") for x, y in points)]
+    for place, (x, y) in zip(places, points, strict=True):
+        _write(axes, Words(x + 7, y - 3, str(place.number)), taken, INK)
 
 
 def _roofs(

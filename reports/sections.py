@@ -78,13 +78,22 @@ class TrialView:
         draw = {
             "ratio": figures.ratio_figure,
             "rounds": figures.rounds_figure,
-            "quality": figures.quality_figure,
             "claims": claims_figure,
         }
         with quiet_drawing():
             return {
                 name: figure(self.trial, f"{self.anchor}-{name}") for name, figure in draw.items()
             }
+
+    @cached_property
+    def quality(self) -> list[Markup]:
+        """A figure for each outcome of training."""
+        with quiet_drawing():
+            drawn = [
+                figures.quality_figure(self.trial, outcome, f"{self.anchor}-quality{n}")
+                for n, outcome in enumerate(views.outcomes(self.trial), 1)
+            ]
+        return [figure for figure in drawn if figure]
 
     @cached_property
     def memory(self) -> Curves | None:
@@ -137,6 +146,8 @@ class Row:
     memory: Finding | None
     sizes: list[Finding]
     quality: Finding | None
+    also: list[Finding]
+    """Further outcomes of the same trainings."""
     quotable: Quotable | None
 
 
@@ -170,6 +181,7 @@ def _row(view: TrialView, arm: str, *, again: bool) -> Row:
         memory=views.memory(trial, arm),
         sizes=views.other_sizes(trial, arm),
         quality=views.quality(trial, arm),
+        also=views.qualities(trial, arm)[1:],
         quotable=view.quotables.get((arm, STEP_TIME.name)),
     )
 

@@ -55,10 +55,27 @@ def other_sizes(trial: JudgedTrial, arm: str) -> list[Finding]:
     ]
 
 
+def outcomes(trial: JudgedTrial) -> list[str]:
+    """Return the names of what is learnt, the judged quality first."""
+    declared = trial.data.declared
+    return [declared.quality, *declared.also] if declared.quality else []
+
+
+def title(trial: JudgedTrial, metric: str) -> str:
+    """Return a metric's name for people; a file can name one that it does not declare."""
+    declared = trial.data.declared.metrics
+    return next((m.title for m in declared if m.name == metric), metric)
+
+
 def quality(trial: JudgedTrial, arm: str) -> Finding | None:
     """Return the finding on quality, if the experiment judges any."""
-    name = trial.data.declared.quality
-    return trial.find(arm, name) if name else None
+    return next(iter(qualities(trial, arm)), None)
+
+
+def qualities(trial: JudgedTrial, arm: str) -> list[Finding]:
+    """Return the findings on everything that is learnt."""
+    found = (trial.find(arm, name) for name in outcomes(trial))
+    return [finding for finding in found if finding]
 
 
 def needs_power(finding: Finding) -> bool:

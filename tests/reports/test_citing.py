@@ -155,6 +155,12 @@ def test_a_document_that_quotes_nothing_is_refused(folder: Path, tmp_path: Path)
         verify(tmp_path / "none.md", folder)
 
 
+def test_what_the_readme_quotes_holds() -> None:
+    root = Path(reports.__file__).parents[1]
+    checked = verify(root / "README.md", root / "examples")
+    assert [(entry.state, entry.why) for entry in checked if entry.state != "holds"] == []
+
+
 def test_hostile_names_make_safe_ids_and_sentences_that_verify(tmp_path: Path) -> None:
     path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [hostile_scene()])
     runs = reports.load(path)
