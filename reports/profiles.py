@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bench.lab import text
+from bench.lab.estimate import Middle
 from bench.lab.metrics import STEP_TIME
 from bench.lab.records import StepTimes
+from bench.lab.trials import Finding
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import short_names
 
@@ -50,13 +52,14 @@ class Comparison:
         arm: name of the arm.
         rows: operations, the largest difference first, then the rest and idleness.
         together: all rows in one.
-        timed: the difference that was timed without the profiler, as a share of the baseline.
+        timed: the difference that was timed without the profiler, as a share of the baseline;
+            lowest, best and highest value of its interval.
     """
 
     arm: str
     rows: list[Row]
     together: Row
-    timed: float | None
+    timed: Middle | None
 
     @property
     def says(self) -> str:
@@ -65,16 +68,21 @@ class Comparison:
         if self.timed is None:
             return f"Together {traced} of the baseline’s step."
         told = f"Together {traced} of the baseline’s step; timed without the profiler: "
-        told += f"{signed_percent(self.timed)}."
+        low, point, high = map(signed_percent, (self.timed.low, self.timed.point, self.timed.high))
+        told += f"{point} [{low}, {high}]."
         if self.explains:
             return f"{told} The table explains the ratio."
+        if self.timed.low <= self.together.share <= self.timed.high:
+            return f"{told} The two agree as far as the timing can tell."
         return f"{told} Too far apart for the table to explain the ratio."
 
     @property
     def explains(self) -> bool:
         """Tell whether the differences add up to the timed one, within 15 % of it."""
         timed = self.timed
-        return timed is not None and abs(self.together.share - timed) <= EXPLAINED * abs(timed)
+        return timed is not None and (
+            abs(self.together.share - timed.point) <= EXPLAINED * abs(timed.point)
+        )
 
 
 @dataclass(frozen=True)
@@ -143,11 +151,17 @@ def _comparisons(trial: JudgedTrial, steps: dict[str, StepTimes]) -> Iterator[Co
     for arm in trial.data.treatments:
         if arm in steps:
             finding = trial.find(arm, STEP_TIME.name)
-            timed = finding.shown(finding.estimate.point) - 1 if finding else None
-            yield compared(arm, baseline, steps[arm], timed)
+            yield compared(arm, baseline, steps[arm], _timed(finding) if finding else None)
 
 
-def compared(arm: str, baseline: StepTimes, step: StepTimes, timed: float | None) -> Comparison:
+def _timed(finding: Finding) -> Middle:
+    """Return a ratio of step times as a difference, a share of the baseline's."""
+    estimate = finding.estimate
+    ends = (estimate.low, estimate.point, estimate.high)
+    return Middle(*(finding.shown(end) - 1 for end in ends))
+
+
+def compared(arm: str, baseline: StepTimes, step: StepTimes, timed: Middle | None) -> Comparison:
     """Return two steps side by side; the rows add up to the difference between them."""
     before, after = (_by_operation(one) for one in (baseline, step))
     names = dict.fromkeys([*before, *after])

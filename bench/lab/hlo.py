@@ -33,7 +33,7 @@ class StepWork:
 
     Args:
         flop: floating-point operations of its matrix products and convolutions, by the type of
-            what is multiplied. A multiplication and an addition are two; taps on padding count.
+            what is multiplied. A multiplication and an addition are two; taps on padding are none.
         least_bytes: of all that goes into the step, read once, and all that comes out, written
             once; what is made on the way may stay in a cache.
     """
@@ -169,16 +169,42 @@ def _dot(left: Shape, right: Shape, result: Shape, attributes: str) -> int:
 
 
 def _convolution(left: Shape, right: Shape, result: Shape, attributes: str) -> int:
-    """Return ``batch · features out · features in · Π kernel · min(places in, places out)``.
+    """Return ``batch · features out · features in · Π taps``, the taps that meet an input.
 
-    Each element of the kernel meets a place of the input and of the output, on padding too; so the
-    gradients of a convolution count as much as itself, and a strided one by its fewer outputs. The
-    features that go into one output are those of the kernel, whatever the groups.
+    A tap on padding, or on a hole of a dilated input, multiplies nothing: so the gradients of a
+    convolution count as much as itself. The features that go into one output are those of the
+    kernel, whatever the groups.
     """
     labels = re.findall(r"[\dbfio]+", attributes.partition("dim_labels=")[2])[:3]
     inputs, kernel, outputs = (
         dict(zip(axes, shape.axes, strict=True))
         for axes, shape in zip(labels, (left, right, result), strict=True)
     )
-    places = (kernel[x] * min(inputs[x], outputs[x]) for x in outputs if x.isdigit())
-    return outputs["b"] * outputs["f"] * kernel["i"] * math.prod(places)
+    window = _window(attributes)
+    counts = (
+        _taps(
+            inputs[x], kernel[x], outputs[x], {name: axes[int(x)] for name, axes in window.items()}
+        )
+        for x in outputs
+        if x.isdigit()
+    )
+    return outputs["b"] * outputs["f"] * kernel["i"] * math.prod(counts)
+
+
+def _window(attributes: str) -> dict[str, list[str]]:
+    """Return a convolution's ``window={stride=2x2 pad=0_1x0_1}`` by name, a text an axis."""
+    found = re.search(r"window=\{([^}]*)\}", attributes)
+    parts = (part.partition("=") for part in found[1].split()) if found else ()
+    return {name: axes.split("x") for name, _, axes in parts}
+
+
+def _taps(places_in: int, taps: int, places_out: int, window: dict[str, str]) -> int:
+    """Return how many pairs of a tap and an output place meet an input, along one axis."""
+    stride, spread, apart = (
+        int(window.get(name, "1")) for name in ("stride", "rhs_dilate", "lhs_dilate")
+    )
+    low = int(window.get("pad", "0").partition("_")[0])
+    reached = (
+        place * stride + tap * spread - low for place in range(places_out) for tap in range(taps)
+    )
+    return sum(0 <= at <= (places_in - 1) * apart and at % apart == 0 for at in reached)

@@ -107,7 +107,18 @@ BY_KERNEL = (
 
 @pytest.mark.parametrize("lines", [FORWARD, BY_INPUT, BY_KERNEL])
 def test_a_convolution_and_its_gradients_count_the_same(lines):
-    assert flop(*lines) == {"float32": 2 * 16 * (4 * 4) * (3 * 3) * 3 * 4}
+    # along each axis, 4 places of 3 taps, the last of which lies on the padding
+    assert flop(*lines) == {"float32": 2 * 16 * (4 * 3 - 1) ** 2 * 3 * 4}
+
+
+def test_taps_on_padding_multiply_nothing():
+    same = (
+        "%a = f32[1,28,28,1] parameter(0)",
+        "%b = f32[3,3,1,1] parameter(1)",
+        "ROOT %c = f32[1,28,28,1] convolution(%a, %b), window={size=3x3 pad=1_1x1_1}, "
+        "dim_labels=b01f_01io->b01f",
+    )
+    assert flop(*same) == {"float32": 2 * (28 * 3 - 2) ** 2}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import reports
+from bench.lab.estimate import Middle
 from bench.lab.records import OperationTime, Profile, StepTimes
 from reports import profiles
 from reports.page import page
@@ -22,6 +23,10 @@ def times(idle: float = 1e-3, **operations: float) -> StepTimes:
     )
 
 
+def around(timed: float) -> Middle:
+    return Middle(timed - 0.001, timed, timed + 0.001)
+
+
 BASELINE = times(MatMul=6e-3, Softmax=3e-3)
 FASTER = times(MatMul=6e-3, SparseSoftmax=2e-3)
 
@@ -37,7 +42,7 @@ def write(path: Path, arms: dict[str, StepTimes | None], ratio: float) -> Path:
 
 
 def test_rows_add_up_to_the_difference_between_the_steps() -> None:
-    found = profiles.compared("faster", BASELINE, FASTER, -0.1)
+    found = profiles.compared("faster", BASELINE, FASTER, around(-0.1))
     assert [row.operation for row in found.rows[:2]] == ["Softmax", "SparseSoftmax"]
     assert [row.share for row in found.rows] == pytest.approx([-0.3, 0.2, 0, 0])
     assert sum(row.share for row in found.rows) == pytest.approx(found.together.share)
@@ -57,7 +62,14 @@ def test_small_differences_share_a_row_and_still_add_up() -> None:
 
 @pytest.mark.parametrize(("timed", "explains"), [(-0.1, True), (-0.09, True), (-0.2, False)])
 def test_a_table_explains_a_ratio_that_it_adds_up_to(timed: float, explains: bool) -> None:
-    assert profiles.compared("faster", BASELINE, FASTER, timed).explains is explains
+    assert profiles.compared("faster", BASELINE, FASTER, around(timed)).explains is explains
+
+
+def test_what_the_timing_cannot_tell_apart_is_not_called_too_far() -> None:
+    wide = Middle(-0.3, -0.02, 0.3)
+    found = profiles.compared("faster", BASELINE, FASTER, wide)
+    assert not found.explains
+    assert found.says.endswith("The two agree as far as the timing can tell.")
 
 
 def test_the_page_names_the_operations_and_says_whether_they_explain_the_ratio(
