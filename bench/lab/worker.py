@@ -188,8 +188,10 @@ class Bench:
 
     def memory_curve(self, steps: int) -> dict[str, Any]:
         """Run steps and return what was in use all the while."""
+        assert self.prepared is not None  # noqa: S101 - the lab builds first
         with watching(Watch(self.backend.memory_bytes)) as looks:
-            self.sample(steps)
+            self.last = step_repeatedly(self.prepared.step, steps)
+            self.backend.synchronise()
         kept = thinned(looks)
         device = [look.device_bytes for look in kept]
         return {

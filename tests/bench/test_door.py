@@ -70,7 +70,7 @@ def test_extra_info_carries_ratio_interval_and_verdict(tiny):
         ([TINY, "-k", "scale:2"], 2),
         ([TINY, "-k", "twice"], 2),
         ([f"{TINY}::tiny[scale:1-once]"], 1),
-        ([str(Path(TINY).parent)], 4 + 9 + 2 + 2 + 2 + 2),
+        ([str(Path(TINY).parent)], 4 + (9 + 2 + 2) + 8 + 3 + 3 + 2 + 2),
     ],
 )
 def test_selection_works_as_in_pytest(tmp_path, selection, expected):
