@@ -7,15 +7,10 @@ from typing import Any
 
 from bench.lab.declare import Arm, Case, Claim, Experiment, Guard, Source, grid
 from bench.lab.metrics import Metric
+from bench.sources import KERNELS
 from bench.workloads import fused_kernels as work
 from bench.workloads.fused_kernels import Work
 
-OURS = Source(
-    author="the keras-ab authors",
-    title="The native kernels: what was aimed at",
-    year=2026,
-    url="kernels/native/README.md",
-)
 COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
 UPDATES = (
@@ -44,7 +39,7 @@ def _arms(of: Work, plain: str) -> tuple[Arm, ...]:
 def _at_least(arm: str, times: float, where: dict[str, Any], statement: str) -> Claim:
     size = "-tiny" if where == TINY else ""
     return Claim(
-        f"{arm}{size}", statement, arm, "step_time_s", at_least=times, where=where, source=OURS
+        f"{arm}{size}", statement, arm, "step_time_s", at_least=times, where=where, source=KERNELS
     )
 
 
@@ -78,7 +73,7 @@ def _trial(
             f"kernel reaches. Each block records what kernels.status() says."
         ),
         held_fixed="first values, inputs, float32, the same inputs in every step",
-        sources=(source, OURS),
+        sources=(source, KERNELS),
         arms=_arms(of, plain),
         cases=cases,
         guards=(

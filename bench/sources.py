@@ -44,3 +44,9 @@ KERAS_OPTIMIZERS = Source(
     year=2026,
     url="https://keras.io/api/optimizers/",
 )
+KERNELS = Source(
+    author="the keras-ab authors",
+    title="The kernels: what was aimed at",
+    year=2026,
+    url="kernels/native/README.md",
+)
