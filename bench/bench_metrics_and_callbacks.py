@@ -194,7 +194,7 @@ EXPERIMENT = Experiment(
         )
     ),
     cases=(
-        *grid(steps=(2,), batch=(256,), kept=(512,), width=(64,)),
+        *grid(steps=(2,), batch=(128,), kept=(128,), width=(64,)),
         *grid(quick=False, steps=(8,), batch=(256,), kept=(2048,), width=(1024,)),
     ),
     guards=(
