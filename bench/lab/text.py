@@ -114,10 +114,11 @@ def ratios(point: float, low: float, high: float) -> str:
 
 
 def signed(x: float) -> str:
-    """Return a difference with its sign; none is 0."""
-    if x == 0:
-        return "0"
-    return f"{x:+.3f}".replace("-", "−") if math.isfinite(x) else number(x)
+    """Return a difference with its sign, to a thousandth, or to one digit if less; none is 0."""
+    if x == 0 or not math.isfinite(x):
+        return number(x)
+    digits = f"{abs(x):.3f}" if abs(x) >= 0.0005 else number(abs(x), 1)
+    return ("+" if x > 0 else "−") + digits
 
 
 def blocks(count: float, word: str = "block") -> str:
