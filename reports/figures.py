@@ -196,7 +196,7 @@ def _strip(axes: Axes, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: in
     right = [start + length - 0.6 for start, length, _ in whole]
     axes.hlines(centres, left, right, color=INK, linewidth=1.8)
     shown = "A/A control" if paired.arm == CONTROL else label(paired.arm, 60)
-    axes.text(-1.2, lanes.count - row - 0.19, shown, fontsize=11, color=INK)
+    axes.text(-1.2, lanes.count - row - 0.15, shown, fontsize=11, color=INK)
 
 
 def lane_bands(axes: Axes, finding: Finding | None, lanes: Lanes, row: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,14 +87,27 @@ def load(paths: str | Path | Iterable[str | Path]) -> Runs:
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     runs: list[JudgedRun] = []
     refused: list[Refused] = []
-    for path in files(given):
-        try:
-            runs.append(_once(read_and_judge(path), runs))
-        except RecordError as error:
-            refused.append(Refused(path, error))
+    with _uncollected():
+        for path in files(given):
+            try:
+                runs.append(_once(read_and_judge(path), runs))
+            except RecordError as error:
+                refused.append(Refused(path, error))
     if not runs:
         raise _nothing(given, refused)
     return Runs(sorted(runs, key=lambda run: (run.header.started, run.header.run)), refused)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave the garbage collector out: of millions of records, each search would look at all."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def read_and_judge(path: Path | str) -> JudgedRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
@@ -36,7 +37,12 @@ def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Pat
     Raises:
         RecordError: where no run can be read, or the page cannot be written.
     """
-    html = page(load(paths))
+    runs = load(paths)
+    gc.freeze()  # what was read stays: searching it for garbage again and again takes seconds
+    try:
+        html = page(runs)
+    finally:
+        gc.unfreeze()
     target = Path(out)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

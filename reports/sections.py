@@ -26,9 +26,9 @@ from reports.machines import Machine, changes, key
 from reports.memory import Curves, curves
 from reports.series_figure import history_figure
 
-DETAILED = 150
+DETAILED = 100
 """Trials that a page shows in full; it says so where there are more."""
-DRAWN = 150
+DRAWN = 40
 """Histories that are drawn; all have their tables."""
 
 

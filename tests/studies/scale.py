@@ -6,6 +6,7 @@ Runs are simulated: 30 experiments of 200 samples each, on four simulated machin
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import resource
 import subprocess
@@ -51,12 +52,14 @@ def measure(folder: Path) -> None:
     from reports.page import page
 
     runs = reports.load(folder)
+    gc.freeze()  # as `write_page` does
     loaded = time.perf_counter()
     html = page(runs)
     done = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = {"runs": len(runs.runs), "load_s": loaded - begun, "render_s": done - loaded}
-    print(json.dumps(found | {"peak_bytes": peak, "page_bytes": len(html.encode())}))
+    found |= {"cpu_s": time.process_time(), "peak_bytes": peak, "page_bytes": len(html.encode())}
+    print(json.dumps(found))
 
 
 def main() -> None:
