@@ -22,6 +22,8 @@ from reports.finding_files import files
 from reports.judged import JudgedRun, judge_trial
 
 _PLAN = TypeAdapter(Plan)
+JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
+"""What a verdict depends on: no default may stand in for it."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,13 @@ def _checked_plan(run: Run) -> dict[str, object]:
             f"{run.path}, line 1: {str(why)[:300]}",
             "restore the file from where it was measured, or leave it out",
         ) from error
+    missing = [name for name in JUDGED_BY if name not in run.header.plan]
+    if missing:
+        raise RecordError(
+            "a run's header holds the plan that it was measured by",
+            f"{run.path}, line 1: no {', '.join(missing)}",
+            "restore the file from where it was measured, or leave it out",
+        )
     return run.header.plan
 
 

@@ -153,3 +153,13 @@ def test_power_columns_are_shares_of_a_ratio(runs: reports.Runs) -> None:
     assert step.margin.map(lambda x: math.isclose(x, 0.02)).all()
     assert (step.smallest_effect > step.floor).all()
     assert pd.api.types.is_numeric_dtype(step.blocks_to_settle)
+
+
+@pytest.mark.parametrize("name", ["precision", "margin", "min_blocks", "confidence"])
+def test_a_plan_that_lacks_what_verdicts_depend_on_is_refused(name: str, tmp_path: Path) -> None:
+    head = simulated.header("r")
+    plan = {key: value for key, value in head.plan.items() if key != name}
+    path = tmp_path / "r.jsonl"
+    simulated.write(path, head.model_copy(update={"plan": plan}), scenes.scenes()[:1])
+    with pytest.raises(RecordError, match=f"line 1: no {name}"):
+        reports.load(path)
