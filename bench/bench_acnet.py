@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Quality, Source, grid
 from bench.lab.metrics import Metric
 from bench.sources import TEN
@@ -54,6 +55,7 @@ TRAINING = Experiment(
             "kernels.asymmetric_convolution.AsymmetricConvolution2D",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(16,), batch=(32,)),
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),

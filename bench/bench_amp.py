@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from bench.lab import backends
+from bench.lab.backends import KERAS
 from bench.lab.declare import (
     Arm,
     Attempt,
@@ -178,6 +179,7 @@ EXPERIMENT = Experiment(
             f"TensorFlow's graph option {ONEDNN_SWITCH}",
         ),
     ),
+    backends=KERAS,
     cases=(*grid(model=("mlp",), width=(256,), depth=(2,), batch=(256,)), *FULL),
     guards=GUARDS,
     quality=QUALITY,
@@ -212,6 +214,7 @@ IN_FLOAT16 = Experiment(
         arm("float32", BY_NAME, FLOAT32, "float32 throughout"),
         Arm("float16", float16, "Keras' policy mixed_float16, with loss scaling", recipe=FLOAT16),
     ),
+    backends=KERAS,
     cases=(FLOAT16_QUICK, *FULL),
     guards=GUARDS,
     quality=QUALITY,

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from bench.lab import backends
+from bench.lab.backends import KERAS
 from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, grid
 from bench.sources import DEEP_DIVE
 from bench.workloads.recipe import Params
@@ -96,7 +97,6 @@ GUARDS = (
     Guard("gradients", 1e-3, "same gradients from the same weights"),
     Guard("later_loss", 1e-3, "same loss after four steps"),
 )
-ALL = ("tensorflow", "jax", "torch")
 
 EXPERIMENT = Experiment(
     name="backends",
@@ -108,7 +108,7 @@ EXPERIMENT = Experiment(
     held_fixed=HELD_FIXED,
     does_not_show=DOES_NOT_SHOW,
     sources=(DEEP_DIVE,),
-    backends=ALL,
+    backends=KERAS,
     arms=(
         arm("tensorflow", "tensorflow", DEFAULT, "TensorFlow, tf.function"),
         arm("tensorflow_xla", "tensorflow", COMPILED, "TensorFlow, compiled by XLA"),
@@ -153,7 +153,7 @@ COMPILED_STEPS = Experiment(
     held_fixed=HELD_FIXED,
     does_not_show=DOES_NOT_SHOW,
     sources=(DEEP_DIVE,),
-    backends=ALL,
+    backends=KERAS,
     arms=(
         arm("tensorflow_xla", "tensorflow", COMPILED, "TensorFlow, compiled by XLA"),
         arm("jax", "jax", COMPILED, "JAX, jax.jit"),
@@ -182,7 +182,7 @@ EAGER_STEPS = Experiment(
     held_fixed=HELD_FIXED,
     does_not_show=DOES_NOT_SHOW,
     sources=(DEEP_DIVE,),
-    backends=ALL,
+    backends=KERAS,
     arms=(
         arm("tensorflow", "tensorflow", EAGER, "TensorFlow, eager"),
         arm("jax", "jax", EAGER, "JAX without jax.jit, as the chapter writes it"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
 from bench.sources import TEN
@@ -48,6 +49,7 @@ EXPERIMENT = Experiment(
         ),
         arm("cosine", DIGITS, replace(FIXED, schedule="cosine"), "cosine decay to zero"),
     ),
+    backends=KERAS,
     cases=(
         *grid(width=(128,), batch=(128,)),
         *grid(quick=False, width=(1024,), depth=(2, 4), batch=(128,)),

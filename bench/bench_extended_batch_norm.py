@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
 from bench.sources import TEN
@@ -98,6 +99,7 @@ EXPERIMENT = Experiment(
             "kernels.extended_batch_norm.ExtendedBatchNormalization",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(16,), batch=(4,)),
         *grid(quick=False, depth=(4,), channels=(32,), batch=(2, 4, 32)),

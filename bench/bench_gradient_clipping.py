@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, Value, grid
 from bench.lab.metrics import Metric
 from bench.sources import TEN
@@ -90,6 +91,7 @@ EXPERIMENT = Experiment(
             "adaptive clipping, λ = 0.01, all but the head",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
         *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),

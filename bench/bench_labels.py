@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Claim, Experiment, Guard, grid, sweep
 from bench.lab.metrics import Metric
 from bench.sources import TIPS
@@ -28,7 +29,7 @@ EXPERIMENT = Experiment(
         "The cost of the input pipeline, where one-hot rows also have to be made, read or copied; "
         "label smoothing and mixup, which need dense targets."
     ),
-    backends=("tensorflow", "jax", "torch"),
+    backends=KERAS,
     sources=(TIPS,),
     arms=(
         arm("one_hot", MANY_CLASSES, ONE_HOT, "one-hot float32 rows"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, Value, grid
 from bench.lab.metrics import Metric
 from bench.workloads.classifier import test_data
@@ -74,6 +75,7 @@ EXPERIMENT = Experiment(
             "log priors added to the logits in training, τ = 1",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(imbalance=(100,), batch=(64,), width=(256,)),
         *grid(quick=False, imbalance=(10, 100), batch=(64,), width=(1024,), depth=(2,)),

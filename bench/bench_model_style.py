@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
 from bench.sources import DEEP_DIVE, STYLES, TIPS
 from bench.workloads import built, classifier
@@ -62,6 +63,7 @@ EXPERIMENT = Experiment(
         built.arm("sequential", SEQUENTIAL, "a list of layers"),
         built.arm("subclass", SUBCLASS, "a class with a call method"),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(4,), width=(256,), batch=(128,)),
         *grid(quick=False, depth=(4, 32), width=(1024,), batch=(256,)),

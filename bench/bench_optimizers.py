@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid, sweep
 from bench.lab.metrics import Metric
 from bench.workloads.classifier import DIGITS, test_data
@@ -62,7 +63,7 @@ EXPERIMENT = Experiment(
         "Keras 3.15's Adafactor a row and a column of zeros, and NaN in every weight of the layer; "
         "the classifier here uses GELU and centred pixels so that it can be compared at all."
     ),
-    backends=("tensorflow", "jax", "torch"),
+    backends=KERAS,
     sources=(SHAZEER, ANIL, CHEN),
     arms=(
         arm("adam", DIGITS, ADAM, "Keras' Adam"),

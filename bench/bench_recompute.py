@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
 from bench.sources import TEN
 from bench.workloads.recipe import Params, Recipe, arm, prepare
@@ -86,6 +87,7 @@ EXPERIMENT = Experiment(
             "keras.RematScope(mode='full')",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(9,), channels=(16,), batch=(32,)),
         *sweep("depth", (4, 16, 25, 36), channels=16, batch=32),
@@ -153,6 +155,7 @@ SCOPE = Experiment(
             for mode in REMAT_SCOPE
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(8,), batch=(32,)),
         *grid(quick=False, depth=(16,), channels=(64,), batch=(128,)),
@@ -211,6 +214,7 @@ WITH_STATE = Experiment(
             "kernels.rematerialisation.RematerialisedChain, √n segments",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(blocks=("stateful",), depth=(4,), channels=(8,), batch=(32,)),
         *grid(quick=False, blocks=("stateful",), depth=(16,), channels=(64,), batch=(128,)),

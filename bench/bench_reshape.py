@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
 from bench.lab.metrics import Metric
 from bench.sources import PRINCIPLES, TIPS
@@ -76,6 +77,7 @@ RESHAPE = Experiment(
         ),
         built.arm("in_lambda", replace(LAYER, model=in_lambda), "tf.reshape in a Lambda"),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(8,), batch=(64,)),
         *grid(quick=False, depth=(64,), batch=(256,)),
@@ -154,6 +156,7 @@ ATTENTION = Experiment(
         built.arm("attention_layer", Built(attention_layer), "keras.layers.Attention"),
         built.arm("one_layer", Built(one_layer), "kernels.attention_2d.Attention2D"),
     ),
+    backends=KERAS,
     cases=(
         *grid(blocks=(2,), filters=(32,), batch=(64,)),
         *grid(quick=False, blocks=(4,), filters=(128,), stride=(1,), batch=(64,)),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Claim, Experiment, Guard, Source, grid
 from bench.sources import KERAS_OPTIMIZERS
 from bench.workloads.by_name import BY_NAME
@@ -42,6 +43,7 @@ EXPERIMENT = Experiment(
             "a quarter at a time, gradient_accumulation_steps=4",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(model=("chain",), depth=(3,), channels=(8,), batch=(64,)),
         *grid(quick=False, model=("chain",), depth=(16,), channels=(64,), batch=(256,)),

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.metrics import Metric
 from bench.sources import TEN
@@ -135,6 +136,7 @@ EXPERIMENT = Experiment(
             "Conv2D and BatchNormalization",
         ),
     ),
+    backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(16,), batch=(32,)),
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),

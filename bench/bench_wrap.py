@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
 from bench.lab.metrics import Metric
 from bench.sources import TIPS
@@ -67,6 +68,7 @@ EXPERIMENT = Experiment(
         built.arm("nested", replace(FLAT, model=nested), "a nested keras.Model for each block"),
         built.arm("layer", replace(FLAT, model=layer), "a custom layer for each block"),
     ),
+    backends=KERAS,
     cases=(
         *grid(blocks=(3,), filters=(32,), batch=(64,)),
         *grid(quick=False, blocks=(12,), filters=(64,), stride=(2,), batch=(128,)),

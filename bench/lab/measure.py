@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.lab import clock
 from bench.lab.arm_process import ArmFailed, ArmProcess, Worker, Workers
 from bench.lab.attempts import attempted, not_attempted
-from bench.lab.declare import CONTROL, Case, Experiment, Guard, Quality
+from bench.lab.declare import CONTROL, Case, Experiment, Quality
 from bench.lab.errors import LabError, NotMeasuredHere
 from bench.lab.estimate import blocks_needed
-from bench.lab.facts import Load, gpus, visible, worst_gpu_state
+from bench.lab.facts import worst_gpu_state
+from bench.lab.gauges import Gauges
+from bench.lab.guards import checks
 from bench.lab.metrics import STEP_ENERGY, STEP_TIME
 from bench.lab.quality import learn
-from bench.lab.records import Absent, Block, End, Failure, GuardCheck, Profile, Round, TrialLine
+from bench.lab.records import Absent, Block, End, Failure, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders
 from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
@@ -45,26 +46,6 @@ A GPU's counter moves every 20 to 100 ms, on some after looking at the power onl
 Source: Z. Yang, K. Adamek, W. Armour, Part-time Power Measurements: nvidia-smi's Lack of Attention,
 2023, https://arxiv.org/abs/2312.02741.
 """
-
-
-def _gpu_gauge() -> Callable[[], list[dict[str, Any]]]:
-    found = gpus(visible)
-    return lambda: [gpu.state() for gpu in found]
-
-
-def _energy_gauge() -> Callable[[], float | None]:
-    found = gpus(visible)[:1]  # where a framework puts what is not told to go elsewhere
-    return lambda: found[0].energy_j() if found else None
-
-
-@dataclass
-class Gauges:
-    """What the loop reads beside the workers; tests put fakes here."""
-
-    now: Callable[[], float] = clock.now
-    load: Load = field(default_factory=Load)
-    gpu_states: Callable[[], list[dict[str, Any]]] = field(default_factory=_gpu_gauge)
-    energy_j: Callable[[], float | None] = field(default_factory=_energy_gauge)
 
 
 def run_trial(
@@ -236,7 +217,8 @@ class _Loop:
                 except ArmFailed as failed:
                     yield self._drop(failed)
         if self.experiment.baseline.name in observed:
-            yield from self._check_guards(observed)
+            reference = observed[self.experiment.baseline.name]
+            yield from checks(self.experiment.guards, self.task.trial, observed, reference)
 
     def _attempt(self) -> Iterator[TrialLine]:
         """Try what is to be tried, each in a process of its own, unless it has been."""
@@ -252,33 +234,6 @@ class _Loop:
                     else:
                         backend = self.experiment.arm(arm).backend or self.task.backend
                         yield attempted(worker, attempt, replace(self.task, backend=backend))
-
-    def _check_guards(self, observed: dict[str, dict[str, np.ndarray]]) -> Iterator[TrialLine]:
-        reference = observed[self.experiment.baseline.name]
-        for guard in self.experiment.guards:
-            for arm, arrays in observed.items():
-                if not guard.arms or arm in guard.arms:
-                    yield self._check(arm, guard, arrays, reference)
-
-    def _check(
-        self,
-        arm: str,
-        guard: Guard,
-        arrays: dict[str, np.ndarray],
-        reference: dict[str, np.ndarray],
-    ) -> GuardCheck:
-        found, wanted = arrays.get(guard.observed), reference.get(guard.observed)
-        finite = found is not None and bool(np.isfinite(found).all())
-        error = None
-        if guard.tolerance is not None and finite and wanted is not None:
-            error = relative_error(found, wanted)
-        return GuardCheck(
-            trial=self.task.trial,
-            arm=arm,
-            observed=guard.observed,
-            finite=finite,
-            relative_error=error,
-        )
 
     # -- blocks -----------------------------------------------------------------------------------
 
@@ -444,12 +399,3 @@ def _traced_rounds(lasts_s: list[float]) -> int:
     """Return how many rounds to trace where a sample of each arm lasts so long."""
     fewest, most = TRACED_ROUNDS
     return max(fewest, min(most, int(TRACED_S * len(lasts_s) / max(sum(lasts_s), 1e-9))))
-
-
-def relative_error(found: Any, wanted: Any) -> float | None:
-    """Return ``max|found - wanted| / max|wanted|``; None where the shapes differ."""
-    a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
-    if a.shape != b.shape or a.size == 0:
-        return None
-    scale = float(np.abs(b).max())
-    return float(np.abs(a - b).max() / (scale or 1.0))

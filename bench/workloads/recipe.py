@@ -13,9 +13,9 @@ import numpy as np
 from bench.lab import backends
 from bench.lab.backends import Training
 from bench.lab.declare import Arm, Prepared, Value
-from bench.lab.errors import NotMeasuredHere
 from bench.lab.hlo import StepWork
 from bench.workloads import losses
+from bench.workloads.on_tensorflow import needs_tensorflow
 from bench.workloads.optimizers import optimizer, regularise
 
 Params = Mapping[str, Value]
@@ -124,16 +124,12 @@ def precision(policy: str) -> Iterator[None]:
 
 def switch_on(rewrite: str) -> None:
     """Switch an option of TensorFlow's graph optimizer on, for the rest of this process."""
-    import keras
-
     if not rewrite:
         return
-    if keras.backend.backend() != "tensorflow":
-        raise NotMeasuredHere(
-            f"{rewrite} is an option of TensorFlow's graph optimizer",
-            f"Keras runs on {keras.backend.backend()}",
-            "run with --ab-backend tensorflow, or use a dtype policy, which every backend has",
-        )
+    needs_tensorflow(
+        f"{rewrite} is an option of TensorFlow's graph optimizer",
+        "dtype policies work on all",
+    )
     import tensorflow as tf
 
     tf.config.optimizer.set_experimental_options({rewrite: True})

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.workloads import image_sets
+from bench.workloads.on_tensorflow import needs_tensorflow
 from bench.workloads.recipe import Params
+
+TF_RESHAPE = "tf.reshape works on TensorFlow's tensors"
+KERAS_RESHAPE = "keras.ops.reshape works on every backend"
 
 Reshape = Callable[[Any, tuple[int, ...]], Any]
 
@@ -27,6 +31,7 @@ def with_operation(x: Any, shape: tuple[int, ...]) -> Any:
 
 def with_tensorflow(x: Any, shape: tuple[int, ...]) -> Any:
     """Reshape with tf.reshape, which takes no symbolic tensor, inside a layer of one's own."""
+    needs_tensorflow(TF_RESHAPE, KERAS_RESHAPE)
     import keras
     import tensorflow as tf
 
@@ -39,6 +44,7 @@ def with_tensorflow(x: Any, shape: tuple[int, ...]) -> Any:
 
 def with_lambda(x: Any, shape: tuple[int, ...]) -> Any:
     """Reshape with tf.reshape inside keras.layers.Lambda."""
+    needs_tensorflow(TF_RESHAPE, KERAS_RESHAPE)
     import keras
     import tensorflow as tf
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.errors import DeclarationError, NotMeasuredHere
+from bench.lab.errors import DeclarationError
 from bench.workloads import digits
+from bench.workloads.on_tensorflow import needs_tensorflow
 from bench.workloads.recipe import Params, Recipe, Workload
 
 BLOCKS = ("plain", "stateful")
@@ -63,12 +64,10 @@ def recomputed(segment: list[Any], kind: str = "plain") -> Any:
     """Return a layer that runs a segment and keeps only its input for the backward pass."""
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        raise NotMeasuredHere(
-            "tf.recompute_grad works on TensorFlow's tensors",
-            f"Keras runs on {keras.backend.backend()}",
-            "run with --ab-backend tensorflow; keras.RematScope works on every backend",
-        )
+    needs_tensorflow(
+        "tf.recompute_grad works on TensorFlow's tensors",
+        "keras.RematScope works on every backend",
+    )
     import tensorflow as tf
 
     class Segment(keras.layers.Layer):

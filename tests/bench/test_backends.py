@@ -7,21 +7,21 @@ import os
 import re
 import subprocess
 import sys
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from bench.lab import backends
-from bench.lab.declare import Plan
 from bench.lab.forkserver import ForkServer
-from bench.lab.measure import run_trial
-from bench.lab.task import Task
 from bench.lab.tracing import FILE, SAMPLE
-from bench.lab.trials import group
+from tests.bench.declared import DECLARED, first_case, rehearse
 
 ROOT = Path(__file__).parents[2]
-PLAN = Plan(sample_time_s=1e-3)
+AGNOSTIC = [
+    name
+    for name, (_, experiment) in DECLARED.items()
+    if set(experiment.backends) > {"tensorflow"} and first_case(experiment).quick
+]
 OTHERS = [
     pytest.param(
         name,
@@ -122,10 +122,15 @@ def test_a_step_is_counted_and_profiled_and_the_device_probed(server, backend, t
 
 
 def test_an_arm_for_tensorflow_alone_says_so(server, backend):
-    file = str(ROOT / "bench" / "bench_recompute.py")
-    task = Task(file, "recompute", "depth:9-channels:16-batch:32", backend, PLAN)
-    rehearsal = takewhile(lambda line: line.kind != "round", run_trial(task, server))
-    data = group(rehearsal)[task.trial]
+    data = rehearse(DECLARED["recompute"][0], "recompute", backend, server)
     assert (data.failures, data.broken) == ([], [])
     assert {absent.arm for absent in data.absences} == {"each_block", "sqrt_segments"}
     assert "tf.recompute_grad works on TensorFlow's tensors" in data.absences[0].reason
+
+
+@pytest.mark.parametrize("name", AGNOSTIC)
+def test_guards_hold_on_every_backend(name, server, backend):
+    path, experiment = DECLARED[name]
+    data = rehearse(path, name, backend, server)
+    assert (data.failures, data.broken) == ([], [])
+    assert experiment.baseline.name in {check.arm for check in data.checks}

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bench.lab.declare import Plan
-from bench.lab.measure import TRACED_S, Gauges, relative_error, run_trial
+from bench.lab.gauges import Gauges
+from bench.lab.guards import relative_error
+from bench.lab.measure import TRACED_S, run_trial
 from bench.lab.quality import best_rate
 from bench.lab.records import Block, End, Round
 from bench.lab.task import Task

@@ -10,7 +10,8 @@ import pytest
 
 from bench.lab.declare import Plan
 from bench.lab.forkserver import ForkServer
-from bench.lab.measure import relative_error, run_trial
+from bench.lab.guards import relative_error
+from bench.lab.measure import run_trial
 from bench.lab.task import Task
 from bench.lab.tracing import FILE, SAMPLE
 from bench.lab.trials import group

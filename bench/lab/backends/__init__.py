@@ -14,7 +14,10 @@ from bench.lab.hlo import StepWork
 from bench.lab.probes import Probes
 from bench.lab.tracing import Tracer
 
-NAMES = ("tensorflow", "jax", "torch", "plain")
+KERAS = ("tensorflow", "jax", "torch")
+"""Those that Keras runs on."""
+
+NAMES = (*KERAS, "plain")
 
 
 def _nothing() -> None:
