@@ -138,7 +138,7 @@ def test_a_run_of_an_older_schema_is_still_read(path, version):
 
 def test_a_run_of_the_first_schema_is_still_read():
     """It was measured before attempts were recorded."""
-    (path,) = (Path(__file__).parents[2] / "examples").glob("cpu-xeon-2-cores.jsonl")
+    (path,) = (Path(__file__).parents[2] / "examples").glob("cpu-xeon-2-cores-schema-1.jsonl")
     run = read_run(path)
     assert run.header.schema_version == 1
     assert all(line.timed for line in run.records if line.kind == "trial")
