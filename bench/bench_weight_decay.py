@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.backends import KERAS
 from bench.lab.declare import (
     Arm,
     Attempt,
@@ -112,7 +111,6 @@ EXPERIMENT = Experiment(
         decaying("decoupled", "decoupled", "optimizer(weight_decay=wd)"),
         decaying("l2", "l2", "variable.regularizer = L2(wd / 2)"),
     ),
-    backends=KERAS,
     cases=(
         *grid(
             model=("mlp",),

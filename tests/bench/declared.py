@@ -1,5 +1,6 @@
 """Every experiment of the suite, and the part of its trial that comes before anything is timed."""
 
+from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
 
@@ -27,5 +28,5 @@ def rehearse(file, name, backend, server):
     """Run an experiment's arms once each, hold what they show against its guards, and stop."""
     case = first_case(DECLARED[name][1])
     task = Task(str(file), name, case.id, backend, Plan(sample_time_s=1e-3))
-    lines = takewhile(lambda line: line.kind in REHEARSED, run_trial(task, server))
-    return group(lines)[task.trial]
+    with closing(run_trial(task, server)) as lines:
+        return group(takewhile(lambda line: line.kind in REHEARSED, lines))[task.trial]

@@ -14,14 +14,9 @@ import pytest
 from bench.lab import backends
 from bench.lab.forkserver import ForkServer
 from bench.lab.tracing import FILE, SAMPLE
-from tests.bench.declared import DECLARED, first_case, rehearse
+from tests.bench.declared import DECLARED, rehearse
 
 ROOT = Path(__file__).parents[2]
-AGNOSTIC = [
-    name
-    for name, (_, experiment) in DECLARED.items()
-    if set(experiment.backends) > {"tensorflow"} and first_case(experiment).quick
-]
 OTHERS = [
     pytest.param(
         name,
@@ -126,11 +121,3 @@ def test_an_arm_for_tensorflow_alone_says_so(server, backend):
     assert (data.failures, data.broken) == ([], [])
     assert {absent.arm for absent in data.absences} == {"each_block", "sqrt_segments"}
     assert "tf.recompute_grad works on TensorFlow's tensors" in data.absences[0].reason
-
-
-@pytest.mark.parametrize("name", AGNOSTIC)
-def test_guards_hold_on_every_backend(name, server, backend):
-    path, experiment = DECLARED[name]
-    data = rehearse(path, name, backend, server)
-    assert (data.failures, data.broken) == ([], [])
-    assert experiment.baseline.name in {check.arm for check in data.checks}
