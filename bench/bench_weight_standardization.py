@@ -41,14 +41,15 @@ def normalised(case: Params) -> Any:
 def observed(model: Any) -> Mapping[str, Any]:
     """Return the first kernels, and how far standardised ones lie from the formula."""
     import numpy as np
+    from keras.ops import convert_to_numpy
 
     from kernels.weight_standardization import WSConv2D, reference_standardized
 
     errors = [
         np.abs(
-            np.asarray(layer.standardized_kernel)
+            convert_to_numpy(layer.standardized_kernel)
             - reference_standardized(
-                np.asarray(layer.kernel), np.asarray(layer.gain), layer.epsilon
+                convert_to_numpy(layer.kernel), convert_to_numpy(layer.gain), layer.epsilon
             )
         ).max()
         for layer in model.layers

@@ -97,9 +97,11 @@ class WorkerProcess:
         """Kill the process if it still runs, and return its exit status."""
         if not self._connection.closed:
             self._connection.close()
-            self._status = self._server.end(self.pid)
-            self._output = _last_lines(self._log)
-            self._log.close()
+            try:
+                self._status = self._server.end(self.pid)
+            finally:
+                self._output = _last_lines(self._log)
+                self._log.close()
         return self._status
 
 

@@ -63,7 +63,7 @@ def test_kill_9_at_any_moment_loses_at_most_the_round_under_way(tmp_path, seed):
 
 
 def test_ctrl_c_keeps_and_reports_what_was_measured(tmp_path):
-    process = start(tmp_path, TINY, "--ab-sample-time", "0.05")
+    process = start(tmp_path, TINY, "--ab-sample-time", "0.02")
     wait_for_lines(process, tmp_path, WHOLE // 2 + 8)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()

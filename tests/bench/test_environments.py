@@ -73,6 +73,8 @@ def test_forkservers_of_other_environments_end_with_the_first():
     assert Path(f"/proc/{worker.pid}").exists()
     server.close()
     assert not Path(f"/proc/{worker.pid}").exists()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        worker.stop()
 
 
 def test_an_arm_whose_backend_is_not_installed_is_not_measured_here(tmp_path, server, monkeypatch):
