@@ -7,12 +7,11 @@ from typing import Any
 
 from bench.lab.backends import KERAS
 from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Quality, Source, grid
-from bench.lab.metrics import Metric
 from bench.sources import TEN
 from bench.workloads import built, convolving, image_sets
 from bench.workloads.built import Built
 from bench.workloads.convolving import network
-from bench.workloads.recipe import Params, nbytes
+from bench.workloads.recipe import TEST_ACCURACY, Params, nbytes
 
 DING = Source(
     author="X. Ding, Y. Guo, G. Ding, J. Han",
@@ -65,7 +64,7 @@ TRAINING = Experiment(
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", 0.005),
+        metric=replace(TEST_ACCURACY, margin=0.005),
         train=partial(built.train_and_score, TRAINED_STEPS),
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3),

@@ -20,10 +20,9 @@ from bench.lab.declare import (
     grid,
 )
 from bench.lab.errors import NotMeasuredHere
-from bench.lab.metrics import Metric
 from bench.sources import TEN
 from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import Params, Recipe, arm, prepare, train_and_score
+from bench.workloads.recipe import TEST_ACCURACY, Params, Recipe, arm, prepare, train_and_score
 
 FLOAT32 = Recipe()
 FLOAT16 = replace(FLOAT32, dtype_policy="mixed_float16")
@@ -40,7 +39,7 @@ MICIKEVICIUS = Source(
 
 
 QUALITY = Quality(
-    metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+    metric=TEST_ACCURACY,
     train=partial(train_and_score, BY_NAME, test_data, 100),
     seeds=(0, 1, 2, 3, 4),
     learning_rates=(1e-3,),

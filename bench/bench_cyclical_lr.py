@@ -5,10 +5,9 @@ from functools import partial
 
 from bench.lab.backends import KERAS
 from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
-from bench.lab.metrics import Metric
 from bench.sources import TEN
 from bench.workloads.classifier import DIGITS, test_data
-from bench.workloads.recipe import Recipe, arm, train_and_score
+from bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
 
 STEPS = 330
 """Three cycles of 110 steps: with batches of 128, half a cycle is two epochs, as is advised."""
@@ -59,7 +58,7 @@ EXPERIMENT = Experiment(
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+        metric=TEST_ACCURACY,
         train=partial(train_and_score, DIGITS, test_data, STEPS),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(0.01, 0.03, 0.1, 0.3),

@@ -5,20 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
-from bench.lab.metrics import Metric
-from bench.sources import TEN
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid
+from bench.sources import LUO, TEN
 from bench.workloads import built, convolving
 from bench.workloads.built import Built
 from bench.workloads.convolving import network
-from bench.workloads.recipe import Params
+from bench.workloads.recipe import TEST_ACCURACY, Params
 
-LUO = Source(
-    author="C. Luo, J. Zhan, L. Wang, W. Gao",
-    title="Extended Batch Normalization",
-    year=2020,
-    url="https://arxiv.org/abs/2003.05569",
-)
 TRAINED_EXAMPLES = 16_000
 """Of either arm, whatever the batch: a small batch is not to have seen less."""
 
@@ -110,7 +103,7 @@ EXPERIMENT = Experiment(
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", 0.01),
+        metric=TEST_ACCURACY,
         train=train,
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3),

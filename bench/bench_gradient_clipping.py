@@ -4,21 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, Value, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Value, grid
 from bench.lab.metrics import Metric
-from bench.sources import TEN
+from bench.sources import BROCK, TEN
 from bench.workloads.by_name import BY_NAME, test_data
 from bench.workloads.recipe import Recipe, arm, train_and_score
 
 UNCLIPPED = Recipe(optimizer="sgd_momentum", learning_rate=1e-3)
 STEPS = 150
-
-BROCK = Source(
-    author="A. Brock, S. De, S. L. Smith, K. Simonyan",
-    title="High-Performance Large-Scale Image Recognition Without Normalization",
-    year=2021,
-    url="https://arxiv.org/abs/2102.06171",
-)
 
 
 def _accuracy(name: str, title: str) -> Metric:

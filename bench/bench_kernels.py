@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.lab.declare import Arm, Case, Claim, Experiment, Guard, Source, grid
 from bench.lab.metrics import Metric
-from bench.sources import KERNELS
+from bench.sources import ANIL, BROCK, KERNELS, LUO, SHAZEER
 from bench.workloads import fused_kernels as work
 from bench.workloads.fused_kernels import Work
 
@@ -147,12 +147,7 @@ SM3 = _trial(
     name="kernel_sm3",
     does="updates all variables by SM3-II",
     plain="SM3 in Keras operations (Keras has none)",
-    source=Source(
-        "R. Anil, V. Gupta, T. Koren, Y. Singer",
-        "Memory-Efficient Adaptive Optimization",
-        2019,
-        "https://arxiv.org/abs/1901.11150",
-    ),
+    source=ANIL,
     cases=UPDATES,
     compared=("weights",),
     claims=(
@@ -165,12 +160,7 @@ ADAFACTOR = _trial(
     name="kernel_adafactor",
     does="updates all variables by Adafactor",
     plain="keras.optimizers.Adafactor",
-    source=Source(
-        "N. Shazeer, M. Stern",
-        "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
-        2018,
-        "https://arxiv.org/abs/1804.04235",
-    ),
+    source=SHAZEER,
     cases=UPDATES,
     compared=("weights",),
     claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
@@ -180,12 +170,7 @@ AGC = _trial(
     name="kernel_agc",
     does="clips all gradients adaptively for a step of SGD",
     plain="adaptive clipping in Keras operations (Keras has none)",
-    source=Source(
-        "A. Brock, S. De, S. L. Smith, K. Simonyan",
-        "High-Performance Large-Scale Image Recognition Without Normalization",
-        2021,
-        "https://arxiv.org/abs/2102.06171",
-    ),
+    source=BROCK,
     cases=UPDATES,
     compared=("weights",),
     claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
@@ -230,12 +215,7 @@ STATISTICS = _trial(
     name="kernel_batch_statistics",
     does="computes a mean per channel and one variance, with gradients",
     plain="the same in Keras operations",
-    source=Source(
-        "C. Luo, J. Zhan, L. Wang, W. Gao",
-        "Extended Batch Normalization",
-        2020,
-        "https://arxiv.org/abs/2003.05569",
-    ),
+    source=LUO,
     cases=(
         *grid(rows=(6272,), channels=(64,)),
         *grid(quick=False, rows=(100352,), channels=(128,)),

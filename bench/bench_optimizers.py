@@ -5,24 +5,12 @@ from functools import partial
 
 from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid, sweep
-from bench.lab.metrics import Metric
+from bench.sources import ANIL, SHAZEER
 from bench.workloads.classifier import DIGITS, test_data
-from bench.workloads.recipe import Recipe, arm, train_and_score
+from bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
 
 ADAM = Recipe(optimizer="adam")
 
-SHAZEER = Source(
-    author="N. Shazeer, M. Stern",
-    title="Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
-    year=2018,
-    url="https://arxiv.org/abs/1804.04235",
-)
-ANIL = Source(
-    author="R. Anil, V. Gupta, T. Koren, Y. Singer",
-    title="Memory-Efficient Adaptive Optimization",
-    year=2019,
-    url="https://arxiv.org/abs/1901.11150",
-)
 
 CHEN = Source(
     author="X. Chen and others",
@@ -100,7 +88,7 @@ EXPERIMENT = Experiment(
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+        metric=TEST_ACCURACY,
         train=partial(train_and_score, DIGITS, test_data, 150),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(1e-4, 1e-3, 1e-2, 1e-1),

@@ -5,19 +5,17 @@ from typing import Any
 
 from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
-from bench.lab.metrics import Metric
 from bench.sources import PRINCIPLES, TIPS
 from bench.workloads import attending, built, reshaping
 from bench.workloads.attending import network
 from bench.workloads.built import Built
 from bench.workloads.recipe import Params
-from bench.workloads.reshaping import chain, summary_lines
+from bench.workloads.reshaping import SUMMARY_LINES, chain, summary_lines
 
 GUARDS = (
     Guard("loss", 1e-5, "same loss from the same weights"),
     Guard("gradients", 1e-4, "same gradients from the same weights"),
 )
-SUMMARY_LINES = Metric("summary_lines", "summary", "lines")
 ZHANG = Source(
     author="H. Zhang, I. Goodfellow, D. Metaxas, A. Odena",
     title="Self-Attention Generative Adversarial Networks",

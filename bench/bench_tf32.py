@@ -6,9 +6,8 @@ from typing import Any
 
 from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
 from bench.lab.errors import NotMeasuredHere
-from bench.lab.metrics import Metric
 from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import Params, Recipe, arm, train_and_score
+from bench.workloads.recipe import TEST_ACCURACY, Params, Recipe, arm, train_and_score
 
 AMPERE = (8, 0)
 """Compute capability from which on tensor cores multiply in TensorFloat-32."""
@@ -74,7 +73,7 @@ EXPERIMENT = Experiment(
         Guard("gradients", 0.1, "same gradients from the same weights, within TF32's rounding"),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+        metric=TEST_ACCURACY,
         train=partial(train_and_score, WORKLOAD, test_data, 150),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(1e-4, 1e-3),

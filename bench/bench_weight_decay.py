@@ -23,6 +23,7 @@ from bench.lab.metrics import Metric
 from bench.sources import TIPS
 from bench.workloads.by_name import BY_NAME, test_data
 from bench.workloads.recipe import (
+    TEST_ACCURACY,
     Recipe,
     compiled_model,
     cut,
@@ -162,7 +163,7 @@ EXPERIMENT = Experiment(
         ),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01),
+        metric=TEST_ACCURACY,
         train=partial(train_and_score, BY_NAME, test_data, 300),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),

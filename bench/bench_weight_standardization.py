@@ -8,20 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid
-from bench.lab.metrics import Metric
-from bench.sources import TEN
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid
+from bench.sources import BROCK, TEN
 from bench.workloads import built, convolving
 from bench.workloads.built import Built
 from bench.workloads.convolving import network
-from bench.workloads.recipe import Params
+from bench.workloads.recipe import TEST_ACCURACY, Params
 
-BROCK = Source(
-    author="A. Brock, S. De, S. L. Smith, K. Simonyan",
-    title="High-Performance Large-Scale Image Recognition Without Normalization",
-    year=2021,
-    url="https://arxiv.org/abs/2102.06171",
-)
 TRAINED_STEPS = 200
 """Few enough that none of the arms has converged: the claim is about how fast they do."""
 
@@ -148,7 +141,7 @@ EXPERIMENT = Experiment(
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
-        metric=Metric("test_accuracy", "test accuracy", "1", "more", "difference", 0.01),
+        metric=TEST_ACCURACY,
         train=partial(built.train_and_score, TRAINED_STEPS),
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),

@@ -6,13 +6,12 @@ from typing import Any
 
 from bench.lab.backends import KERAS
 from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
-from bench.lab.metrics import Metric
 from bench.sources import TIPS
 from bench.workloads import attending, built
 from bench.workloads.attending import network
 from bench.workloads.built import Built
 from bench.workloads.recipe import Params
-from bench.workloads.reshaping import summary_lines
+from bench.workloads.reshaping import SUMMARY_LINES, summary_lines
 
 
 def flat(case: Params) -> Any:
@@ -77,7 +76,7 @@ EXPERIMENT = Experiment(
         Guard("loss", 1e-5, "same loss from the same weights"),
         Guard("gradients", 1e-4, "same gradients from the same weights"),
     ),
-    metrics=(Metric("summary_lines", "summary", "lines"),),
+    metrics=(SUMMARY_LINES,),
     attempts=(
         Attempt(
             "shape", "assign model.shape, for blocks that read their input's", shape_of_a_model

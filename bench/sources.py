@@ -1,4 +1,4 @@
-"""Where the techniques that are on trial were documented; papers stand with their experiments."""
+"""Where the techniques on trial were documented; what one experiment alone cites stands there."""
 
 from bench.lab.declare import Source
 
@@ -49,4 +49,28 @@ KERNELS = Source(
     title="The kernels: what was aimed at",
     year=2026,
     url="kernels/native/README.md",
+)
+SHAZEER = Source(
+    author="N. Shazeer, M. Stern",
+    title="Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
+    year=2018,
+    url="https://arxiv.org/abs/1804.04235",
+)
+ANIL = Source(
+    author="R. Anil, V. Gupta, T. Koren, Y. Singer",
+    title="Memory-Efficient Adaptive Optimization",
+    year=2019,
+    url="https://arxiv.org/abs/1901.11150",
+)
+BROCK = Source(
+    author="A. Brock, S. De, S. L. Smith, K. Simonyan",
+    title="High-Performance Large-Scale Image Recognition Without Normalization",
+    year=2021,
+    url="https://arxiv.org/abs/2102.06171",
+)
+LUO = Source(
+    author="C. Luo, J. Zhan, L. Wang, W. Gao",
+    title="Extended Batch Normalization",
+    year=2020,
+    url="https://arxiv.org/abs/2003.05569",
 )

@@ -14,11 +14,15 @@ from bench.lab import backends
 from bench.lab.backends import Training
 from bench.lab.declare import Arm, Prepared, Value
 from bench.lab.hlo import StepWork
+from bench.lab.metrics import Metric
 from bench.workloads import losses
 from bench.workloads.on_tensorflow import needs_tensorflow
 from bench.workloads.optimizers import optimizer, regularise
 
 Params = Mapping[str, Value]
+TEST_ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
+"""What `train_and_score` returns, as an outcome of which a hundredth does not matter."""
+
 OBSERVED_STEPS = 4
 """Steps after which the guards look at the weights."""
 

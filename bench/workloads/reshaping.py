@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bench.lab.metrics import Metric
 from bench.workloads import image_sets
 from bench.workloads.on_tensorflow import needs_tensorflow
 from bench.workloads.recipe import Params
 
 TF_RESHAPE = "tf.reshape works on TensorFlow's tensors"
 KERAS_RESHAPE = "keras.ops.reshape works on every backend"
+
+SUMMARY_LINES = Metric("summary_lines", "summary", "lines")
+"""What `summary_lines` counts."""
 
 Reshape = Callable[[Any, tuple[int, ...]], Any]
 
