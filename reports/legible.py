@@ -12,6 +12,9 @@ _HIDDEN = re.compile(
 )
 """Control characters, and those that turn the direction of text around or hide in it."""
 
+SANE = 1e30
+"""Rates and sizes beyond this were not measured on any machine."""
+
 
 def legible(written: str, longest: int = 20_000) -> str:
     """Return text with its invisible characters replaced by � and its length bounded."""

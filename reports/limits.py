@@ -11,9 +11,9 @@ from bench.lab import text
 from bench.lab.ceilings import TITLES, ceilings_in, rate
 from bench.lab.records import Ceiling
 from reports.judged import JudgedRun, JudgedTrial
-from reports.legible import short_names
+from reports.legible import SANE, short_names
 from reports.machines import Machine
-from reports.roofline import SANE, Place, roofline
+from reports.roofline import Place, roofline
 
 
 @dataclass(frozen=True)

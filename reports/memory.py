@@ -13,11 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from bench.lab import text
 from bench.lab.records import MemoryCurve
 from reports.judged import JudgedTrial
-from reports.legible import label
+from reports.legible import SANE, label
 from reports.svg import FLOOR, INK, MUTED, STYLE, inline
 
 WIDTH, PANEL = 8.0, 1.3
-SANE = 1e30
 DRAWN = 60
 """Stretches of time that are drawn; more would make a page heavy and no picture finer."""
 

@@ -13,14 +13,12 @@ from matplotlib.figure import Figure
 
 from bench.lab import text
 from bench.lab.ceilings import TITLES
-from reports.legible import label
+from reports.legible import SANE, label
 from reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
 
 WIDTH, HEIGHT = 8.0, 4.6
 LETTER = 6.2
 """Points that a letter of the small text takes at most, on average, whatever the page's font."""
-SANE = 1e30
-"""Rates and sizes beyond this were not measured on any machine."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def qualities(trial: JudgedTrial, arm: str) -> list[Finding]:
 def needs_power(finding: Finding) -> bool:
     """Tell whether a finding has to say what it could have seen."""
     undecided = finding.verdict in (Verdict.INCONCLUSIVE, Verdict.EQUIVALENT)
-    return undecided and finding.estimate.half_width > text.ROUNDING
+    return undecided and not text.is_exact(finding)
 
 
 def answer(trial: JudgedTrial, arm: str) -> str:

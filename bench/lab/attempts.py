@@ -17,9 +17,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
     """Make one attempt in a worker process and return the record of it."""
-    tried = partial(
-        Attempted, trial=task.trial, arm=attempt.arm, name=attempt.name, says=attempt.says
-    )
+    tried = _record(attempt, task)
     request = {"file": task.file, "experiment": task.experiment, "attempt": attempt.id}
     worker.send({"do": "attempt", "backend": task.backend, "seed": task.plan.seed} | request)
     try:
@@ -40,11 +38,11 @@ def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
 
 def not_attempted(attempt: Attempt, task: Task, error: LabError) -> Attempted:
     """Return the record of an attempt for which no process could be started."""
-    return Attempted(
-        trial=task.trial,
-        arm=attempt.arm,
-        name=attempt.name,
-        says=attempt.says,
-        what="not measured here",
-        message=str(error),
+    return _record(attempt, task)(what="not measured here", message=str(error))
+
+
+def _record(attempt: Attempt, task: Task) -> partial[Attempted]:
+    """Return the record of an attempt but for what happened."""
+    return partial(
+        Attempted, trial=task.trial, arm=attempt.arm, name=attempt.name, says=attempt.says
     )

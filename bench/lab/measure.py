@@ -176,6 +176,17 @@ class _Loop:
             raise ArmFailed(self._not_started(arm, error)) from error
         return ArmProcess(worker, arm, self.task, self.experiment)
 
+    def _warmed_up(
+        self, stack: ExitStack, arm: str, rng: random.Random
+    ) -> tuple[ArmProcess, dict[str, float], float]:
+        """Start a process, build the arm in it, and take one sample that does not count.
+
+        Returns the process, the metrics of building, and how long the sample lasted in seconds.
+        """
+        process = self._start(stack, arm)
+        built = process.build(layout=rng.getrandbits(32))
+        return process, built, process.sample(self.steps, "warm-up")["duration_s"]
+
     def _worker(self, stack: ExitStack, arm: str) -> Worker:
         """Start a process of the run's backend, or of the backend and environment of the arm."""
         declared = self.experiment.arm(arm)
@@ -245,9 +256,8 @@ class _Loop:
             warm_up_s = 0.0
             for arm in rng.sample([*self.active, CONTROL], len(self.active) + 1):
                 try:
-                    process = self._start(stack, arm)
-                    values[arm] = process.build(layout=rng.getrandbits(32))
-                    warm_up_s += process.sample(self.steps, "warm-up")["duration_s"]
+                    process, values[arm], lasts_s = self._warmed_up(stack, arm, rng)
+                    warm_up_s += lasts_s
                     bench[arm] = process
                 except ArmFailed as failed:
                     yield self._drop(failed)
@@ -352,9 +362,8 @@ class _Loop:
             lasts_s = []
             for arm in [arm for arm in self.active if arm not in self.data.profiles]:
                 try:
-                    process = self._start(stack, arm)
-                    process.build(layout=rng.getrandbits(32))
-                    lasts_s.append(process.sample(self.steps, "warm-up")["duration_s"])
+                    process, _, warm_up_s = self._warmed_up(stack, arm, rng)
+                    lasts_s.append(warm_up_s)
                     process.trace(self.traces / self._trace(arm))
                     traced[arm] = process
                 except ArmFailed as failed:

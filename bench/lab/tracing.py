@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,6 +211,13 @@ def kernel_kind(name: str) -> str:
     """Return a kernel's or a compiled operation's name without number, types and arguments."""
     bare = re.split(r"[<(]", name.removeprefix("void "))[0]
     return re.sub(r"[._\d]+$", "", bare) or name
+
+
+def events_in(folder: Path, read: Callable[[Path], Iterable[Event]]) -> list[Event]:
+    """Return what a profiler left in the XPlanes of a folder; write it for Perfetto too."""
+    events = [event for path in folder.rglob("*.xplane.pb") for event in read(path)]
+    write_chrome(events, folder / FILE)
+    return events
 
 
 def write_chrome(events: Iterable[Event], path: Path) -> None:

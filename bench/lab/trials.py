@@ -79,6 +79,8 @@ class TrialData:
 
     def _with_work(self, block: Block) -> Block:
         """Return a block in which each arm also has what its step has to do."""
+        if not self.work:  # most runs count none, and a report on many has blocks by the thousand
+            return block
         values = {arm: found | self._counted(arm) for arm, found in block.values.items()}
         return block.model_copy(update={"values": values})
 

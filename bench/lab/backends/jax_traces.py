@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.lab.tracing import FILE, Event, kernel_kind, write_chrome
+from bench.lab.tracing import Event, events_in, kernel_kind
 
 
 class Tracer:
@@ -31,9 +31,7 @@ class Tracer:
         import jax
 
         jax.profiler.stop_trace()
-        events = [event for path in self._folder.rglob("*.xplane.pb") for event in read(path)]
-        write_chrome(events, self._folder / FILE)
-        return events
+        return events_in(self._folder, read)
 
 
 def read(path: Path) -> Iterator[Event]:

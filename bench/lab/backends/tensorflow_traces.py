@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.lab.tracing import FILE, Event, kernel_kind, write_chrome
+from bench.lab.tracing import Event, events_in, kernel_kind
 
 OPERATION = re.compile(r"[^:]+:(_?[A-Z]\w*)")
 """How TensorFlow's executor names an operation: ``dense/MatMul:MatMul``, its kind at the end."""
@@ -36,9 +36,7 @@ class Tracer:
         import tensorflow as tf
 
         tf.profiler.experimental.stop()
-        events = [event for path in self._folder.rglob("*.xplane.pb") for event in read(path)]
-        write_chrome(events, self._folder / FILE)
-        return events
+        return events_in(self._folder, read)
 
 
 def read(path: Path) -> Iterator[Event]:
