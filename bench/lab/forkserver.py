@@ -245,5 +245,12 @@ def serve(sock: socket.socket, backend: str) -> None:
             return
 
 
+def _main(sock: socket.socket, backend: str) -> None:
+    """Serve, with a folder for the temporary files that workers have no time to remove."""
+    with tempfile.TemporaryDirectory(prefix="keras-ab-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        serve(sock, backend)
+
+
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
+    _main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
