@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,10 @@ MEMORY_INTERVAL_S = 0.005
 
 MEMORY_STEPS = 2
 """Steps in which memory peaks are looked for: the second runs with the first one's left-overs."""
+
+
+Outcomes = dict[str, float | None]
+"""What a training came to, by name; None for NaN."""
 
 
 class Worker(Protocol):
@@ -86,13 +90,20 @@ class ArmProcess:
         self.notes = built.pop("notes")
         return built.pop("sizes") | built
 
-    def observed(self) -> dict[str, np.ndarray]:
-        """Prepare the arm and return what the guards compare, from its first weights."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "observed.npz"
-            self._ask("build", self._build_request(0) | {"observe_to": str(path)})
+    def observing(self, path: Path) -> Callable[[], dict[str, np.ndarray]]:
+        """Begin to prepare the arm; return what waits for what the guards compare.
+
+        Args:
+            path: a file (.npz) for it.
+        """
+        self._worker.send(self._build_request(0) | {"observe_to": str(path)})
+
+        def observed() -> dict[str, np.ndarray]:
+            self._reply("build")
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
+
+        return observed
 
     def _build_request(self, layout: int) -> dict[str, Any]:
         return self._names | {"do": "build", "seed": self._task.plan.seed, "layout": layout}
@@ -164,10 +175,11 @@ class ArmProcess:
             message = "the last step returned NaN or infinity"
             raise self.failed("end of block", "not finite", message)
 
-    def train(self, seed: int, learning_rate: float) -> dict[str, float | None]:
-        """Train once for quality; return the outcomes by name, None for NaN."""
-        request = self._names | {"do": "train", "seed": seed, "learning_rate": learning_rate}
-        return self._ask("quality", request)
+    def training(self, seed: int, learning_rate: float) -> Callable[[], Outcomes]:
+        """Begin to train once for quality; return what waits for the outcomes."""
+        request = {"do": "train", "seed": seed, "learning_rate": learning_rate}
+        self._worker.send(self._names | request)
+        return partial(self._reply, "quality")
 
     def _ask(self, stage: str, request: dict[str, Any]) -> dict[str, Any]:
         self._worker.send(request)

@@ -100,13 +100,18 @@ def governors() -> list[str]:
     return sorted({path.read_text().strip() for path in found})
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def machine() -> dict[str, Any]:
     """Return what stays the same while the machine is the same."""
     return {
         "cpu": _cpu_model(),
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0)),
+        "cores_usable": usable_cores(),
         "cpu_flags": _cpu_flags(),
         "memory_bytes": psutil.virtual_memory().total,
         "architecture": platform.machine(),

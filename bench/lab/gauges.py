@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.lab import clock
-from bench.lab.facts import Load, gpus, visible
+from bench.lab.facts import Load, gpus, usable_cores, visible
 
 
 def _gpu_gauge() -> Callable[[], list[dict[str, Any]]]:
@@ -28,3 +28,5 @@ class Gauges:
     load: Load = field(default_factory=Load)
     gpu_states: Callable[[], list[dict[str, Any]]] = field(default_factory=_gpu_gauge)
     energy_j: Callable[[], float | None] = field(default_factory=_energy_gauge)
+    cores: int = field(default_factory=usable_cores)
+    """Processes that work side by side where nothing is timed."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from bench.lab.guards import checks
 from bench.lab.metrics import STEP_ENERGY, STEP_TIME
 from bench.lab.quality import learn
 from bench.lab.records import Absent, Block, End, Failure, Profile, Round, TrialLine
-from bench.lab.schedule import balanced_orders
+from bench.lab.schedule import balanced_orders, groups
 from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
 from bench.lab.worker import load_experiment
@@ -176,6 +177,18 @@ class _Loop:
             raise ArmFailed(self._not_started(arm, error)) from error
         return ArmProcess(worker, arm, self.task, self.experiment)
 
+    def _started(
+        self, stack: ExitStack, arms: Iterable[str]
+    ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
+        """Start a process for each arm; yield what became of those that cannot be."""
+        started = {}
+        for arm in list(arms):
+            try:
+                started[arm] = self._start(stack, arm)
+            except ArmFailed as failed:
+                yield self._drop(failed)
+        return started
+
     def _warmed_up(
         self, stack: ExitStack, arm: str, rng: random.Random
     ) -> tuple[ArmProcess, dict[str, float], float]:
@@ -218,18 +231,26 @@ class _Loop:
 
     def _rehearse(self) -> Iterator[TrialLine]:
         observed: dict[str, dict[str, np.ndarray]] = {}
-        for arm in list(self.active):
+        baseline = self.experiment.baseline.name
+        for arms in groups(self.active, self.gauges.cores):
             with ExitStack() as stack:
-                try:
-                    process = self._start(stack, arm)
-                    observed[arm] = process.observed()
-                    if arm == self.experiment.baseline.name and self.experiment.timed:
-                        self.steps = process.calibrate()
-                except ArmFailed as failed:
-                    yield self._drop(failed)
-        if self.experiment.baseline.name in observed:
-            reference = observed[self.experiment.baseline.name]
-            yield from checks(self.experiment.guards, self.task.trial, observed, reference)
+                folder = Path(stack.enter_context(TemporaryDirectory()))
+                processes = yield from self._started(stack, arms)
+                under_way = {
+                    arm: process.observing(folder / f"{number}.npz")
+                    for number, (arm, process) in enumerate(processes.items())
+                }
+                for arm in reversed(under_way):  # the baseline last: it is calibrated alone
+                    try:
+                        observed[arm] = under_way[arm]()
+                        if arm == baseline and self.experiment.timed:
+                            self.steps = processes[arm].calibrate()
+                    except ArmFailed as failed:
+                        yield self._drop(failed)
+        if baseline in observed:
+            ordered = {arm: observed[arm] for arm in self.active if arm in observed}
+            guards = self.experiment.guards
+            yield from checks(guards, self.task.trial, ordered, observed[baseline])
 
     def _attempt(self) -> Iterator[TrialLine]:
         """Try what is to be tried, each in a process of its own, unless it has been."""
@@ -394,13 +415,8 @@ class _Loop:
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:
-            pupils = {}
-            for arm in list(self.active):
-                try:
-                    pupils[arm] = self._start(stack, arm)
-                except ArmFailed as failed:
-                    yield self._drop(failed)
-            for line in learn(quality, self.task.trial, pupils):
+            pupils = yield from self._started(stack, self.active)
+            for line in learn(quality, self.task.trial, pupils, self.gauges.cores):
                 yield self._drop(line) if isinstance(line, ArmFailed) else line
 
 

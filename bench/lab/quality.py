@@ -9,12 +9,13 @@ from typing import Literal
 from bench.lab.arm_process import ArmFailed, ArmProcess
 from bench.lab.declare import Quality
 from bench.lab.records import Learned
+from bench.lab.schedule import groups
 
 Scores = dict[str, dict[float, list[float]]]
 
 
 def learn(
-    quality: Quality, trial: str, pupils: dict[str, ArmProcess]
+    quality: Quality, trial: str, pupils: dict[str, ArmProcess], cores: int
 ) -> Iterator[Learned | ArmFailed]:
     """Tune and judge every arm; yields what was learnt, and the arms that could not go on.
 
@@ -22,14 +23,15 @@ def learn(
         quality: what to train and from which seeds.
         trial: name of the trial.
         pupils: a process for each arm; those that fail are taken out.
+        cores: how many of them train at a time.
     """
-    rates = yield from _tuned(quality, trial, pupils)
+    rates = yield from _tuned(quality, trial, pupils, cores)
     for seed in quality.seeds:
-        yield from _lesson(quality, trial, pupils, "judged", seed, rates)
+        yield from _lesson(quality, trial, pupils, cores, "judged", seed, rates)
 
 
 def _tuned(
-    quality: Quality, trial: str, pupils: dict[str, ArmProcess]
+    quality: Quality, trial: str, pupils: dict[str, ArmProcess], cores: int
 ) -> Generator[Learned | ArmFailed, None, dict[str, float]]:
     """Return each arm's best learning rate of the grid; where there is but one, that."""
     if len(quality.learning_rates) == 1:
@@ -38,7 +40,7 @@ def _tuned(
     for rate in quality.learning_rates:
         for seed in quality.tuning_seeds:
             rates = dict.fromkeys(pupils, rate)
-            for line in _lesson(quality, trial, pupils, "tuning", seed, rates):
+            for line in _lesson(quality, trial, pupils, cores, "tuning", seed, rates):
                 yield line
                 if isinstance(line, Learned):
                     for arm, value in line.values.items():
@@ -58,24 +60,28 @@ def _lesson(
     quality: Quality,
     trial: str,
     pupils: dict[str, ArmProcess],
+    cores: int,
     purpose: Literal["tuning", "judged"],
     seed: int,
     rates: dict[str, float],
 ) -> Iterator[Learned | ArmFailed]:
     """Train every arm from one seed. A divergence is a low score while tuning, later a failure."""
     found: dict[str, dict[str, float]] = {}
-    for arm in [arm for arm in pupils if arm in rates]:
-        try:
-            outcomes = pupils[arm].train(seed, rates[arm])
-            if None in outcomes.values() and purpose == "judged":
-                message = f"the outcome of seed {seed} is NaN"
-                raise pupils[arm].failed("quality", "not finite", message)
-        except ArmFailed as failed:
-            del pupils[arm]
-            yield failed
-        else:
-            if None not in outcomes.values():
-                found[arm] = {name: value for name, value in outcomes.items() if value is not None}
+    for arms in groups((arm for arm in pupils if arm in rates), cores):
+        under_way = {arm: pupils[arm].training(seed, rates[arm]) for arm in arms}
+        for arm, outcome in under_way.items():
+            try:
+                outcomes = outcome()
+                if None in outcomes.values() and purpose == "judged":
+                    message = f"the outcome of seed {seed} is NaN"
+                    raise pupils[arm].failed("quality", "not finite", message)
+            except ArmFailed as failed:
+                del pupils[arm]
+                yield failed
+            else:
+                known = {name: value for name, value in outcomes.items() if value is not None}
+                if len(known) == len(outcomes):
+                    found[arm] = known
     if found:
         yield Learned(
             trial=trial,

@@ -1,9 +1,9 @@
-"""The order in which the arms of a round are sampled: random, and balanced over the rounds."""
+"""Which arm comes when: in random and balanced orders where it is timed, else side by side."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def williams_square(size: int) -> list[list[int]]:
@@ -18,6 +18,14 @@ def williams_square(size: int) -> list[list[int]]:
     first = [(i + 1) // 2 if i % 2 else (size - i // 2) % size for i in range(size)]
     rows = [[(item + shift) % size for item in first] for shift in range(size)]
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
+
+
+def groups(arms: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield arms in groups of at most `size`, in their order."""
+    left = list(arms)
+    while left:
+        yield left[:size]
+        left = left[size:]
 
 
 def balanced_orders(arms: Sequence[str], rng: random.Random) -> Iterator[list[str]]:

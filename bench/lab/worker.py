@@ -179,9 +179,11 @@ class Bench:
 
     def memory(self, steps: int) -> dict[str, Any]:
         """Run steps and return the peaks of device and host memory, in bytes."""
+        assert self.prepared is not None  # noqa: S101 - the lab builds first
         _reset_high_water()
         self.backend.reset_peak_memory()
-        self.sample(steps)
+        self.last = step_repeatedly(self.prepared.step, steps)
+        self.backend.synchronise()
         peak = self.backend.peak_memory_bytes()
         found = {"host_high_water_bytes": _high_water_bytes()}
         return found if peak is None else found | {"peak_device_memory_bytes": peak}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
@@ -46,7 +48,10 @@ def benchmark(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start and return at once."""
+    """Start and return at once.
+
+    Ctrl-C works in it even where these tests run in the background of a shell, which ignores it.
+    """
     return subprocess.Popen(
         command(*FAST, *arguments),
         cwd=folder,
@@ -54,6 +59,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -128,7 +128,7 @@ class FakeLab:
 
     def run(self, plan, previous=()):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
-        gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j)
+        gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j, cores=2)
         return list(run_trial(task, self, previous, gauges))
 
 
@@ -140,8 +140,8 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
     def take(count):
         return [next(calls) for _ in range(count)]
 
-    assert take(4) == ["start", "build once", "calibrate once", "stop once"]
-    assert take(3) == ["start", "build twice", "stop twice"]
+    assert take(4) == ["start", "start", "build twice", "build once"]
+    assert take(3) == ["calibrate once", "stop twice", "stop once"]
     for block in range(2):
         started = take(9)
         assert started[0::3] == ["start"] * 3
