@@ -20,8 +20,8 @@ from bench.lab.task import Task
 MEMORY_INTERVAL_S = 0.005
 """How often memory-profiler looks at a worker's resident memory."""
 
-MEMORY_STEPS = 2
-"""Steps in which memory peaks are looked for: the second runs with the first one's left-overs."""
+CURVE_STEPS = 2
+"""Steps in which memory is watched: how it comes and goes, twice."""
 
 
 Outcomes = dict[str, float | None]
@@ -118,8 +118,8 @@ class ArmProcess:
         return self._ask(stage, {"do": "sample", "steps": steps})
 
     def memory(self) -> dict[str, float]:
-        """Run a few steps and return the peaks of memory, in bytes."""
-        self._worker.send({"do": "memory", "steps": MEMORY_STEPS})
+        """Run a step and return the peaks of memory in it, in bytes."""
+        self._worker.send({"do": "memory"})
         sampled = self._sampled_memory_bytes()
         peaks = self._reply("memory")
         return peaks | ({} if sampled is None else {"peak_host_memory_bytes": sampled})
@@ -141,7 +141,7 @@ class ArmProcess:
 
     def memory_curve(self) -> MemoryCurve:
         """Run a few steps, watched; return what was in use all the while."""
-        steps = MEMORY_STEPS
+        steps = CURVE_STEPS
         found = self._ask("watching memory", {"do": "memory_curve", "steps": steps})
         return MemoryCurve(trial=self._task.trial, arm=self.arm, steps=steps, **found)
 

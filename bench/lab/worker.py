@@ -177,12 +177,12 @@ class Bench:
         gc.enable()
         return {"duration_s": duration, "cpu_s": cpu}
 
-    def memory(self, steps: int) -> dict[str, Any]:
-        """Run steps and return the peaks of device and host memory, in bytes."""
+    def memory(self) -> dict[str, Any]:
+        """Run a step, with what others left over; return peaks of device and host, in bytes."""
         assert self.prepared is not None  # noqa: S101 - the lab builds first
         _reset_high_water()
         self.backend.reset_peak_memory()
-        self.last = step_repeatedly(self.prepared.step, steps)
+        self.last = self.prepared.step()
         self.backend.synchronise()
         peak = self.backend.peak_memory_bytes()
         found = {"host_high_water_bytes": _high_water_bytes()}

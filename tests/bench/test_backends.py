@@ -75,7 +75,7 @@ def test_workers_train_side_by_side(server, backend):
     built = ask(do="build", arm="sparse_uint16", seed=1, **names)
     assert [found["sizes"]["label_bytes"] for found in built] == [2 * 4864] * 2
     ask(do="sample", steps=3)
-    assert all("host_high_water_bytes" in found for found in ask(do="memory", steps=1))
+    assert all("host_high_water_bytes" in found for found in ask(do="memory"))
     assert ask(do="finish") == [{"finite": True}] * 2
     for worker in workers:
         worker.stop()

@@ -22,6 +22,15 @@ one, two, three = declared.arms
 three = replace(three, name="elsewhere", environment={{}}, backend={backend!r})
 EXPERIMENT = replace(declared, arms=(one, two, three))
 """
+LITTERING = """
+from dataclasses import replace
+from tempfile import mkstemp
+from bench.lab.declare import Attempt
+from tests.bench.experiments.bench_environment import EXPERIMENT as declared
+
+attempts = (Attempt("litter", "leave a file behind", lambda: mkstemp()[1]),)
+EXPERIMENT = replace(declared, attempts=attempts)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +102,17 @@ def test_an_arm_whose_backend_cannot_be_imported_fails(tmp_path, server, monkeyp
     data = elsewhere(tmp_path, server, "jax")
     assert [(failure.arm, failure.stage) for failure in data.failures] == [("elsewhere", "start")]
     assert "broken build" in data.failures[0].message
+
+
+def test_workers_leave_no_temporary_files(tmp_path):
+    file = tmp_path / "bench_littering.py"
+    file.write_text(LITTERING)
+    server = ForkServer("plain")
+    worker = server.start()
+    asked = {"file": str(file), "experiment": "environment", "attempt": "litter"}
+    worker.send({"do": "attempt", "backend": "plain", "seed": 1, **asked})
+    left = Path(worker.receive(60)["result"]["happened"])
+    worker.stop()
+    assert left.exists()
+    server.close()
+    assert not left.parent.exists()

@@ -67,21 +67,6 @@ def test_host_memory_is_sampled_and_has_a_high_water_mark(server):
     assert values["host_high_water_bytes"] >= TENSOR_BYTES
 
 
-def test_workers_leave_no_temporary_files(monkeypatch, tmp_path):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    server = ForkServer("tensorflow")
-    worker = server.start()
-    named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": "one_hot"}
-    named |= {"case": FIRST_CASES["labels"], "backend": "tensorflow", "seed": 1}
-    for request in ({"do": "build", **named}, {"do": "sample", "steps": 1}):
-        worker.send(request)
-        worker.receive(120)
-    assert list(tmp_path.rglob("__autograph*"))
-    worker.stop()
-    server.close()
-    assert not list(tmp_path.iterdir())
-
-
 def test_an_arm_from_other_weights_would_break_the_guards(ask, tmp_path):
     named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": "one_hot"}
     named |= {"case": FIRST_CASES["labels"], "backend": "tensorflow", "do": "build"}

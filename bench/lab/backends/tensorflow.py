@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bench.lab import hlo
@@ -133,7 +134,8 @@ def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
     """Return Keras' step as one graph, as XLA compiles it, or operation by operation."""
     import tensorflow as tf
 
-    train = model.train_step if eager else tf.function(model.train_step, jit_compile=jit)
+    graph = partial(tf.function, jit_compile=jit, autograph=False)  # as Keras' trainer traces
+    train = model.train_step if eager else graph(model.train_step)
     return Training(
         lambda batch: train(batch)["loss"], work=lambda batch: step_work(model.train_step, batch)
     )
@@ -143,7 +145,7 @@ def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[An
     """Return the loss of a batch, before any loss scaling, and its gradients."""
     import tensorflow as tf
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def graph(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
