@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Quality, Source, grid
+from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Quality, Source, grid, sweep
 from bench.sources import TEN
 from bench.workloads import built, convolving, image_sets
 from bench.workloads.built import Built
@@ -57,6 +57,7 @@ TRAINING = Experiment(
     backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(16,), batch=(32,)),
+        *sweep("channels", (4, 8, 32, 64), depth=4, batch=32),
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),
     ),
     guards=(

@@ -18,6 +18,7 @@ from bench.lab.declare import (
     Source,
     Value,
     grid,
+    sweep,
 )
 from bench.lab.errors import NotMeasuredHere
 from bench.sources import TEN
@@ -179,7 +180,11 @@ EXPERIMENT = Experiment(
         ),
     ),
     backends=KERAS,
-    cases=(*grid(model=("mlp",), width=(256,), depth=(2,), batch=(256,)), *FULL),
+    cases=(
+        *grid(model=("mlp",), width=(256,), depth=(2,), batch=(256,)),
+        *sweep("width", (64, 128, 512, 1024, 2048), model="mlp", depth=2, batch=256),
+        *FULL,
+    ),
     guards=GUARDS,
     quality=QUALITY,
     attempts=(

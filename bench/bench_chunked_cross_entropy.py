@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from bench.lab.declare import Arm, Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Arm, Claim, Experiment, Guard, Source, grid, sweep
 from bench.sources import KERNELS
 from bench.workloads import vocabulary_head as head
 
@@ -33,6 +33,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(examples=(256,), width=(64,), vocabulary=(4096,), chunk=(512,)),
+        *sweep("vocabulary", (1024, 2048, 8192, 16384), examples=256, width=64, chunk=512),
         *grid(quick=False, examples=(2048,), width=(256,), vocabulary=(32768,), chunk=(4096,)),
     ),
     guards=(

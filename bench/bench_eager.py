@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
+from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid, sweep
 from bench.sources import PRINCIPLES, TIPS
 
 STEPS = 4
@@ -90,6 +90,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(width=(128,), depth=(2,), batch=(64,)),
+        *sweep("width", (32, 64, 256, 512, 1024), depth=2, batch=64),
         *grid(quick=False, width=(2048,), depth=(4,), batch=(256,)),
     ),
     guards=(

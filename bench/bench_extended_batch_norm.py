@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
 from bench.sources import LUO, TEN
 from bench.workloads import built, convolving
 from bench.workloads.built import Built
@@ -95,6 +95,7 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(16,), batch=(4,)),
+        *sweep("batch", (2, 8, 16, 32), depth=4, channels=16),
         *grid(quick=False, depth=(4,), channels=(32,), batch=(2, 4, 32)),
     ),
     guards=(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Value, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Value, grid, sweep
 from bench.lab.metrics import Metric
 from bench.sources import BROCK, TEN
 from bench.workloads.by_name import BY_NAME, test_data
@@ -26,7 +26,7 @@ SWEEP = {
 """Outcomes, and the share of the learning rate at which each is trained."""
 
 
-def sweep(
+def over_batch_sizes(
     recipe: Recipe, case: Mapping[str, Value], seed: int, learning_rate: float
 ) -> dict[str, float]:
     """Train at the learning rate and at shares of it; return the accuracy of each."""
@@ -87,6 +87,7 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
+        *sweep("width", (64, 128, 512, 1024), model="mlp", depth=2, batch=128),
         *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),
         *grid(quick=False, model=("chain",), depth=(8,), channels=(32,), batch=(128,)),
     ),
@@ -97,7 +98,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=_accuracy("test_accuracy", "at rate 0.8"),
-        train=sweep,
+        train=over_batch_sizes,
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(0.8,),
         tuning_seeds=(),

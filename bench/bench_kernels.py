@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Case, Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Arm, Case, Claim, Experiment, Guard, Source, grid, sweep
 from bench.lab.metrics import Metric
 from bench.sources import ANIL, BROCK, KERNELS, LUO, SHAZEER
 from bench.workloads import fused_kernels as work
@@ -15,6 +15,7 @@ COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
 UPDATES = (
     *grid(variables=(20,), rows=(200,), columns=(250,)),
+    *sweep("columns", (25, 75, 750, 2500), variables=20, rows=200),
     *grid(quick=False, variables=(100,), rows=(500,), columns=(500,)),
     *grid(quick=False, variables=(300,), rows=(8,), columns=(8,)),
 )
@@ -188,6 +189,7 @@ CROSS_ENTROPY = _trial(
     ),
     cases=(
         *grid(batch=(128,), classes=(4000,)),
+        *sweep("classes", (500, 1000, 2000, 8000, 16_000), batch=128),
         *grid(quick=False, batch=(512,), classes=(32000,)),
     ),
     compared=("ready", "gradients"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid, sweep
 from bench.sources import DEEP_DIVE, STYLES, TIPS
 from bench.workloads import built, classifier
 from bench.workloads.built import Built
@@ -66,6 +66,7 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(depth=(4,), width=(256,), batch=(128,)),
+        *sweep("depth", (1, 2, 8, 16), width=256, batch=128),
         *grid(quick=False, depth=(4, 32), width=(1024,), batch=(256,)),
     ),
     guards=(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
 from bench.sources import PRINCIPLES, TIPS
 from bench.workloads import attending, built, reshaping
 from bench.workloads.attending import network
@@ -78,6 +78,7 @@ RESHAPE = Experiment(
     backends=KERAS,
     cases=(
         *grid(depth=(8,), batch=(64,)),
+        *sweep("depth", (2, 4, 16, 32), batch=64),
         *grid(quick=False, depth=(64,), batch=(256,)),
     ),
     guards=GUARDS,

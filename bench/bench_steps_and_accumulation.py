@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Claim, Experiment, Guard, Source, grid, sweep
 from bench.sources import KERAS_OPTIMIZERS
 from bench.workloads.by_name import BY_NAME
 from bench.workloads.recipe import Recipe, arm
@@ -46,6 +46,7 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(model=("chain",), depth=(3,), channels=(8,), batch=(64,)),
+        *sweep("batch", (16, 32, 128, 256), model="chain", depth=3, channels=8),
         *grid(quick=False, model=("chain",), depth=(16,), channels=(64,), batch=(256,)),
         *grid(
             quick=False,

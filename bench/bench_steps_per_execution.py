@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Value, grid
+from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Value, grid, sweep
 from bench.sources import DEEP_DIVE, KERAS_TRAINING
 from bench.workloads.by_name import BY_NAME
 from bench.workloads.recipe import Recipe, compiled_model, flat
@@ -66,6 +66,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(model=("mlp",), width=(32,), depth=(1,), batch=(64,)),
+        *sweep("width", (64, 128, 256, 512), model="mlp", depth=1, batch=64),
         *grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(64, 256)),
         *grid(quick=False, model=("resnet",), blocks=(1,), channels=(8,), batch=(64,)),
     ),

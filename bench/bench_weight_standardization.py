@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
 from bench.sources import BROCK, TEN
 from bench.workloads import built, convolving
 from bench.workloads.built import Built
@@ -133,6 +133,7 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(depth=(4,), channels=(16,), batch=(32,)),
+        *sweep("channels", (4, 8, 32, 64), depth=4, batch=32),
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),
     ),
     guards=(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid
+from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
 from bench.sources import KERAS_TRAINING
 from bench.workloads.by_name import BY_NAME
 from bench.workloads.recipe import Params, Recipe, arm
@@ -48,6 +48,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(model=("mlp",), width=(64,), depth=(2,), batch=(64,)),
+        *sweep("width", (16, 32, 128, 256, 512, 1024), model="mlp", depth=2, batch=64),
         *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(512,)),
         *grid(
             quick=False,

@@ -10,6 +10,7 @@ from bench.lab.estimate import Middle
 from bench.lab.metrics import STEP_TIME
 from bench.lab.records import StepTimes
 from bench.lab.trials import Finding
+from reports import alive
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import short_names
 
@@ -108,6 +109,7 @@ class Profiles:
     baseline: str
     arms: list[HostSide]
     comparisons: list[Comparison]
+    alive: alive.Table | None
     untraced: list[str]
     """Arms without a trace, each with the reason."""
 
@@ -134,6 +136,7 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
         baseline=trial.data.baseline,
         arms=sides,
         comparisons=list(_comparisons(trial, {side.arm: side.step for side in sides})),
+        alive=alive.table({p.arm: p.peak for p, _ in found if p.peak}),
         untraced=[f"{p.arm}: {p.reason}" for p, step in found if step is None],
     )
 

@@ -14,7 +14,7 @@ from memory_profiler import memory_usage
 from bench.lab import clock
 from bench.lab.declare import Experiment
 from bench.lab.forkserver import WorkerLost, WorkerTimeout
-from bench.lab.records import Absent, Failure, MemoryCurve, Profile, StepTimes, Work
+from bench.lab.records import Absent, Failure, MemoryCurve, Profile, Work
 from bench.lab.task import Task
 
 MEMORY_INTERVAL_S = 0.005
@@ -164,10 +164,11 @@ class ArmProcess:
         self._ask("tracing", {"do": "traced", "steps": steps, "number": number})
 
     def profile(self, steps: int, files: str) -> Profile:
-        """End the trace; return where the time of a step went."""
+        """End the trace; return where the time of a step went, and what is alive at its peak."""
         found = self._ask("reading the trace", {"do": "profile", "steps": steps})
-        step = StepTimes.model_validate(found)
-        return Profile(trial=self._task.trial, arm=self.arm, files=files, step=step)
+        return Profile.model_validate(
+            {"trial": self._task.trial, "arm": self.arm, "files": files, **found}
+        )
 
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""

@@ -18,7 +18,7 @@ SCHEMA = 3
 """Raised when a reader of the old schema would misread the new one.
 
 2: attempts, claims on them, trials that time nothing.
-3: ceilings, the work of a step, memory over time, traces.
+3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
 """
 
 PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
@@ -250,6 +250,22 @@ class StepTimes(Record):
     operations: list[OperationTime]
 
 
+class AlivePieces(Record):
+    """What one kind of operation holds at the peak; see `bench.lab.allocations.Alive`."""
+
+    operation: str
+    pieces: PositiveInt
+    held_bytes: NonNegativeInt
+
+
+class PeakMemory(Record):
+    """What is alive when most device memory is in use; see `bench.lab.allocations.Peak`."""
+
+    in_use_bytes: NonNegativeInt
+    earlier_bytes: NonNegativeInt
+    alive: list[AlivePieces]
+
+
 class Profile(Record):
     """What the framework's profiler recorded of one arm, once all was timed."""
 
@@ -261,6 +277,8 @@ class Profile(Record):
     step: StepTimes | None
     reason: str = ""
     """Why there is none, where there is none."""
+    peak: PeakMemory | None = None
+    """None where the framework does not tell."""
 
 
 class Learned(Record):

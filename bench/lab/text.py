@@ -61,7 +61,7 @@ def quantity(x: float, unit: str) -> str:
         case "B":
             return size(x)
         case "B/s":
-            return f"{size(x)}/s"
+            return bandwidth(x)
         case "FLOP" | "FLOP/s":
             return _thousands(x, unit)
         case "J":
@@ -80,7 +80,7 @@ def _thousands(x: float, unit: str) -> str:
 
 
 def between(middle: Middle, unit: str) -> str:
-    """Return a median with its interval, ``11.2 GiB/s [11.0 GiB/s, 11.3 GiB/s]``."""
+    """Return a median with its interval, ``11.2 GB/s [11.0 GB/s, 11.3 GB/s]``."""
     point, low, high = (quantity(x, unit) for x in (middle.point, middle.low, middle.high))
     return f"{point} [{low}, {high}]"
 
@@ -98,11 +98,21 @@ def _decimals(x: float) -> int:
 
 def compared(finding: Finding) -> str:
     """Return the estimate with its interval, ``1.07× [1.05, 1.09]`` or ``+0.012 [0, +0.020]``."""
+    if from_nothing := _from_nothing(finding):
+        return from_nothing
     e = finding.estimate
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
         return f"{signed(point)} [{signed(low)}, {signed(high)}]"
     return ratios(point, low, high)
+
+
+def _from_nothing(finding: Finding) -> str:
+    """Return ``0 B, not 4.00 MiB`` where a ratio would be to nothing or of nothing, else ""."""
+    arm, baseline = finding.arm_value, finding.baseline_value
+    if finding.metric.unit != "B" or bool(arm) == bool(baseline):
+        return ""
+    return f"{size(arm)}, not {size(baseline)}"
 
 
 def ratios(point: float, low: float, high: float) -> str:
@@ -155,7 +165,7 @@ def is_exact(finding: Finding) -> bool:
 
 def compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
-    if not is_exact(finding):
+    if not is_exact(finding) or _from_nothing(finding):
         return compared(finding)
     if abs(finding.estimate.point) < ROUNDING:
         return "the same"

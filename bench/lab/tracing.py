@@ -18,6 +18,9 @@ from bench.lab.errors import LabError
 SAMPLE, HAND_OVER = "keras-ab sample", "keras-ab hand over"
 """Marks in a trace: some steps with the wait for their end; their handing over to the device."""
 
+XPLANES = "*.xplane.pb"
+"""Names of the traces that TensorBoard reads."""
+
 FILE = "trace.json.gz"
 """Name of the trace in the format that Chrome and Perfetto read."""
 
@@ -215,7 +218,7 @@ def kernel_kind(name: str) -> str:
 
 def events_in(folder: Path, read: Callable[[Path], Iterable[Event]]) -> list[Event]:
     """Return what a profiler left in the XPlanes of a folder; write it for Perfetto too."""
-    events = [event for path in folder.rglob("*.xplane.pb") for event in read(path)]
+    events = [event for path in folder.rglob(XPLANES) for event in read(path)]
     write_chrome(events, folder / FILE)
     return events
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.lab import backends, clock
+from bench.lab.allocations import at_peak
 from bench.lab.declare import Experiment, Prepared, Quality
 from bench.lab.errors import DeclarationError, NotMeasuredHere
 from bench.lab.probes import Probes, host_probes
@@ -178,8 +179,9 @@ class Bench:
         return {"duration_s": duration, "cpu_s": cpu}
 
     def memory(self) -> dict[str, Any]:
-        """Run a step, with what others left over; return peaks of device and host, in bytes."""
+        """Run a step and return the peaks of device and host memory in it, in bytes."""
         assert self.prepared is not None  # noqa: S101 - the lab builds first
+        self.last = None  # what the step before returned is not of this one
         _reset_high_water()
         self.backend.reset_peak_memory()
         self.last = self.prepared.step()
@@ -226,8 +228,10 @@ class Bench:
         return {}
 
     def profile(self, steps: int) -> dict[str, Any]:
-        """End the trace and return where the time of a step went."""
-        return asdict(step_profile(self.tracer.stop(), steps))
+        """End the trace; return where the time of a step went, and what is alive at its peak."""
+        events = self.tracer.stop()
+        peak = at_peak(self.tracer.allocations(), events)
+        return {"step": asdict(step_profile(events, steps)), "peak": peak and asdict(peak)}
 
     def finish(self) -> dict[str, Any]:
         """Tell whether what the last step returned is finite."""

@@ -92,10 +92,11 @@ class FakeWorker:
 
     def profile(self):
         operations = [{"operation": "MatMul", "calls": 2.0, "time_s": 8e-3}]
-        return {
+        step = {
             "steps": 7, "step_time_s": 0.01, "hand_over_time_s": 0.009, "idle_time_s": 2e-3,
             "longest_gap_s": 1e-3, "operations": operations,
         }  # fmt: skip
+        return {"step": step, "peak": None}
 
     def finish(self):
         return {"finite": True}

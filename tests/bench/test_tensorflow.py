@@ -167,9 +167,9 @@ def test_memory_is_watched_while_steps_run(ask):
 def traced(ask, tmp_path):
     """Return what the profiler told of an arm, its files in a folder."""
 
-    def traced(arm):
-        named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": arm}
-        ask(do="build", **named, case=FIRST_CASES["labels"], backend="tensorflow", seed=1)
+    def traced(arm, name="labels"):
+        named = {"file": str(BENCH / f"bench_{name}.py"), "experiment": name, "arm": arm}
+        ask(do="build", **named, case=FIRST_CASES[name], backend="tensorflow", seed=1)
         ask(do="trace", folder=str(tmp_path))
         for number in range(4):
             ask(do="traced", steps=2, number=number)
@@ -186,7 +186,7 @@ def traced(ask, tmp_path):
     ],
 )
 def test_a_profile_names_the_operations_of_a_step(traced, arm, loss):
-    found = traced(arm)
+    found = traced(arm)["step"]
     calls = {one["operation"]: one["calls"] for one in found["operations"]}
     assert calls[loss] == 1
     assert sum(n for name, n in calls.items() if "MatMul" in name) == 5  # none by the images
@@ -195,8 +195,19 @@ def test_a_profile_names_the_operations_of_a_step(traced, arm, loss):
     assert 0 < found["hand_over_time_s"] <= found["step_time_s"]
 
 
+def test_a_profile_tells_what_is_alive_at_the_peak(traced):
+    """Every activation of nine blocks is kept for its gradient: both of a block, and its end."""
+    peak = traced("keep", "recompute")["peak"]
+    alive = {one["operation"]: one for one in peak["alive"]}
+    activation = 32 * 28 * 28 * 16 * 4
+    assert 17 <= alive["Relu"]["pieces"] <= 19
+    assert alive["Relu"]["held_bytes"] == alive["Relu"]["pieces"] * activation
+    total = peak["earlier_bytes"] + sum(one["held_bytes"] for one in peak["alive"])
+    assert total == peak["in_use_bytes"]
+
+
 def test_a_trace_opens_in_perfetto_and_in_tensorboards_profiler(traced, tmp_path):
-    found = traced("one_hot")
+    found = traced("one_hot")["step"]
     with gzip.open(tmp_path / FILE, "rt") as file:
         events = json.load(file)["traceEvents"]
     assert sum(event["name"] == SAMPLE for event in events) == 4

@@ -5,6 +5,10 @@ import math
 import pytest
 
 from bench.lab import text
+from bench.lab.estimate import Estimate
+from bench.lab.judge import Thresholds, Verdict
+from bench.lab.records import MetricRecord
+from bench.lab.trials import Finding
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,34 @@ def test_ratios(x, words):
 def test_an_interval_has_as_many_decimals_as_its_middle():
     assert text.ratios(1.012, 0.9, 1.13) == "1.012× [0.900, 1.130]"
     assert text.ratios(2.0, 0.05, 70.0) == "2.00× [0.0500, 70.0]"
+
+
+def bytes_of(baseline, arm):
+    """Return what five equal blocks say of two sizes."""
+    names = {"name": "peak_device_memory_bytes", "title": "peak device memory", "unit": "B"}
+    return Finding(
+        trial="t",
+        arm="a",
+        metric=MetricRecord(**names, better="less", scale="ratio", margin=None),
+        estimate=Estimate(math.log(max(arm, 1) / max(baseline, 1)), 0.0, 0.0, 4, 5),
+        thresholds=Thresholds(0.0, 0.02, 5),
+        verdict=Verdict.BETTER,
+        baseline_value=baseline,
+        arm_value=arm,
+        smallest_effect=0.0,
+        blocks_to_settle=5,
+        p_value=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "arm", "words"),
+    [
+        (2.0**22, 2.0**21, "0.50× exactly"),
+        (2.0**22, 0.0, "0 B, not 4.00 MiB"),
+        (0.0, 2.0**22, "4.00 MiB, not 0 B"),
+        (0.0, 0.0, "the same"),
+    ],
+)
+def test_nothing_has_no_ratio(baseline, arm, words):
+    assert text.compact(bytes_of(baseline, arm)) == words

@@ -97,7 +97,7 @@ def test_the_page_has_ceilings_roofline_and_shares(tmp_path: Path) -> None:
     html = page(reports.load(write(tmp_path / "r.jsonl", CEILINGS)))
     assert "How far from the limit" in html
     assert "copy in host memory" in html
-    assert "9.31 GiB/s [9.31 GiB/s, 9.31 GiB/s]" in html
+    assert "10.0 GB/s [10.0 GB/s, 10.0 GB/s]" in html
     assert "Roofline; share of the products’ ceiling by number" in html
     assert "a loop around matrix products" in html
 

@@ -6,8 +6,8 @@ import pytest
 
 import reports
 from bench.lab.estimate import Middle
-from bench.lab.records import OperationTime, Profile, StepTimes
-from reports import profiles
+from bench.lab.records import AlivePieces, OperationTime, PeakMemory, Profile, StepTimes
+from reports import alive, profiles
 from reports.page import page
 from tests.reports import simulated
 
@@ -96,3 +96,38 @@ def test_times_that_nobody_measured_are_left_out(tmp_path: Path, time_s: float) 
     (shown,) = profiles.of_runs(runs.runs)
     assert [side.arm for side in shown.arms] == ["b"]
     assert shown.comparisons == []
+
+
+def peak(earlier_bytes: int = 2**20, **pieces: int) -> PeakMemory:
+    """Return a peak with so many pieces of 1 MiB."""
+    held = [AlivePieces(operation=k, pieces=n, held_bytes=n * 2**20) for k, n in pieces.items()]
+    together = earlier_bytes + sum(one.held_bytes for one in held)
+    return PeakMemory(in_use_bytes=together, earlier_bytes=earlier_bytes, alive=held)
+
+
+def test_what_is_alive_stands_side_by_side_the_largest_first() -> None:
+    found = alive.table({"keep": peak(Relu=9, Sub=1), "recompute": peak(Relu=3, MatMul=4)})
+    assert found == alive.Table(
+        ["keep", "recompute"],
+        [
+            ("Relu", ["9.00 MiB in 9", "3.00 MiB in 3"]),
+            ("MatMul", ["", "4.00 MiB in 4"]),
+            ("Sub", ["1.00 MiB in 1", ""]),
+            ("in use before the trace", ["1.00 MiB", "1.00 MiB"]),
+            ("together", ["11.0 MiB", "8.00 MiB"]),
+        ],
+    )
+
+
+def test_kinds_that_hold_little_are_one_row() -> None:
+    found = alive.table({"a": peak(**{f"Op{n}": 20 - n for n in range(11)})})
+    assert found is not None
+    assert len(found.rows) == alive.MOST_ROWS + 3
+    assert found.rows[alive.MOST_ROWS] == ("3 other operations", ["33.0 MiB in 33"])
+
+
+def test_memory_that_no_machine_has_is_left_out() -> None:
+    found = alive.table({"a": peak(earlier_bytes=10**60), "b": peak(Relu=1)})
+    assert found is not None
+    assert found.arms == ["b"]
+    assert alive.table({"a": peak(earlier_bytes=10**60)}) is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.lab.allocations import Allocation
 from bench.lab.tracing import Event, events_in, kernel_kind
 
 
@@ -32,6 +33,10 @@ class Tracer:
 
         jax.profiler.stop_trace()
         return events_in(self._folder, read)
+
+    def allocations(self) -> list[Allocation]:
+        """Return nothing: this profiler does not tell."""
+        return []
 
 
 def read(path: Path) -> Iterator[Event]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.lab.tracing import Event, events_in, kernel_kind
+from bench.lab.allocations import Allocation
+from bench.lab.tracing import XPLANES, Event, events_in, kernel_kind
 
 OPERATION = re.compile(r"[^:]+:(_?[A-Z]\w*)")
 """How TensorFlow's executor names an operation: ``dense/MatMul:MatMul``, its kind at the end."""
@@ -38,6 +39,12 @@ class Tracer:
         tf.profiler.experimental.stop()
         return events_in(self._folder, read)
 
+    def allocations(self) -> list[Allocation]:
+        """Return what the allocator of the first GPU, or else of the CPU, did meanwhile."""
+        found = [pair for path in self._folder.rglob(XPLANES) for pair in allocations(path)]
+        on_gpu = [allocation for name, allocation in found if name.startswith("GPU_0")]
+        return on_gpu or [allocation for _, allocation in found]
+
 
 def read(path: Path) -> Iterator[Event]:
     """Yield what lasts in an XPlane; its lines are threads, or streams of an accelerator."""
@@ -60,6 +67,43 @@ def read(path: Path) -> Iterator[Event]:
                         operation=kernel_kind(name) if compiled else kind(name),
                         on_accelerator=streams,
                     )
+
+
+def allocations(path: Path) -> Iterator[tuple[str, Allocation]]:
+    """Yield what allocators did, as far as an XPlane tells, each with the allocator's name."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    for plane in xplane_pb2.XSpace.FromString(path.read_bytes()).planes:
+        names = {key: found.name for key, found in plane.stat_metadata.items()}
+        actions = {
+            key: found.name == "MemoryAllocation"
+            for key, found in plane.event_metadata.items()
+            if found.name in ("MemoryAllocation", "MemoryDeallocation")
+        }
+        for line in plane.lines:
+            for event in line.events:
+                if event.metadata_id in actions:
+                    told = {names[stat.metadata_id]: _value(stat, names) for stat in event.stats}
+                    yield (
+                        str(told["allocator_name"]),
+                        Allocation(
+                            at_ns=line.timestamp_ns + event.offset_ps / 1e3,
+                            address=told["addr"],
+                            held_bytes=told["allocation_bytes"] * actions[event.metadata_id],
+                            in_use_bytes=told["bytes_allocated"],
+                            operation=asker(told.get("tf_op", "")),
+                        ),
+                    )
+
+
+def _value(stat: Any, names: Mapping[int, str]) -> Any:
+    field = stat.WhichOneof("value")
+    return names[stat.ref_value] if field == "ref_value" else getattr(stat, field)
+
+
+def asker(path: str) -> str:
+    """Return the kind of the operation at the end of a path, ``block_6/conv2d_14/Relu_1``."""
+    return re.sub(r"_\d+$", "", path.rpartition("/")[2]) or "unnamed"
 
 
 def kind(name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.lab.allocations import Allocation
 from bench.lab.tracing import FILE, Event, kernel_kind
 
 KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
@@ -35,6 +36,10 @@ class Tracer:
         self._profile.stop()
         self._profile.export_chrome_trace(str(self._path))
         return list(read(self._path))
+
+    def allocations(self) -> list[Allocation]:
+        """Return nothing: this profiler does not tell."""
+        return []
 
 
 def read(path: Path) -> Iterator[Event]:
