@@ -17,7 +17,7 @@ from reports.legible import SANE, label
 from reports.svg import FLOOR, INK, MUTED, STYLE, inline
 
 WIDTH, PANEL = 8.0, 1.3
-DRAWN = 60
+DRAWN = 40
 """Stretches of time that are drawn; more would make a page heavy and no picture finer."""
 
 

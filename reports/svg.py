@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -54,7 +55,8 @@ _KEPT = re.compile("fill|stroke|opacity|text-anchor|font-size")
 _RADIUS = re.compile(r"M0 ([\d.]+) C")
 """How matplotlib begins a marker that is a circle."""
 _DECIMALS = re.compile(r"-?\d+\.\d+")
-_POINT = re.compile(r"([ML])(-?[\d.]+) (-?[\d.]+)")
+_POINT = re.compile(r"([ML])(-?[\d.]+) (-?[\d.]+)( ?z)?")
+_NAMED = re.compile(r"#([^)]+)")
 _CENTRE = {"x": "cx", "y": "cy"}
 
 
@@ -77,13 +79,14 @@ def inline(figure: Figure, name: str, says: str) -> Markup:
     for group in root.iter("g"):
         _hoist(group)
         _circles(group, markers)
-    _keep_named(root)
+    _keep_named(root, name)
     _prune(root)
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
         "aria-label": legible(says, 1000),
     }
+    _inherit(root)
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - escaped by it
 
 
@@ -122,25 +125,44 @@ def _shorter(key: str, value: str) -> str:
 
 
 def _level(d: str) -> str:
-    """Write level and upright lines of a path with their one coordinate, ``H5`` and ``V5``."""
+    """Write level and upright lines of a path with their one coordinate, ``H5`` and ``V5``.
+
+    Lines that go on in the same direction become one.
+    """
+    if "C" in d or "".join(found[0] for found in _POINT.finditer(d)) != d:
+        return d
+    lines: list[tuple[str, str]] = []  # direction, text
     at = ("", "")
-
-    def shorter(found: re.Match[str]) -> str:
-        nonlocal at
+    for found in _POINT.finditer(d):
         before, at = at, (found[2], found[3])
-        if found[1] == "L" and at[1] == before[1]:
-            return f"H{at[0]}"
-        return f"V{at[1]}" if found[1] == "L" and at[0] == before[0] else found[0]
+        direction, text = "", found[0]
+        for command, along, across in (("H", 0, 1), ("V", 1, 0)):
+            if found[1] == "L" and at[across] == before[across]:
+                onwards = float(at[along]) >= float(before[along])
+                direction, text = f"{command}{onwards}", f"{command}{at[along]}{found[4] or ''}"
+                break
+        if direction and lines[-1][0] == direction:
+            lines.pop()
+        lines.append((direction, text))
+    return "".join(text for _, text in lines)
 
-    return d if "C" in d else _POINT.sub(shorter, d)
 
-
-def _keep_named(root: ElementTree.Element) -> None:
-    """Drop the names that nothing refers to."""
+def _keep_named(root: ElementTree.Element, name: str) -> None:
+    """Drop the names that nothing refers to, and shorten the others."""
     values = " ".join(v for e in root.iter() for k, v in e.attrib.items() if k != "id")
+    names: dict[str, str] = {}
     for element in root.iter():
-        if f"#{element.get('id')}" not in values:
-            element.attrib.pop("id", None)
+        old = element.attrib.pop("id", None)
+        if old and f"#{old}" in values:
+            element.set("id", names.setdefault(old, f"{name}-{len(names)}"))
+
+    def renamed(found: re.Match[str]) -> str:
+        return f"#{names.get(found[1], found[1])}"
+
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key != "id" and "#" in value:
+                element.set(key, _NAMED.sub(renamed, value))
 
 
 def _hoist(group: ElementTree.Element) -> None:
@@ -187,10 +209,27 @@ def _dots(group: ElementTree.Element) -> None:
     group.attrib |= round_dots
 
 
+def _inherit(root: ElementTree.Element) -> None:
+    """Say once for all texts what is true of most, where every one of them says something."""
+    texts = list(root.iter("text"))
+    for key in ("font-size", "text-anchor"):
+        values = Counter(text.get(key) for text in texts)
+        ((most, _),) = values.most_common(1) or [(None, 0)]
+        if most is not None and None not in values:
+            root.set(key, most)
+            for text in texts:
+                if text.get(key) == most:
+                    del text.attrib[key]
+
+
 def _prune(element: ElementTree.Element) -> None:
     """Drop what shows nothing: empty groups, paths without fill and stroke, unused markers."""
     for child in list(element):
         _prune(child)
+        if child.tag == "g" and not child.attrib:  # a group that says nothing
+            at = list(element).index(child)
+            element[at : at + 1] = list(child)
+            continue
         unseen = child.get("fill") == "none" and "stroke" not in {*child.keys(), *element.keys()}
         unused = element.tag == "defs" and child.get("id") is None
         empty = child.tag in ("g", "defs") and not len(child)

@@ -41,7 +41,7 @@ def _row(trial: JudgedTrial, arm: str) -> tuple[str, ...]:
         f"  {legible(arm)}",
         text.compared(step) if step else "–",
         trial.standing(arm).word,
-        text.ratio(memory.shown(memory.estimate.point)) if memory else "–",
+        text.brief(memory) if memory else "–",
         f"{text.signed(quality.estimate.point)} {quality.verdict}" if quality else "–",
     )
 

@@ -174,6 +174,11 @@ def compact(finding: Finding) -> str:
     return f"{exact} exactly"
 
 
+def brief(finding: Finding) -> str:
+    """Return the estimate of a ratio alone."""
+    return _from_nothing(finding) or ratio(finding.shown(finding.estimate.point))
+
+
 def bound(at_least: float | None, at_most: float | None, scale: str) -> str:
     """Return a claim's bounds in words."""
     parts = (("at least", at_least), ("at most", at_most))

@@ -74,7 +74,7 @@ def test_filters_by_word_verdict_and_machine(page: Any) -> None:
 
 
 def test_copies_the_sentence_that_cite_gives(page: Any, folder: Path) -> None:
-    page.get_by_role("button", name="Copy a citation of step time of sparse_int32").first.click()
+    page.get_by_role("button", name="cite step time of sparse_int32").first.click()
     page.locator("#said").get_by_text("Copied").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
     number = "cpu000/labels[classes=10,batch=256]/sparse_int32/step_time_s"
