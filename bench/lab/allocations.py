@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.lab.tracing import SAMPLE, Event
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """A piece of device memory, handed out or taken back.
-
-    Args:
-        at_ns: on the clock of the trace's events.
-        address: of the piece.
-        held_bytes: its size; 0 where it is taken back.
-        in_use_bytes: of all pieces, from then on.
-        operation: the kind of operation that asked for it.
-    """
-
-    at_ns: float
-    address: int
-    held_bytes: int
-    in_use_bytes: int
-    operation: str = ""
+from bench.lab.tracing import SAMPLE, Allocation, Trace
 
 
 @dataclass(frozen=True)
@@ -52,10 +33,10 @@ class Peak:
     alive: tuple[Alive, ...]
 
 
-def at_peak(allocations: Iterable[Allocation], events: Iterable[Event]) -> Peak | None:
+def at_peak(trace: Trace) -> Peak | None:
     """Return what is alive at the peak of the marked samples; None where nobody tells."""
-    marks = [event for event in events if event.name == SAMPLE]
-    ordered = sorted(allocations, key=lambda one: one.at_ns)
+    marks = [event for event in trace.events if event.name == SAMPLE]
+    ordered = sorted(trace.allocations, key=lambda one: one.at_ns)
     inside = [one for one in ordered if any(m.start_ns <= one.at_ns < m.end_ns for m in marks)]
     if not inside:
         return None

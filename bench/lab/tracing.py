@@ -46,13 +46,45 @@ class Event:
     on_accelerator: bool = False
 
 
+@dataclass(frozen=True)
+class Allocation:
+    """A piece of device memory, handed out or taken back.
+
+    Args:
+        at_ns: on the clock of the trace's events.
+        address: of the piece.
+        held_bytes: its size; 0 where it is taken back.
+        in_use_bytes: of all pieces, from then on.
+        operation: the kind of operation that asked for it.
+    """
+
+    at_ns: float
+    address: int
+    held_bytes: int
+    in_use_bytes: int
+    operation: str = ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a profiler recorded.
+
+    Args:
+        events: what lasts.
+        allocations: what the device's allocator did, where the profiler tells.
+    """
+
+    events: Sequence[Event]
+    allocations: Sequence[Allocation] = ()
+
+
 class Tracer(Protocol):
     """One trace under way, by the framework's own profiler; made by `Backend.Tracer(folder)`."""
 
     def mark(self, name: str, number: int) -> AbstractContextManager[Any]:
         """Mark what happens inside, in the trace."""
 
-    def stop(self) -> list[Event]:
+    def stop(self) -> Trace:
         """End the trace, leave its files in the folder, and return what is in it."""
 
 
@@ -216,9 +248,11 @@ def kernel_kind(name: str) -> str:
     return re.sub(r"[._\d]+$", "", bare) or name
 
 
-def events_in(folder: Path, read: Callable[[Path], Iterable[Event]]) -> list[Event]:
-    """Return what a profiler left in the XPlanes of a folder; write it for Perfetto too."""
-    events = [event for path in folder.rglob(XPLANES) for event in read(path)]
+def events_in(
+    planes: Iterable[Any], read: Callable[[Any], Iterable[Event]], folder: Path
+) -> list[Event]:
+    """Return what lasts in XPlanes (or files of them); write it to a folder for Perfetto too."""
+    events = [event for plane in planes for event in read(plane)]
     write_chrome(events, folder / FILE)
     return events
 

@@ -229,9 +229,9 @@ class Bench:
 
     def profile(self, steps: int) -> dict[str, Any]:
         """End the trace; return where the time of a step went, and what is alive at its peak."""
-        events = self.tracer.stop()
-        peak = at_peak(self.tracer.allocations(), events)
-        return {"step": asdict(step_profile(events, steps)), "peak": peak and asdict(peak)}
+        trace = self.tracer.stop()
+        peak = at_peak(trace)
+        return {"step": asdict(step_profile(trace.events, steps)), "peak": peak and asdict(peak)}
 
     def finish(self) -> dict[str, Any]:
         """Tell whether what the last step returned is finite."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.lab.allocations import Alive, Allocation, at_peak
+from bench.lab.allocations import Alive, at_peak
 from bench.lab.backends import tensorflow_traces
-from bench.lab.tracing import SAMPLE, Event
+from bench.lab.tracing import SAMPLE, Allocation, Event, Trace
 
 MARK = Event("python", SAMPLE, 10, 20)
 
@@ -25,7 +25,7 @@ def test_what_was_taken_back_is_not_alive():
         *((n, 0, "") for n in range(1, 6)),
         (7, 40, "Relu"), (8, 40, "Relu"), (9, 8, "MatMul"), (8, 0, ""), (8, 16, "Sub"),
     )  # fmt: skip
-    peak = at_peak(allocations, [MARK])
+    peak = at_peak(Trace([MARK], allocations))
     assert peak.in_use_bytes == 188
     assert peak.earlier_bytes == 100
     assert peak.alive == (Alive("Relu", 2, 80), Alive("MatMul", 1, 8))
@@ -33,12 +33,12 @@ def test_what_was_taken_back_is_not_alive():
 
 def test_an_address_that_is_handed_out_again_counts_once():
     allocations = [Allocation(12, 1, 10, 10, "A"), Allocation(13, 1, 20, 20, "B")]
-    assert at_peak(allocations, [MARK]).alive == (Alive("B", 1, 20),)
+    assert at_peak(Trace([MARK], allocations)).alive == (Alive("B", 1, 20),)
 
 
 def test_without_allocations_in_a_sample_nothing_is_told():
-    assert at_peak([], [MARK]) is None
-    assert at_peak([Allocation(25, 1, 10, 10, "A")], [MARK]) is None
+    assert at_peak(Trace([MARK])) is None
+    assert at_peak(Trace([MARK], [Allocation(25, 1, 10, 10, "A")])) is None
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.lab.allocations import Allocation
-from bench.lab.tracing import Event, events_in, kernel_kind
+from bench.lab.tracing import XPLANES, Event, Trace, events_in, kernel_kind
 
 
 class Tracer:
@@ -27,16 +26,12 @@ class Tracer:
 
         return jax.profiler.StepTraceAnnotation(name, step_num=number)
 
-    def stop(self) -> list[Event]:
+    def stop(self) -> Trace:
         """End the trace and return what is in it."""
         import jax
 
         jax.profiler.stop_trace()
-        return events_in(self._folder, read)
-
-    def allocations(self) -> list[Allocation]:
-        """Return nothing: this profiler does not tell."""
-        return []
+        return Trace(events_in(self._folder.rglob(XPLANES), read, self._folder))
 
 
 def read(path: Path) -> Iterator[Event]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.lab.allocations import Allocation
-from bench.lab.tracing import XPLANES, Event, events_in, kernel_kind
+from bench.lab.tracing import XPLANES, Allocation, Event, Trace, events_in, kernel_kind
 
 OPERATION = re.compile(r"[^:]+:(_?[A-Z]\w*)")
 """How TensorFlow's executor names an operation: ``dense/MatMul:MatMul``, its kind at the end."""
@@ -32,68 +31,65 @@ class Tracer:
 
         return tf.profiler.experimental.Trace(name, step_num=number, _r=1)
 
-    def stop(self) -> list[Event]:
-        """End the trace and return what is in it."""
+    def stop(self) -> Trace:
+        """End the trace and return it, with the memory of the first GPU, or else of the CPU."""
         import tensorflow as tf
+        from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
         tf.profiler.experimental.stop()
-        return events_in(self._folder, read)
+        files = self._folder.rglob(XPLANES)
+        spaces = [xplane_pb2.XSpace.FromString(path.read_bytes()) for path in files]
+        planes = [plane for space in spaces for plane in space.planes]
+        told = [pair for plane in planes for pair in allocations(plane)]
+        on_gpu = [allocation for name, allocation in told if name.startswith("GPU_0")]
+        return Trace(
+            events=events_in(planes, read, self._folder),
+            allocations=on_gpu or [allocation for _, allocation in told],
+        )
 
-    def allocations(self) -> list[Allocation]:
-        """Return what the allocator of the first GPU, or else of the CPU, did meanwhile."""
-        found = [pair for path in self._folder.rglob(XPLANES) for pair in allocations(path)]
-        on_gpu = [allocation for name, allocation in found if name.startswith("GPU_0")]
-        return on_gpu or [allocation for _, allocation in found]
 
-
-def read(path: Path) -> Iterator[Event]:
+def read(plane: Any) -> Iterator[Event]:
     """Yield what lasts in an XPlane; its lines are threads, or streams of an accelerator."""
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
-
-    for plane in xplane_pb2.XSpace.FromString(path.read_bytes()).planes:
-        hlo = {key for key, found in plane.stat_metadata.items() if found.name == "hlo_op"}
-        for line in plane.lines:
-            streams = plane.name.startswith("/device:") and line.name.startswith("Stream")
-            for event in line.events:
-                name = plane.event_metadata[event.metadata_id].name
-                start = line.timestamp_ns + event.offset_ps / 1e3
-                compiled = streams or any(stat.metadata_id in hlo for stat in event.stats)
-                if event.duration_ps:
-                    yield Event(
-                        line=f"{plane.name} {line.name or line.id}",
-                        name=name,
-                        start_ns=start,
-                        end_ns=start + event.duration_ps / 1e3,
-                        operation=kernel_kind(name) if compiled else kind(name),
-                        on_accelerator=streams,
-                    )
+    hlo = {key for key, found in plane.stat_metadata.items() if found.name == "hlo_op"}
+    for line in plane.lines:
+        streams = plane.name.startswith("/device:") and line.name.startswith("Stream")
+        for event in line.events:
+            name = plane.event_metadata[event.metadata_id].name
+            start = line.timestamp_ns + event.offset_ps / 1e3
+            compiled = streams or any(stat.metadata_id in hlo for stat in event.stats)
+            if event.duration_ps:
+                yield Event(
+                    line=f"{plane.name} {line.name or line.id}",
+                    name=name,
+                    start_ns=start,
+                    end_ns=start + event.duration_ps / 1e3,
+                    operation=kernel_kind(name) if compiled else kind(name),
+                    on_accelerator=streams,
+                )
 
 
-def allocations(path: Path) -> Iterator[tuple[str, Allocation]]:
+def allocations(plane: Any) -> Iterator[tuple[str, Allocation]]:
     """Yield what allocators did, as far as an XPlane tells, each with the allocator's name."""
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
-
-    for plane in xplane_pb2.XSpace.FromString(path.read_bytes()).planes:
-        names = {key: found.name for key, found in plane.stat_metadata.items()}
-        actions = {
-            key: found.name == "MemoryAllocation"
-            for key, found in plane.event_metadata.items()
-            if found.name in ("MemoryAllocation", "MemoryDeallocation")
-        }
-        for line in plane.lines:
-            for event in line.events:
-                if event.metadata_id in actions:
-                    told = {names[stat.metadata_id]: _value(stat, names) for stat in event.stats}
-                    yield (
-                        str(told["allocator_name"]),
-                        Allocation(
-                            at_ns=line.timestamp_ns + event.offset_ps / 1e3,
-                            address=told["addr"],
-                            held_bytes=told["allocation_bytes"] * actions[event.metadata_id],
-                            in_use_bytes=told["bytes_allocated"],
-                            operation=asker(told.get("tf_op", "")),
-                        ),
-                    )
+    names = {key: found.name for key, found in plane.stat_metadata.items()}
+    actions = {
+        key: found.name == "MemoryAllocation"
+        for key, found in plane.event_metadata.items()
+        if found.name in ("MemoryAllocation", "MemoryDeallocation")
+    }
+    for line in plane.lines:
+        for event in line.events:
+            if event.metadata_id in actions:
+                told = {names[stat.metadata_id]: _value(stat, names) for stat in event.stats}
+                yield (
+                    str(told["allocator_name"]),
+                    Allocation(
+                        at_ns=line.timestamp_ns + event.offset_ps / 1e3,
+                        address=told["addr"],
+                        held_bytes=told["allocation_bytes"] * actions[event.metadata_id],
+                        in_use_bytes=told["bytes_allocated"],
+                        operation=asker(told.get("tf_op", "")),
+                    ),
+                )
 
 
 def _value(stat: Any, names: Mapping[int, str]) -> Any:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.lab.allocations import Allocation
-from bench.lab.tracing import FILE, Event, kernel_kind
+from bench.lab.tracing import FILE, Event, Trace, kernel_kind
 
 KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
 
@@ -31,15 +30,11 @@ class Tracer:
 
         return record_function(name, str(number))
 
-    def stop(self) -> list[Event]:
+    def stop(self) -> Trace:
         """End the trace and return what is in it."""
         self._profile.stop()
         self._profile.export_chrome_trace(str(self._path))
-        return list(read(self._path))
-
-    def allocations(self) -> list[Allocation]:
-        """Return nothing: this profiler does not tell."""
-        return []
+        return Trace(list(read(self._path)))
 
 
 def read(path: Path) -> Iterator[Event]:
