@@ -94,8 +94,8 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(depth=(4,), channels=(16,), batch=(4,)),
-        *sweep("batch", (2, 8, 16, 32), depth=4, channels=16),
+        *grid(depth=(2,), channels=(16,), batch=(4,), optimizer=("sgd",)),
+        *sweep("batch", (2, 8, 16, 32), depth=2, channels=16, optimizer="sgd"),
         *grid(quick=False, depth=(4,), channels=(32,), batch=(2, 4, 32)),
     ),
     guards=(

@@ -14,8 +14,8 @@ from bench.workloads.fused_kernels import Work
 COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
 UPDATES = (
-    *grid(variables=(20,), rows=(200,), columns=(250,)),
-    *sweep("columns", (25, 75, 750, 2500), variables=20, rows=200),
+    *grid(variables=(10,), rows=(400,), columns=(250,)),
+    *sweep("columns", (25, 75, 750, 2500), variables=10, rows=400),
     *grid(quick=False, variables=(100,), rows=(500,), columns=(500,)),
     *grid(quick=False, variables=(300,), rows=(8,), columns=(8,)),
 )

@@ -65,8 +65,8 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(depth=(4,), width=(256,), batch=(128,)),
-        *sweep("depth", (1, 2, 8, 16), width=256, batch=128),
+        *grid(depth=(4,), width=(256,), batch=(128,), optimizer=("sgd",)),
+        *sweep("depth", (1, 2, 8, 16), width=256, batch=128, optimizer="sgd"),
         *grid(quick=False, depth=(4, 32), width=(1024,), batch=(256,)),
     ),
     guards=(

@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
         arm("on", BY_NAME, Recipe(), "oneDNN's primitives", environment=ON),
     ),
     cases=(
-        *grid(model=("resnet",), blocks=(1,), channels=(8,), batch=(32,)),
+        *grid(model=("resnet",), blocks=(1,), channels=(8,), batch=(32,), optimizer=("sgd",)),
         *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),
         *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
     ),

@@ -89,8 +89,8 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(depth=(9,), channels=(16,), batch=(32,)),
-        *sweep("depth", (4, 16, 25, 36), channels=16, batch=32),
+        *grid(depth=(9,), channels=(16,), batch=(32,), optimizer=("sgd",)),
+        *sweep("depth", (4, 16, 25, 36), channels=16, batch=32, optimizer="sgd"),
         *grid(quick=False, depth=(16, 64), channels=(64,), batch=(128,)),
         *grid(quick=False, depth=(16,), channels=(64,), batch=(128,), jit=(True,)),
     ),
@@ -157,7 +157,7 @@ SCOPE = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(depth=(4,), channels=(8,), batch=(32,)),
+        *grid(depth=(4,), channels=(8,), batch=(32,), optimizer=("sgd",)),
         *grid(quick=False, depth=(16,), channels=(64,), batch=(128,)),
     ),
     guards=EXPERIMENT.guards,
@@ -216,7 +216,7 @@ WITH_STATE = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(blocks=("stateful",), depth=(4,), channels=(8,), batch=(32,)),
+        *grid(blocks=("stateful",), depth=(4,), channels=(8,), batch=(32,), optimizer=("sgd",)),
         *grid(quick=False, blocks=("stateful",), depth=(16,), channels=(64,), batch=(128,)),
     ),
     guards=(

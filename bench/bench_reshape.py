@@ -77,8 +77,8 @@ RESHAPE = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(depth=(8,), batch=(64,)),
-        *sweep("depth", (2, 4, 16, 32), batch=64),
+        *grid(depth=(4,), batch=(64,), optimizer=("sgd",)),
+        *sweep("depth", (2, 8, 16, 32), batch=64, optimizer="sgd"),
         *grid(quick=False, depth=(64,), batch=(256,)),
     ),
     guards=GUARDS,
@@ -157,7 +157,7 @@ ATTENTION = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(blocks=(2,), filters=(32,), batch=(64,)),
+        *grid(blocks=(1,), filters=(32,), batch=(64,), optimizer=("sgd",)),
         *grid(quick=False, blocks=(4,), filters=(128,), stride=(1,), batch=(64,)),
     ),
     guards=GUARDS,

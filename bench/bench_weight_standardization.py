@@ -132,8 +132,8 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(depth=(4,), channels=(16,), batch=(32,)),
-        *sweep("channels", (4, 8, 32, 64), depth=4, batch=32),
+        *grid(depth=(2,), channels=(16,), batch=(32,), optimizer=("sgd",)),
+        *sweep("channels", (4, 8, 32, 64), depth=2, batch=32, optimizer="sgd"),
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),
     ),
     guards=(

@@ -69,7 +69,7 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(blocks=(3,), filters=(32,), batch=(64,)),
+        *grid(blocks=(2,), filters=(32,), batch=(64,), optimizer=("sgd",)),
         *grid(quick=False, blocks=(12,), filters=(64,), stride=(2,), batch=(128,)),
     ),
     guards=(

@@ -84,9 +84,15 @@ class ArmProcess:
             "backend": experiment.arm(arm).backend or task.backend,
         }
 
-    def build(self, layout: int) -> dict[str, float]:
+    def opening(self, layout: int) -> Callable[[], Any]:
+        """Begin to open the device, in the memory layout of that seed; return what waits for it."""
+        backend, seed = self._names["backend"], self._task.plan.seed
+        self._worker.send({"do": "open", "backend": backend, "seed": seed, "layout": layout})
+        return partial(self._reply, "start")
+
+    def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
-        built = self._ask("build", self._build_request(layout))
+        built = self._ask("build", self._build_request())
         self.notes = built.pop("notes")
         return built.pop("sizes") | built
 
@@ -96,7 +102,7 @@ class ArmProcess:
         Args:
             path: a file (.npz) for it.
         """
-        self._worker.send(self._build_request(0) | {"observe_to": str(path)})
+        self._worker.send(self._build_request() | {"observe_to": str(path)})
 
         def observed() -> dict[str, np.ndarray]:
             self._reply("build")
@@ -105,8 +111,8 @@ class ArmProcess:
 
         return observed
 
-    def _build_request(self, layout: int) -> dict[str, Any]:
-        return self._names | {"do": "build", "seed": self._task.plan.seed, "layout": layout}
+    def _build_request(self) -> dict[str, Any]:
+        return self._names | {"do": "build", "seed": self._task.plan.seed}
 
     def calibrate(self) -> int:
         """Return how many steps last as long as a sample should."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 
 from bench.lab.arm_process import Worker
@@ -15,11 +16,15 @@ from bench.lab.task import Task
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
-    """Make one attempt in a worker process and return the record of it."""
-    tried = _record(attempt, task)
+def attempting(worker: Worker, attempt: Attempt, task: Task) -> Callable[[], Attempted]:
+    """Begin an attempt in a worker process; return what waits for the record of it."""
     request = {"file": task.file, "experiment": task.experiment, "attempt": attempt.id}
     worker.send({"do": "attempt", "backend": task.backend, "seed": task.plan.seed} | request)
+    return partial(_attempted, worker, attempt, task)
+
+
+def _attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
+    tried = _record(attempt, task)
     try:
         answer = worker.receive(attempt.time_limit_s)
     except WorkerTimeout:

