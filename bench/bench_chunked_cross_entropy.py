@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     cases=(
         *grid(examples=(256,), width=(64,), vocabulary=(4096,), chunk=(512,)),
         *sweep("vocabulary", (1024, 2048, 8192, 16384), examples=256, width=64, chunk=512),
-        *grid(quick=False, examples=(2048,), width=(256,), vocabulary=(32768,), chunk=(4096,)),
+        *grid(quick=False, examples=(2048,), width=(256,), vocabulary=(32768,), chunk=(2048,)),
     ),
     guards=(
         Guard("losses", 1e-5, "same losses"),

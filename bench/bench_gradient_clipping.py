@@ -86,8 +86,8 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
-        *sweep("width", (64, 128, 512, 1024), model="mlp", depth=2, batch=128),
+        *grid(model=("mlp",), width=(128,), depth=(2,), batch=(128,)),
+        *sweep("width", (64, 256, 512, 1024), model="mlp", depth=2, batch=128),
         *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),
         *grid(quick=False, model=("chain",), depth=(8,), channels=(32,), batch=(128,)),
     ),

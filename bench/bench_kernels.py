@@ -208,7 +208,7 @@ STANDARDIZATION = _trial(
         2021,
         "https://arxiv.org/abs/2101.08692",
     ),
-    cases=(*grid(stages=(2,)), *grid(quick=False, stages=(4,))),
+    cases=(*grid(stages=(1,)), *grid(quick=False, stages=(2, 4))),
     compared=("standardised", "gradients"),
     claims=_faster(2.5, {"stages": 4}),
 )

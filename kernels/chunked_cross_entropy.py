@@ -141,6 +141,13 @@ def _chunk_logits(hidden: Any, kernel: Any, bias: Any, start: Any, size: int, dt
     return ops.cast(ops.matmul(hidden, w), dtype) + ops.cast(b, dtype)
 
 
+def _label_logit(z: Any, labels: Any, start: Any, size: int) -> Any:
+    """Return each example's logit of its label, 0 where that is no word of the chunk."""
+    at = labels - start
+    logit = ops.take_along_axis(z, ops.expand_dims(ops.clip(at, 0, size - 1), 1), axis=1)[:, 0]
+    return ops.where(ops.logical_and(at >= 0, at < size), logit, ops.zeros_like(logit))
+
+
 def _is_label(labels: Any, start: Any, size: int) -> Any:
     """Return a ``(examples, size)`` mask of the words that are their example's label."""
     words = start + ops.arange(size, dtype="int32")
@@ -173,8 +180,7 @@ def _forward(
         new_largest = ops.maximum(largest, ops.max(z, axis=1))
         total = total * ops.exp(largest - new_largest)
         total = total + ops.sum(ops.exp(z - ops.expand_dims(new_largest, 1)), axis=1)
-        label = ops.where(_is_label(labels, start, size), z, ops.zeros_like(z))
-        return new_largest, total, label_logit + ops.sum(label, axis=1)
+        return new_largest, total, label_logit + _label_logit(z, labels, start, size)
 
     zeros = ops.zeros_like(ops.cast(labels, dtype))
     # Finite, as −∞ less −∞ is NaN; no logit of a finite head is smaller in float32.

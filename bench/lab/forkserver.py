@@ -116,14 +116,20 @@ class ForkServer:
     Args:
         backend: name of the backend.
         environment: environment variables beside those of this process and of the backend.
+        wait: whether to wait for the framework to be imported; if not, the first `start` does.
 
     Raises:
         NotMeasuredHere: the framework is not installed.
         LabError: it is, and cannot be imported.
     """
 
-    def __init__(self, backend: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, backend: str, environment: Mapping[str, str] | None = None, wait: bool = True
+    ) -> None:
         module = backends.load(backend)
+        self._backend = backend
+        self._importing = True
+        self._refusal: LabError | None = None
         self._others: dict[tuple[str, frozenset[tuple[str, str]]], ForkServer] = {}
         ours, theirs = socket.socketpair()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
@@ -141,33 +147,41 @@ class ForkServer:
                 | dict(environment or {}),
             )
         self._socket = ours
-        self._await_ready(backend)
+        if wait:
+            self._await_ready()
 
-    def _await_ready(self, backend: str) -> None:
-        if self._socket.recv(1) == b"R":
-            return
+    def _await_ready(self) -> None:
+        if self._importing:
+            self._importing = False
+            if self._socket.recv(1) != b"R":
+                self._refusal = self._refused()
+        if self._refusal:
+            raise self._refusal
+
+    def _refused(self) -> LabError:
         output = _last_lines(self._log) or "no output"
         self.close()
         last = output.splitlines()[-1]
         refusal = NotMeasuredHere if last.startswith("ModuleNotFoundError") else LabError
-        raise refusal(
-            f"the framework of backend {backend!r} can be imported",
+        return refusal(
+            f"the framework of backend {self._backend!r} can be imported",
             last,
-            f"install it: {backends.load(backend).INSTALL}",
+            f"install it: {backends.load(self._backend).INSTALL}",
         )
 
     def other(self, backend: str, environment: Mapping[str, str]) -> ForkServer:
         """Return the forkserver of another backend or environment, begun on first use.
 
-        It ends with this one.
+        It imports in the background, and ends with this one.
         """
         key = (backend, frozenset(environment.items()))
         if key not in self._others:
-            self._others[key] = ForkServer(backend, environment)
+            self._others[key] = ForkServer(backend, environment, wait=False)
         return self._others[key]
 
     def start(self) -> WorkerProcess:
         """Fork a fresh worker."""
+        self._await_ready()
         ours, theirs = socket.socketpair()
         log = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:

@@ -31,7 +31,7 @@ from bench.lab.task import Task, declaration
 from bench.lab.trials import TrialData, block_contrasts
 from bench.lab.worker import load_experiment
 
-FEWEST_ROUNDS = 4
+FEWEST_ROUNDS = 3
 """What a block has even where each step takes seconds."""
 
 TRACED_S = 3.0
@@ -216,15 +216,18 @@ class _Loop:
         return built, process.sample(self.steps, "warm-up")["duration_s"]
 
     def _worker(self, stack: ExitStack, arm: str) -> Worker:
-        """Start a process of the run's backend, or of the backend and environment of the arm."""
-        declared = self.experiment.arm(arm)
-        backend = declared.backend or self.task.backend
-        workers = self.workers
-        if declared.environment or backend != self.task.backend:
-            workers = workers.other(backend, declared.environment)
-        worker = workers.start()
+        """Start a process for an arm; it ends with the stack."""
+        worker = self._source(arm).start()
         stack.callback(worker.stop)
         return worker
+
+    def _source(self, arm: str) -> Workers:
+        """Return where processes of the arm's backend and environment come from."""
+        declared = self.experiment.arm(arm)
+        backend = declared.backend or self.task.backend
+        if declared.environment or backend != self.task.backend:
+            return self.workers.other(backend, declared.environment)
+        return self.workers
 
     def _not_started(self, arm: str, error: LabError) -> Failure | Absent:
         if isinstance(error, NotMeasuredHere):
@@ -247,6 +250,8 @@ class _Loop:
     def _rehearse(self) -> Iterator[TrialLine]:
         observed: dict[str, dict[str, np.ndarray]] = {}
         baseline = self.experiment.baseline.name
+        for arm in self.active:
+            self._source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.active, self.gauges.cores):
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(TemporaryDirectory()))

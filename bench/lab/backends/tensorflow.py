@@ -16,7 +16,7 @@ PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 INSTALL = "pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine"
 
-POOL_SHAPE = (4, 2**30)
+POOL_SHAPE = (2, 2**30)
 """Shape, in bytes, of the block that pre-warms the CPU allocator's pool.
 
 TensorFlow's CPU allocator hands out whole chunks of its pool and splits a chunk only when it is at
