@@ -22,7 +22,7 @@ def prepare(watch: Callable[[Any, Any, Any], Training], case: Mapping[str, Value
 
     Args:
         watch: takes a compiled model, the batches to train on and those to measure on.
-        case: ``steps`` of an epoch, ``batch``, and ``kept``: examples to measure on.
+        case: ``steps`` of an epoch, ``batch``, and ``kept``: examples to measure on, whole batches.
     """
     import tensorflow as tf
 
@@ -33,10 +33,14 @@ def prepare(watch: Callable[[Any, Any, Any], Training], case: Mapping[str, Value
     model = compiled_model(MANY_CLASSES, recipe, case)
     images, labels = MANY_CLASSES.data(case)
     stored = store_labels(labels, recipe.labels, MANY_CLASSES.classes(case))
-    pairs = tf.data.Dataset.from_tensor_slices((images, stored))
     size, kept = int(case["batch"]), int(case["kept"])
-    batches = pairs.skip(kept).take(size * int(case["steps"])).batch(size)
-    training = watch(model, batches, pairs.take(kept).batch(size))
+
+    def batches(start: int, count: int) -> Any:
+        rows = slice(start, start + count)
+        cut = (array[rows].reshape(-1, size, array.shape[1]) for array in (images, stored))
+        return tf.data.Dataset.from_tensor_slices(tuple(cut))
+
+    training = watch(model, batches(kept, size * int(case["steps"])), batches(0, kept))
     return Prepared(step=training, observe=partial(observe, model, training))
 
 

@@ -79,6 +79,7 @@ def inline(figure: Figure, name: str, says: str) -> Markup:
     for group in root.iter("g"):
         _hoist(group)
         _circles(group, markers)
+    _say_in_markers(root, markers)
     _keep_named(root, name)
     _prune(root)
     root.attrib = {
@@ -207,6 +208,22 @@ def _dots(group: ElementTree.Element) -> None:
     group[:] = [ElementTree.Element("path", {"d": d, "transform": "scale(.1)"})]
     round_dots = {"stroke-width": f"{10 * width:g}", "stroke-linecap": "round", "fill": "none"}
     group.attrib |= round_dots
+
+
+def _say_in_markers(root: ElementTree.Element, markers: dict[str, ElementTree.Element]) -> None:
+    """Say once in a marker, a tick, what is true of all its uses."""
+    in_groups = {group.get("href") for group in root.iter("g")}
+    uses: dict[str, list[ElementTree.Element]] = {}
+    for use in root.iter("use"):
+        if (href := use.get("href")) and href not in in_groups:
+            uses.setdefault(href, []).append(use)
+    for href, each in uses.items():
+        marker = markers[href[1:]]
+        for key, value in [item for item in each[0].attrib.items() if _KEPT.match(item[0])]:
+            alike = all(use.get(key) == value for use in each)
+            if alike and marker.attrib.setdefault(key, value) == value:
+                for use in each:
+                    del use.attrib[key]
 
 
 def _inherit(root: ElementTree.Element) -> None:

@@ -49,10 +49,13 @@ class TrialData:
     failures: list[Failure] = field(default_factory=list)
     absences: list[Absent] = field(default_factory=list)
     end: End | None = None
+    contrasts: dict[tuple[str, str], list[float]] = field(default_factory=dict, compare=False)
+    """What `block_contrasts` has returned since the last record, by metric and arm."""
 
     def add(self, record: Any) -> None:
         """File one record of this trial."""
         self.records.append(record)
+        self.contrasts.clear()
         match record:
             case Round():
                 self.rounds.setdefault(record.block, []).append(record)
@@ -226,17 +229,26 @@ def _paired(
 ) -> list[float]:
     """Return arm minus the mean of the baseline's copies, of each row that has both."""
     scale, baseline = _scale(metric), data.baseline
-    copies = (baseline,) if arm == CONTROL else (baseline, CONTROL)
+    has_copy = arm != CONTROL
     contrasts = []
     for row in rows:  # a report on many runs passes here millions of times
         if arm in row and baseline in row:
-            reference = [scale(row[name]) for name in copies if name in row]
-            contrasts.append(scale(row[arm]) - sum(reference) / len(reference))
+            reference = scale(row[baseline])
+            if has_copy and CONTROL in row:
+                reference = (reference + scale(row[CONTROL])) / 2
+            contrasts.append(scale(row[arm]) - reference)
     return contrasts
 
 
 def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     """Return one contrast a finished block, in order: log ratios, or differences."""
+    key = (metric.name, arm)
+    if key not in data.contrasts:
+        data.contrasts[key] = _block_contrasts(data, metric, arm)
+    return data.contrasts[key]
+
+
+def _block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
     contrasts = []
     for number, block in sorted(data.blocks.items()):
         if metric.name == STEP_TIME.name:

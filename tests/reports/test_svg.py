@@ -51,3 +51,9 @@ def test_texts_inherit_what_most_of_them_say() -> None:
     assert len(texts) > 3
     assert not any("font-size" in text for text in texts)
     assert sum('text-anchor="start"' in text for text in texts) == 1
+
+
+def test_a_tick_says_once_how_it_is_drawn() -> None:
+    uses = re.findall(r"<use [^>]*>", drawn())
+    assert uses
+    assert not any("stroke" in use or "fill" in use for use in uses)
