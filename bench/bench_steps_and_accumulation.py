@@ -45,8 +45,8 @@ EXPERIMENT = Experiment(
     ),
     backends=KERAS,
     cases=(
-        *grid(model=("chain",), depth=(3,), channels=(8,), batch=(64,), optimizer=("sgd",)),
-        *sweep("batch", (16, 32, 128, 256), model="chain", depth=3, channels=8, optimizer="sgd"),
+        *grid(model=("chain",), depth=(3,), channels=(8,), batch=(64,)),
+        *sweep("batch", (16, 32, 128, 256), model="chain", depth=3, channels=8),
         *grid(quick=False, model=("chain",), depth=(16,), channels=(64,), batch=(256,)),
         *grid(
             quick=False,
