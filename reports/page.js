@@ -13,8 +13,10 @@
   theme.addEventListener("click", () => shade(theme.getAttribute("aria-pressed") !== "true"));
 
   const said = at("said");
-  // within a trial a button holds how its sentence begins: the end is the trial's, the id the row's
-  const sentenceOf = (button) => {
+  // within a trial a button holds how its sentence begins: the end is the trial's, the id the row's;
+  // an answer's button names the row that has the sentence
+  const sentenceOf = (asked) => {
+    const button = asked.dataset.at ? at(asked.dataset.at).querySelector("button") : asked;
     const end = button.closest("[data-source]")?.dataset.source;
     return button.dataset.cite + (end ? end + button.closest("[id]").id + ")." : "");
   };
@@ -22,7 +24,7 @@
     if (event.key === "Escape") said.textContent = "";
   });
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button[data-cite]");
+    const button = event.target.closest("button.cite");
     if (!button) return;
     const sentence = sentenceOf(button);
     try {
