@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from bench.lab import backends, clock, text
-from bench.lab.declare import SELECTIONS, Experiment, Plan
+from bench.lab.declare import SELECTIONS, Experiment
 from bench.lab.errors import DeclarationError, LabError
+from bench.lab.findings import assess, findings
+from bench.lab.plan import Plan
 from bench.lab.records import Attempted, Block, Failure, Learned, TrialLine
 from bench.lab.session import Session, check_writable, last_cut_off, traces_of
 from bench.lab.task import Task
 from bench.lab.tracing import FILE
-from bench.lab.trials import TrialData, assess, findings
+from bench.lab.trial_data import TrialData
 
 
 class Replay:

@@ -10,8 +10,9 @@ import pytest
 
 import bench
 from bench.lab.backends import NAMES
-from bench.lab.declare import SELECTIONS, Plan
+from bench.lab.declare import SELECTIONS
 from bench.lab.errors import LabError
+from bench.lab.plan import Plan
 
 DEFAULTS = Plan()
 _DOOR = pytest.StashKey[Any]()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from bench.lab import text
 from bench.lab.errors import RecordError
-from bench.lab.trials import ClaimFinding, Finding
+from bench.lab.findings import ClaimFinding, Finding
 from reports.judged import JudgedRun, JudgedTrial, reason
 from reports.legible import legible
 from reports.machines import is_simulated, machine_name, versions

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.lab import text
+from bench.lab.findings import ClaimFinding, claim_bounds
 from bench.lab.judge import Outcome
-from bench.lab.trials import ClaimFinding, claim_bounds
 from reports.figures import WIDTH
 from reports.judged import JudgedTrial
 from reports.legible import label

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from bench.lab.errors import RecordError
 from bench.lab.estimate import Estimate, difference, interval
+from bench.lab.findings import Finding, block_logs
 from bench.lab.judge import Thresholds, Verdict, judge, p_value
 from bench.lab.metrics import STEP_TIME
-from bench.lab.trials import Finding, block_logs
 from reports.judged import JudgedRun, JudgedTrial
 from reports.machines import Key, Placed, changes, is_simulated, key, versions
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.lab import text
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import hodges_lehmann
-from bench.lab.trials import Finding, round_contrasts, seed_contrasts
+from bench.lab.findings import Finding, round_contrasts, seed_contrasts
+from reports import marks
 from reports.judged import JudgedTrial
 from reports.legible import label
 from reports.svg import FLOOR, HOLLOW, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
@@ -36,18 +37,40 @@ def ratio_figure(trial: JudgedTrial, name: str) -> Markup | None:
     if not rows:
         return None
     rows += [trial.control] if trial.control else []
-    height = 0.9 + 0.34 * len(rows)
+    title = f"step time, ratio to {label(trial.data.baseline)}"
+    return _forest(rows, title, partial(ratio_ticks, most=7), name)
+
+
+def quality_figure(trial: JudgedTrial, outcome: str, name: str) -> Markup | None:
+    """Draw each arm's difference in one outcome from the baseline, seed by seed."""
+    rows = [f for arm in trial.data.treatments if (f := trial.find(arm, outcome))]
+    if not rows:
+        return None
+    title = f"{label(rows[0].metric.title)}, difference from {label(trial.data.baseline)}"
+    seeds = [seed_contrasts(trial.data, finding.metric, finding.arm) for finding in rows]
+    return _forest(rows, title, difference_ticks, name, seeds)
+
+
+def _forest(
+    rows: Sequence[Finding],
+    title: str,
+    ticks: Callable[[tuple[float, float]], list[tuple[float, str]]],
+    name: str,
+    seeds: Sequence[Sequence[float]] = (),
+) -> Markup:
+    """Draw findings below each other, each a point with its interval and the seeds it is of."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((LEFT, 0.55 / height, 0.95 - LEFT, 1 - 0.65 / height))
-        bands(axes, rows[0], vertical=True)
-        for y, finding in enumerate(reversed(rows)):
+        figure = Figure(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
+        axes = marks.bare(figure, LEFT, 0.55, 0.95, 0.1)
+        bands(axes, rows[0])
+        places = list(reversed(range(len(rows))))
+        for y, finding in zip(places, rows, strict=True):
             interval(axes, y, finding)
-        axes.set_yticks(range(len(rows)), [_row_name(f) for f in reversed(rows)])
+        for y, contrasts in zip(places, seeds, strict=False):
+            marks.strokes(axes, [((x, y + 0.12), (x, y + 0.32)) for x in contrasts], MUTED, 1.5)
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
-        ratio_ticks(axes.xaxis, axes.get_xlim(), 7)
-        axes.set_xlabel(f"step time, ratio to {label(trial.data.baseline)}", color=MUTED)
+        marks.beside(axes, [(y, _row_name(f)) for y, f in zip(places, rows, strict=True)], INK)
+        marks.below(axes, ticks(axes.get_xlim()), title)
     return inline(
         figure, name, "; ".join(f"{f.arm}: {text.compared(f)}, {f.verdict}" for f in rows)
     )
@@ -57,10 +80,15 @@ def _row_name(finding: Finding) -> str:
     return "A/A control" if finding.arm == CONTROL else label(finding.arm, 24)
 
 
-def ratio_ticks(axis: Axis, limits: tuple[float, float], most: int) -> None:
-    """Put ticks at round ratios along an axis of log ratios."""
-    ratios = ratio_values(limits, most)
-    axis.set_ticks([math.log(x) for x in ratios], [text.ratio(round(x, 9)) for x in ratios])
+def ratio_ticks(limits: tuple[float, float], most: int) -> list[tuple[float, str]]:
+    """Return round ratios between two log ratios: where they lie, and their names."""
+    return [(math.log(x), text.ratio(round(x, 9))) for x in ratio_values(limits, most)]
+
+
+def difference_ticks(limits: tuple[float, float]) -> list[tuple[float, str]]:
+    """Return round differences between two limits, and their names."""
+    low, high = limits
+    return [(x, text.signed(x)) for x in MaxNLocator(7).tick_values(low, high) if low <= x <= high]
 
 
 def ratio_values(limits: tuple[float, float], most: int) -> list[float]:
@@ -73,13 +101,12 @@ def ratio_values(limits: tuple[float, float], most: int) -> list[float]:
     ]
 
 
-def bands(axes: Axes, finding: Finding, *, vertical: bool) -> None:
+def bands(axes: Axes, finding: Finding) -> None:
     """Shade the margin and the noise floor; rule the line of no difference."""
-    span, line = (axes.axvspan, axes.axvline) if vertical else (axes.axhspan, axes.axhline)
     limits = finding.thresholds
-    span(-limits.margin, limits.margin, color=MARGIN)
-    span(-limits.floor, limits.floor, color=FLOOR)
-    line(0, color=MUTED, linewidth=1)
+    axes.axvspan(-limits.margin, limits.margin, color=MARGIN)
+    axes.axvspan(-limits.floor, limits.floor, color=FLOOR)
+    axes.axvline(0, color=MUTED, linewidth=1)
 
 
 def interval(axes: Axes, y: int, finding: Finding) -> None:
@@ -118,18 +145,20 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
     strips = [paired for arm in arms if (paired := paired_rounds(trial, arm)).blocks]
     if not strips:
         return None
-    height = 0.5 + STRIP * len(strips)
     low, high = view([[x for block in paired.ratios for x in block] for paired in strips])
     lanes = Lanes(low, high, len(strips))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((0.09, 0.5 / height, 0.88, 1 - 0.55 / height))
-        axes.set_ylim(0, len(strips))
+        axes = lanes.axes()
+        longest = max(strips, key=lambda paired: len(paired.blocks))
+        starts = _starts(longest)
+        axes.set_xlim(-1.5, starts[-1] + len(longest.ratios[-1]) + 0.5)
         for row, paired in enumerate(strips):
             _strip(axes, trial, paired, lanes, row)
-        _block_names(axes, max(strips, key=lambda paired: len(paired.blocks)))
-        lanes.label(axes)
-    return inline(figure, name, f"Ratio of each paired round, of {len(strips)} arms; table below")
+        middles = [s + (len(b) - 1) / 2 for s, b in zip(starts, longest.ratios, strict=True)]
+        named = zip(middles, (str(number + 1) for number in longest.blocks), strict=True)
+        lanes.label(axes, list(named), "block")
+    says = f"Ratio of each paired round, of {len(strips)} arms; table below"
+    return inline(axes.figure, name, says)
 
 
 def view(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -160,13 +189,20 @@ class Lanes:
         floor = self.count - 1 - row
         return [floor + min(max((x - self.low) * share, 0.0), 0.78) for x in values]
 
-    def label(self, axes: Axes) -> None:
-        """Put ticks at round ratios beside every strip."""
-        ratios = ratio_values((self.low, self.high), 4)
-        logs = [math.log(x) for x in ratios]
-        places = [y for row in range(self.count) for y in self.place(logs, row)]
-        axes.set_yticks(places, [text.ratio(round(x, 9)) for x in ratios] * self.count)
-        axes.tick_params(axis="both", length=0)
+    def axes(self) -> Axes:
+        """Return the axes of a new figure."""
+        axes = marks.bare(Figure(figsize=(WIDTH, 0.5 + STRIP * self.count)), 0.09, 0.5, 0.97, 0.05)
+        axes.set_ylim(0, self.count)
+        return axes
+
+    def label(self, axes: Axes, along: Sequence[tuple[float, str]], title: str) -> None:
+        """Name round ratios beside every strip, and at most twelve places along them all."""
+        ticks = ratio_ticks((self.low, self.high), 4)
+        heights = [self.place([x for x, _ in ticks], row) for row in range(self.count)]
+        names = [name for _, name in ticks]
+        for inside in heights:
+            marks.beside(axes, list(zip(inside, names, strict=True)), MUTED)
+        marks.below(axes, along[:: math.ceil(len(along) / 12)], title, tick=0)
 
 
 def _strip(axes: Axes, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: int) -> None:
@@ -174,27 +210,26 @@ def _strip(axes: Axes, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: in
     judged = finding if paired.arm != CONTROL else None
     lane_bands(axes, judged, lanes, row)
     colour = VERDICTS[judged.verdict.value] if judged else MUTED
-    starts = _starts(paired)
-    for done, fill in ((True, None), (False, HOLLOW)):
-        points = [
-            (start + n, ratio)
-            for start, finished, block in zip(starts, paired.finished, paired.ratios, strict=True)
-            for n, ratio in enumerate(block)
+    blocks = list(zip(_starts(paired), paired.finished, paired.ratios, strict=True))
+    for done in (True, False):
+        found = [
+            (start + n, x)
+            for start, finished, block in blocks
             if finished is done
+            for n, x in enumerate(block)
         ]
-        if points:
-            x, y = zip(*points, strict=True)
-            inside = lanes.place(y, row)
-            axes.plot(x, inside, "o", color=colour, markersize=3.2, mew=0.8, mfc=fill)
-    whole = [
-        (start, len(block), hodges_lehmann(block))
-        for start, finished, block in zip(starts, paired.finished, paired.ratios, strict=True)
-        if finished
-    ]
+        x, y = [x for x, _ in found], lanes.place([y for _, y in found], row)
+        if done:
+            marks.dots(axes, zip(x, y, strict=True), colour, 4)
+        elif found:
+            axes.plot(x, y, "o", color=colour, markersize=3.2, mew=0.8, mfc=HOLLOW)
+    whole = [(start, len(block), hodges_lehmann(block)) for start, done, block in blocks if done]
     centres = lanes.place([centre for _, _, centre in whole], row)
-    left = [start - 0.4 for start, _, _ in whole]
-    right = [start + length - 0.6 for start, length, _ in whole]
-    axes.hlines(centres, left, right, color=INK, linewidth=1.8)
+    lines = [
+        ((start - 0.4, y), (start + length - 0.6, y))
+        for (start, length, _), y in zip(whole, centres, strict=True)
+    ]
+    marks.strokes(axes, lines, INK, 1.8)
     shown = "A/A control" if paired.arm == CONTROL else label(paired.arm, 60)
     axes.text(-1.2, lanes.count - row - 0.15, shown, fontsize=11, color=INK)
 
@@ -217,40 +252,3 @@ def _starts(paired: Paired) -> list[int]:
         starts.append(at)
         at += len(block) + 2
     return starts
-
-
-def _block_names(axes: Axes, paired: Paired) -> None:
-    starts = _starts(paired)
-    middles = [s + (len(b) - 1) / 2 for s, b in zip(starts, paired.ratios, strict=True)]
-    every = math.ceil(len(middles) / 12)
-    axes.set_xticks(middles[::every], [str(number + 1) for number in paired.blocks][::every])
-    axes.set_xlim(-1.5, starts[-1] + len(paired.ratios[-1]) + 0.5)
-    axes.set_xlabel("block", color=MUTED)
-
-
-def quality_figure(trial: JudgedTrial, outcome: str, name: str) -> Markup | None:
-    """Draw each arm's difference in one outcome from the baseline, seed by seed."""
-    rows = [f for arm in trial.data.treatments if (f := trial.find(arm, outcome))]
-    if not rows:
-        return None
-    height = 0.9 + 0.34 * len(rows)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((LEFT, 0.55 / height, 0.95 - LEFT, 1 - 0.65 / height))
-        bands(axes, rows[0], vertical=True)
-        for y, finding in enumerate(reversed(rows)):
-            seeds = seed_contrasts(trial.data, finding.metric, finding.arm)
-            axes.plot(seeds, [y + 0.22] * len(seeds), "|", color=MUTED, markersize=7, mew=1.5)
-            interval(axes, y, finding)
-        axes.set_yticks(range(len(rows)), [_row_name(f) for f in reversed(rows)])
-        axes.set_ylim(-0.6, len(rows) - 0.3)
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.xaxis.set_major_formatter(lambda x, _: text.signed(x))
-        axes.locator_params(axis="x", nbins=7)
-        axes.set_xlabel(
-            f"{label(rows[0].metric.title)}, difference from {label(trial.data.baseline)}",
-            color=MUTED,
-        )
-    return inline(
-        figure, name, "; ".join(f"{f.arm}: {text.compared(f)}, {f.verdict}" for f in rows)
-    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from bench.lab.findings import Finding
 from bench.lab.metrics import STEP_TIME
-from bench.lab.trials import Finding
 from reports.judged import JudgedRun, JudgedTrial
 from reports.machines import Key, Machine, changes, key
 

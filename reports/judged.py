@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.lab.declare import CONTROL
+from bench.lab.findings import ClaimFinding, Finding, assess, claim_findings, findings
 from bench.lab.judge import Verdict, holm
 from bench.lab.metrics import STEP_TIME
 from bench.lab.records import Header
 from bench.lab.run_file import Run
 from bench.lab.text import ROUNDING
-from bench.lab.trials import ClaimFinding, Finding, TrialData, assess, claim_findings, findings
+from bench.lab.trial_data import TrialData
 
 Word = Literal[
     "better",

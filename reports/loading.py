@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from bench.lab.declare import Plan
 from bench.lab.errors import DeclarationError, RecordError
+from bench.lab.plan import Plan
 from bench.lab.run_file import Run, parse_run, read_run
-from bench.lab.trials import group
+from bench.lab.trial_data import group
 from reports import overview, remote, tables
 from reports.finding_files import files
 from reports.judged import JudgedRun, judge_trial

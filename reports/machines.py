@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.lab.facts import differences
-from bench.lab.trials import TrialData
+from bench.lab.trial_data import TrialData
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import legible
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from bench.lab import text
 from bench.lab.estimate import Middle
+from bench.lab.findings import Finding
 from bench.lab.metrics import STEP_TIME
 from bench.lab.records import StepTimes
-from bench.lab.trials import Finding
 from reports import alive
 from reports.judged import JudgedRun, JudgedTrial
 from reports.legible import short_names

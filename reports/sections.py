@@ -11,9 +11,10 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.lab import text
+from bench.lab.findings import ClaimFinding, Finding
 from bench.lab.metrics import STEP_TIME
 from bench.lab.records import Trial
-from bench.lab.trials import ClaimFinding, Finding, TrialData
+from bench.lab.trial_data import TrialData
 from reports import cautions, figures, views
 from reports.cautions import Caution
 from reports.citing import MARK, Quotable, of_trial

@@ -7,9 +7,9 @@ import math
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from reports.figures import STRIP, WIDTH, Lanes, view
+from reports import marks
+from reports.figures import Lanes, view
 from reports.history import Series
 from reports.legible import label
 from reports.svg import INK, MUTED, STYLE, VERDICTS, inline
@@ -26,19 +26,17 @@ def history_figure(series: Series, name: str) -> Markup | None:
         return None
     low, high = view([[f.estimate.point for f in found] + ends])
     lanes = Lanes(low, high, len(series.arms))
-    height = 0.5 + STRIP * lanes.count
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((0.09, 0.5 / height, 0.88, 1 - 0.55 / height))
-        axes.set_ylim(0, lanes.count)
+        axes = lanes.axes()
         axes.set_xlim(-0.6, len(series.moments) - 0.4)
         for row, arm in enumerate(series.arms):
             _strip(axes, series, arm, lanes, row)
         changed = [n - 0.5 for n, moment in enumerate(series.moments) if moment.changed]
         axes.vlines(changed, 0, lanes.count, color=MUTED, linestyle="--", linewidth=1)
-        _runs(axes, len(series.moments))
-        lanes.label(axes)
-    return inline(figure, name, f"Ratio of {lanes.count} arms over {len(series.moments)} runs")
+        runs = [(float(n), str(n + 1)) for n in range(len(series.moments))]
+        lanes.label(axes, runs, "run, oldest first")
+    says = f"Ratio of {lanes.count} arms over {len(series.moments)} runs"
+    return inline(axes.figure, name, says)
 
 
 def _strip(axes: Axes, series: Series, arm: str, lanes: Lanes, row: int) -> None:
@@ -47,19 +45,9 @@ def _strip(axes: Axes, series: Series, arm: str, lanes: Lanes, row: int) -> None
     for verdict, colour in VERDICTS.items():
         own = [(n, f.estimate) for n, f in shown if f.verdict == verdict]
         wide = [(n, e) for n, e in own if math.isfinite(e.half_width)]
-        axes.vlines(
-            [n for n, _ in wide],
-            lanes.place([e.low for _, e in wide], row),
-            lanes.place([e.high for _, e in wide], row),
-            color=colour,
-            linewidth=2,
-        )
+        ends = [lanes.place([e.low, e.high], row) for _, e in wide]
+        bars = [((n, low), (n, high)) for (n, _), (low, high) in zip(wide, ends, strict=True)]
+        marks.strokes(axes, bars, colour, 2)
         points = lanes.place([e.point for _, e in own], row)
-        axes.plot([n for n, _ in own], points, "o", color=colour, markersize=5)
+        marks.dots(axes, zip([n for n, _ in own], points, strict=True), colour, 6)
     axes.text(-0.5, lanes.count - row - 0.19, label(arm, 60), fontsize=11, color=INK)
-
-
-def _runs(axes: Axes, count: int) -> None:
-    every = math.ceil(count / 12)
-    axes.set_xticks(range(0, count, every), [str(n + 1) for n in range(0, count, every)])
-    axes.set_xlabel("run, oldest first", color=MUTED)

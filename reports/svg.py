@@ -54,6 +54,7 @@ _LEFT_OUT = {"metadata", "style"}
 _KEPT = re.compile("fill|stroke|opacity|text-anchor|font-size")
 _RADIUS = re.compile(r"M0 ([\d.]+) C")
 """How matplotlib begins a marker that is a circle."""
+_DOT = re.compile(r"M(-?[\d.]+) (-?[\d.]+)H\1(?![\d.])")
 _DECIMALS = re.compile(r"-?\d+\.\d+")
 _POINT = re.compile(r"([ML])(-?[\d.]+) (-?[\d.]+)( ?z)?")
 _NAMED = re.compile(r"#([^)]+)")
@@ -77,8 +78,9 @@ def inline(figure: Figure, name: str, says: str) -> Markup:
         _plain(element, name)
     markers = {path.attrib["id"]: path for path in root.iter("path") if path.get("id")}
     for group in root.iter("g"):
-        _hoist(group)
         _circles(group, markers)
+    for path in root.iter("path"):
+        _dots(path)
     _say_in_markers(root, markers)
     _keep_named(root, name)
     _prune(root)
@@ -103,7 +105,7 @@ def _plain(element: ElementTree.Element, name: str) -> None:
         new["id"] = f"{name}-{old['id']}"
     for part in filter(None, old.get("style", "").split(";")):
         key, _, value = (word.strip() for word in part.partition(":"))
-        if _KEPT.match(key):  # the font is the page's
+        if _KEPT.match(key) and value != "miter":  # which is how lines join; the font is the page's
             new[key] = COLOURS.get(value, value)
     if re.match(r"rotate\(-?0 ", new.get("transform", "")):
         del new["transform"]
@@ -166,57 +168,38 @@ def _keep_named(root: ElementTree.Element, name: str) -> None:
                 element.set(key, _NAMED.sub(renamed, value))
 
 
-def _hoist(group: ElementTree.Element) -> None:
-    """Say once for a group of markers what is true of all of them."""
-    marks = [child for child in group if child.tag == "use"]
-    if len(marks) < 2 or len(marks) != len(group):
-        return
-    for key, value in list(marks[0].attrib.items()):
-        if key not in ("x", "y") and all(mark.get(key) == value for mark in marks):
-            group.set(key, value)
-            for mark in marks:
-                del mark.attrib[key]
-
-
 def _circles(group: ElementTree.Element, markers: dict[str, ElementTree.Element]) -> None:
-    """Draw filled circles as one path of round dots, and hollow ones as circles: far shorter."""
-    for mark in list(group) if _are_marks(group) else []:
-        href = mark.get("href") or group.attrib["href"]
-        marker = markers[href[1:]]
-        if not (radius := _RADIUS.match(marker.get("d", ""))):
-            return
-        mark.tag = "circle"
-        mark.attrib = {_CENTRE.get(k, k): v for k, v in mark.attrib.items() if k != "href"}
-        mark.set("r", radius[1])
-    if group.attrib.pop("href", None) and group.get("fill") == group.get("stroke"):
-        _dots(group)
+    """Draw markers that are circles as such: shorter."""
+    for mark in [child for child in group if child.tag == "use"]:
+        marker = markers[mark.attrib["href"][1:]]
+        if radius := _RADIUS.match(marker.get("d", "")):
+            mark.tag = "circle"
+            mark.attrib = {_CENTRE.get(k, k): v for k, v in mark.attrib.items() if k != "href"}
+            mark.set("r", radius[1])
 
 
-def _are_marks(group: ElementTree.Element) -> bool:
-    return len(group) > 0 and all(child.tag == "use" for child in group)
-
-
-def _dots(group: ElementTree.Element) -> None:
-    """Draw circles of one colour and size as a path in tenths of a point."""
-    width = 2 * float(group[0].get("r", 0)) + float(group.get("stroke-width", 0))
+def _dots(path: ElementTree.Element) -> None:
+    """Draw lines of no length from place to place, in tenths of a point: far shorter."""
+    found = list(_DOT.finditer(path.get("d", "")))
+    if not found or "".join(dot[0] for dot in found) != path.get("d"):
+        return
     places, last = [], (0, 0)
-    for circle in group:
-        x, y = (round(10 * float(circle.get(key, 0))) for key in ("cx", "cy"))
+    for dot in found:
+        x, y = (round(10 * float(at)) for at in dot.groups())
         places.append(f"m{x - last[0]} {y - last[1]}h0")
         last = x, y
-    d = "".join(places).replace(" -", "-")
-    group[:] = [ElementTree.Element("path", {"d": d, "transform": "scale(.1)"})]
-    round_dots = {"stroke-width": f"{10 * width:g}", "stroke-linecap": "round", "fill": "none"}
-    group.attrib |= round_dots
+    path.attrib |= {
+        "d": "".join(places).replace(" -", "-"),
+        "transform": "scale(.1)",
+        "stroke-width": f"{10 * float(path.get('stroke-width', 1)):g}",
+    }
 
 
 def _say_in_markers(root: ElementTree.Element, markers: dict[str, ElementTree.Element]) -> None:
     """Say once in a marker, a tick, what is true of all its uses."""
-    in_groups = {group.get("href") for group in root.iter("g")}
     uses: dict[str, list[ElementTree.Element]] = {}
     for use in root.iter("use"):
-        if (href := use.get("href")) and href not in in_groups:
-            uses.setdefault(href, []).append(use)
+        uses.setdefault(use.attrib["href"], []).append(use)
     for href, each in uses.items():
         marker = markers[href[1:]]
         for key, value in [item for item in each[0].attrib.items() if _KEPT.match(item[0])]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.lab.findings import Finding
 from bench.lab.records import Round
-from bench.lab.trials import Finding
 from reports.judged import JudgedRun, JudgedTrial
 from reports.machines import gpu_names, is_simulated, machine_name
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.lab import text
-from bench.lab.trials import TrialData
+from bench.lab.trial_data import TrialData
 from reports.judged import JudgedTrial, judge_trial, reason
 from reports.legible import legible, short_names
 

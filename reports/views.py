@@ -11,9 +11,9 @@ from typing import Any
 from bench.lab import text
 from bench.lab.declare import CONTROL
 from bench.lab.estimate import hodges_lehmann
+from bench.lab.findings import Finding
 from bench.lab.judge import Verdict
 from bench.lab.records import Absent, Attempted
-from bench.lab.trials import Finding
 from reports.figures import paired_rounds
 from reports.judged import JudgedTrial
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.lab import ceilings, facts, text
-from bench.lab.declare import CONTROL, Plan
+from bench.lab.declare import CONTROL
 from bench.lab.estimate import Estimate
+from bench.lab.findings import assess
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.records import Ceiling
 from bench.lab.task import Task
-from bench.lab.trials import TrialData, assess, group
+from bench.lab.trial_data import TrialData, group
 
 PROBE = Path(__file__).parents[1] / "workloads" / "doctor_probe.py"
 """A bench file whose two arms are identical."""

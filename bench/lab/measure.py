@@ -21,6 +21,7 @@ from bench.lab.declare import CONTROL, Attempt, Case, Experiment, Quality
 from bench.lab.errors import LabError, NotMeasuredHere
 from bench.lab.estimate import blocks_needed
 from bench.lab.facts import worst_gpu_state
+from bench.lab.findings import block_contrasts
 from bench.lab.gauges import Gauges
 from bench.lab.guards import checks
 from bench.lab.metrics import STEP_ENERGY, STEP_TIME
@@ -28,7 +29,7 @@ from bench.lab.quality import learn
 from bench.lab.records import Absent, Attempted, Block, End, Failure, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders, groups
 from bench.lab.task import Task, declaration
-from bench.lab.trials import TrialData, block_contrasts
+from bench.lab.trial_data import TrialData
 from bench.lab.worker import load_experiment
 
 FEWEST_ROUNDS = 3

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.lab.estimate import Estimate, Middle, t_quantile
-from bench.lab.trials import TrialData, mean_value
+from bench.lab.findings import mean_value
+from bench.lab.trial_data import TrialData
 
 LEAST_POINTS = 4
 """Cases of a sweep: a line through fewer has too little left to tell its error from."""

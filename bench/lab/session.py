@@ -11,14 +11,14 @@ from typing import Any
 
 from bench.lab import ceilings, facts
 from bench.lab.clock import timestamp
-from bench.lab.declare import Plan
 from bench.lab.errors import LabError, RecordError
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.records import Failure, Header, Resumed, Trial, TrialLine
 from bench.lab.run_file import Run, RunWriter, read_run
 from bench.lab.task import Task, declaration
-from bench.lab.trials import TrialData, group
+from bench.lab.trial_data import TrialData, group
 from bench.lab.worker import load_experiment
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from bench.lab.declare import Case, Claim, Experiment, Plan
+from bench.lab.declare import Case, Claim, Experiment
+from bench.lab.plan import Plan
 from bench.lab.records import ArmRecord, ClaimRecord, GuardRecord, MetricRecord, Trial
 
 

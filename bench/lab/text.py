@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from bench.lab.estimate import Middle
+from bench.lab.findings import Finding
 from bench.lab.judge import Verdict
 from bench.lab.records import ClaimRecord
-from bench.lab.trials import Finding, TrialData
+from bench.lab.trial_data import TrialData
 
 
 def number(x: float, digits: int = 3) -> str:

@@ -4,10 +4,10 @@ from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
 
-from bench.lab.declare import Plan
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.task import Task
-from bench.lab.trials import group
+from bench.lab.trial_data import group
 from bench.lab.worker import experiments_in, load_module
 
 BENCH = Path(__file__).parents[2] / "bench"

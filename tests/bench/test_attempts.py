@@ -5,12 +5,13 @@ from itertools import islice
 import pytest
 
 from bench import cli
-from bench.lab.declare import Plan
+from bench.lab.findings import claim_findings
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.run_file import read_run
 from bench.lab.task import Task
-from bench.lab.trials import claim_findings, group
+from bench.lab.trial_data import group
 from tests.bench.door import EXPERIMENTS, benchmark
 
 FILE = str(EXPERIMENTS / "bench_attempts.py")

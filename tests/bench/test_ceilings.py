@@ -8,10 +8,10 @@ import pytest
 
 from bench.lab import ceilings, doctor, probes, text
 from bench.lab.backends import plain_probes
-from bench.lab.declare import Plan
 from bench.lab.errors import LabError
 from bench.lab.estimate import Middle, middle
 from bench.lab.forkserver import WorkerLost
+from bench.lab.plan import Plan
 from bench.lab.records import Ceiling
 from bench.lab.run_file import read_run
 from bench.lab.session import Session

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from bench.lab.run_file import read_run
-from bench.lab.trials import group
+from bench.lab.trial_data import group
 from tests.bench.door import TINY, benchmark, start, wait_for_lines
 
 KILLS = 5

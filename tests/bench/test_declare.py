@@ -12,7 +12,6 @@ from bench.lab.declare import (
     Claim,
     Experiment,
     Guard,
-    Plan,
     Prepared,
     Quality,
     Source,
@@ -20,6 +19,7 @@ from bench.lab.declare import (
 )
 from bench.lab.errors import DeclarationError
 from bench.lab.metrics import Metric
+from bench.lab.plan import Plan
 
 ARM = Arm("one", lambda _case: Prepared(lambda: None), "an arm")
 GOOD = Experiment(

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.declare import Plan
 from bench.lab.forkserver import ForkServer
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.task import Task
-from bench.lab.trials import group
+from bench.lab.trial_data import group
 from tests.bench.experiments.bench_environment import VARIABLE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_environment.py")

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.declare import Plan
+from bench.lab.findings import claim_findings, findings
+from bench.lab.plan import Plan
 from bench.lab.run_file import read_run
 from bench.lab.session import Session
 from bench.lab.task import Task
-from bench.lab.trials import claim_findings, findings, group
+from bench.lab.trial_data import group
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 PLAN = Plan(min_blocks=5, max_blocks=5, rounds=4, sample_time_s=1e-4)

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lab.declare import Plan
+from bench.lab.findings import assess
 from bench.lab.gauges import Gauges
 from bench.lab.guards import relative_error
 from bench.lab.measure import TRACED_S, run_trial
+from bench.lab.plan import Plan
 from bench.lab.quality import best_rate
 from bench.lab.records import Block, End, Round
 from bench.lab.task import Task
-from bench.lab.trials import assess, group
+from bench.lab.trial_data import group
 
 TINY = str(Path(__file__).parent / "experiments" / "bench_tiny.py")
 

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.declare import Plan, Quality
+from bench.lab.declare import Quality
 from bench.lab.errors import DeclarationError
+from bench.lab.findings import claim_findings, findings
+from bench.lab.plan import Plan
 from bench.lab.run_file import read_run
 from bench.lab.session import Session
 from bench.lab.task import Task
-from bench.lab.trials import claim_findings, findings, group
+from bench.lab.trial_data import group
 from tests.bench.experiments.bench_lessons import SCORE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_lessons.py")

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lab.declare import SELECTIONS, Plan, sweep
+from bench.lab.declare import SELECTIONS, sweep
 from bench.lab.errors import DeclarationError
 from bench.lab.measure import Gauges, run_trial
+from bench.lab.plan import Plan
 from bench.lab.scaling import change, crossing, fit, growth, sweeps
 from bench.lab.task import Task
-from bench.lab.trials import group
+from bench.lab.trial_data import group
 from bench.lab.worker import load_experiment
 from tests.bench.test_measure import FakeLab, FakeWorker, NoLoad
 

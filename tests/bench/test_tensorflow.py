@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lab.declare import Plan
 from bench.lab.forkserver import ForkServer
 from bench.lab.guards import relative_error
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.task import Task
 from bench.lab.tracing import FILE, SAMPLE
-from bench.lab.trials import group
+from bench.lab.trial_data import group
 from bench.lab.worker import load_experiment
 from tests.bench.experiments.bench_tensor import TENSOR_BYTES
 

@@ -6,9 +6,9 @@ import pytest
 
 from bench.lab import text
 from bench.lab.estimate import Estimate
+from bench.lab.findings import Finding
 from bench.lab.judge import Thresholds, Verdict
 from bench.lab.records import MetricRecord
-from bench.lab.trials import Finding
 
 
 @pytest.mark.parametrize(

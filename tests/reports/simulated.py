@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.lab.declare import Plan
 from bench.lab.metrics import MEASURED, STEP_TIME, Metric
+from bench.lab.plan import Plan
 from bench.lab.records import (
     ArmRecord,
     Block,

@@ -13,8 +13,9 @@ from random import Random
 
 import bench
 from bench.catalogue import experiments
-from bench.lab.declare import Arm, Case, Experiment, Plan
+from bench.lab.declare import Arm, Case, Experiment
 from bench.lab.metrics import MEASURED
+from bench.lab.plan import Plan
 from bench.lab.records import Absent, Attempted, Ceiling, MemoryCurve, Work
 from bench.lab.task import Task, declaration
 from tests.reports.simulated import GPU, MACHINE, Scene, header, write

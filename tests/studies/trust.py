@@ -22,13 +22,14 @@ from statistics import median
 from scipy.stats import mannwhitneyu
 
 from bench.lab import clock, text
-from bench.lab.declare import Plan
 from bench.lab.doctor import PROBE
+from bench.lab.findings import Finding, assess
 from bench.lab.forkserver import ForkServer
 from bench.lab.judge import Verdict
 from bench.lab.measure import run_trial
+from bench.lab.plan import Plan
 from bench.lab.task import Task
-from bench.lab.trials import Finding, assess, group
+from bench.lab.trial_data import group
 
 HERE = Path(__file__).parent
 INJECTED = HERE / "bench_injected.py"
