@@ -7,16 +7,14 @@ from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.lab import text
 from bench.lab.findings import ClaimFinding, claim_bounds
 from bench.lab.judge import Outcome
-from reports.figures import WIDTH
+from reports.canvas import Canvas
 from reports.judged import JudgedTrial
 from reports.legible import label
-from reports.svg import HOLLOW, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
+from reports.svg import INK, MARGIN, MUTED, STYLE, VERDICTS, inline
 
 COLOURS = {
     Outcome.CONFIRMED: VERDICTS["better"],
@@ -35,17 +33,13 @@ def claims_figure(trial: JudgedTrial, name: str) -> Markup | None:
         return None
     height = 0.15 + 0.55 * len(drawn)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        axes = figure.add_axes((NAMES, 0.0, 0.98 - NAMES, 1.0))
-        axes.set_axis_off()
-        axes.set_xlim(0, 1)
-        axes.set_ylim(len(drawn), 0)
+        canvas = Canvas(height, (NAMES, 0.98), (0, 0), (0, 1), (len(drawn), 0))
         for row, claim in enumerate(drawn):
-            _claim(axes, trial, claim, row)
-    return inline(figure, name, "; ".join(f"{c.claim.id}: {c.outcome}" for c in drawn))
+            _claim(canvas, trial, claim, row)
+    return inline(canvas.figure, name, "; ".join(f"{c.claim.id}: {c.outcome}" for c in drawn))
 
 
-def _claim(axes: Axes, trial: JudgedTrial, claim: ClaimFinding, row: int) -> None:
+def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) -> None:
     assert claim.finding is not None  # noqa: S101 - chosen by the caller
     metric, e = trial.data.metric(claim.claim.metric), claim.finding.estimate
     bounds = claim_bounds(claim.claim, metric)
@@ -55,17 +49,19 @@ def _claim(axes: Axes, trial: JudgedTrial, claim: ClaimFinding, row: int) -> Non
     room = 0.25 * (high - low) or 0.05
     place = _Row(low - room, high + room)
     left, right = (min(max(place.at(x), 0.0), 1.0) for x in bounds)
-    axes.fill_between([left, right], row + 0.30, row + 0.86, color=MARGIN)
-    axes.vlines([place.at(x) for x in finite], row + 0.30, row + 0.86, color=INK, linewidth=1.5)
-    colour, y = COLOURS[claim.outcome], row + 0.58
-    axes.plot([place.at(x) for x in ends], [y, y], color=colour, linewidth=3)
-    axes.plot(place.at(e.point), y, "o", color=colour, markersize=8, mfc=HOLLOW, mew=2.5)
+    top, bottom, y = row + 0.30, row + 0.86, row + 0.58
+    canvas.area((left, right), (top, bottom), MARGIN)
+    rules = [((place.at(x), top), (place.at(x), bottom)) for x in finite]
+    canvas.strokes(rules, INK, 1.5)
+    colour = COLOURS[claim.outcome]
+    canvas.strokes([((place.at(ends[0]), y), (place.at(ends[1]), y))], colour, 3)
+    canvas.rings([(place.at(e.point), y)], colour, 10.5, 2.5)
     for x in finite:
         said = text.bound_value(claim.finding.shown(x), metric.scale)
-        axes.text(place.at(x), row + 0.22, said, ha=_beside(place, x, finite), **SMALL)
+        canvas.text((place.at(x), row + 0.22), said, ha=_beside(place, x, finite), **SMALL)
     said = claim.claim.id.removeprefix(f"{trial.data.declared.experiment}.")
-    axes.text(-0.02, row + 0.50, label(said, 28), ha="right", color=INK)
-    axes.text(-0.02, row + 0.86, label(metric.title, 34), ha="right", **SMALL)
+    canvas.text((-0.02, row + 0.50), label(said, 28), ha="right", color=INK)
+    canvas.text((-0.02, row + 0.86), label(metric.title, 34), ha="right", **SMALL)
 
 
 def _beside(place: _Row, x: float, bounds: list[float]) -> str:

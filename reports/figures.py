@@ -10,21 +10,17 @@ from functools import partial
 import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.lab import text
 from bench.lab.declare import CONTROL
-from bench.lab.estimate import hodges_lehmann
+from bench.lab.estimate import Estimate, hodges_lehmann
 from bench.lab.findings import Finding, round_contrasts, seed_contrasts
-from reports import marks
+from reports.canvas import Canvas
 from reports.judged import JudgedTrial
 from reports.legible import label
-from reports.svg import FLOOR, HOLLOW, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
+from reports.svg import FLOOR, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
 
-WIDTH = 8.0
-"""Inches at 72 points; the page scales it."""
 LEFT = 0.28
 """Share of the width that names take."""
 STRIP = 1.5
@@ -60,20 +56,41 @@ def _forest(
 ) -> Markup:
     """Draw findings below each other, each a point with its interval and the seeds it is of."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
-        axes = marks.bare(figure, LEFT, 0.55, 0.95, 0.1)
-        bands(axes, rows[0])
+        canvas = Canvas(
+            0.9 + 0.34 * len(rows),
+            (LEFT, 0.95),
+            (0.1, 0.55),
+            _reached(rows, seeds),
+            (-0.6, len(rows) - 0.4),
+        )
+        bands(canvas, rows[0])
         places = list(reversed(range(len(rows))))
         for y, finding in zip(places, rows, strict=True):
-            interval(axes, y, finding)
+            interval(canvas, y, finding)
         for y, contrasts in zip(places, seeds, strict=False):
-            marks.strokes(axes, [((x, y + 0.12), (x, y + 0.32)) for x in contrasts], MUTED, 1.5)
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        marks.beside(axes, [(y, _row_name(f)) for y, f in zip(places, rows, strict=True)], INK)
-        marks.below(axes, ticks(axes.get_xlim()), title)
+            canvas.strokes([((x, y + 0.12), (x, y + 0.32)) for x in contrasts], MUTED, 1.5)
+        canvas.beside([(y, _row_name(f)) for y, f in zip(places, rows, strict=True)], INK)
+        canvas.below(ticks(canvas.x), title)
     return inline(
-        figure, name, "; ".join(f"{f.arm}: {text.compared(f)}, {f.verdict}" for f in rows)
+        canvas.figure, name, "; ".join(f"{f.arm}: {text.compared(f)}, {f.verdict}" for f in rows)
     )
+
+
+def _reached(rows: Sequence[Finding], seeds: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return limits between which all lies that is drawn, with some room."""
+    bounds = rows[0].thresholds
+    drawn = [-bounds.margin, bounds.margin, -bounds.floor, bounds.floor]
+    drawn += [x for f in rows for x in _ends(f.estimate)] + [x for some in seeds for x in some]
+    low, high = min(drawn), max(drawn)
+    room = 0.05 * (high - low) or 0.01
+    return low - room, high + room
+
+
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    """Return the ends of an interval, or the point where it has none."""
+    if math.isfinite(estimate.half_width):
+        return estimate.low, estimate.high
+    return estimate.point, estimate.point
 
 
 def _row_name(finding: Finding) -> str:
@@ -101,20 +118,20 @@ def ratio_values(limits: tuple[float, float], most: int) -> list[float]:
     ]
 
 
-def bands(axes: Axes, finding: Finding) -> None:
+def bands(canvas: Canvas, finding: Finding) -> None:
     """Shade the margin and the noise floor; rule the line of no difference."""
     limits = finding.thresholds
-    axes.axvspan(-limits.margin, limits.margin, color=MARGIN)
-    axes.axvspan(-limits.floor, limits.floor, color=FLOOR)
-    axes.axvline(0, color=MUTED, linewidth=1)
+    canvas.area((-limits.margin, limits.margin), canvas.y, MARGIN)
+    canvas.area((-limits.floor, limits.floor), canvas.y, FLOOR)
+    canvas.strokes([((0, canvas.y[0]), (0, canvas.y[1]))], MUTED, 1)
 
 
-def interval(axes: Axes, y: int, finding: Finding) -> None:
-    estimate = finding.estimate
+def interval(canvas: Canvas, y: int, finding: Finding) -> None:
+    """Draw one finding at a height."""
+    low, high = _ends(finding.estimate)
     colour = MUTED if finding.arm == CONTROL else VERDICTS[finding.verdict.value]
-    if math.isfinite(estimate.half_width):
-        axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=3)
-    axes.plot(estimate.point, y, "o", color=colour, markersize=8, mfc=HOLLOW, mew=2.5)
+    canvas.strokes([((low, y), (high, y))], colour, 3)
+    canvas.rings([(finding.estimate.point, y)], colour, 10.5, 2.5)
 
 
 @dataclass(frozen=True)
@@ -147,18 +164,17 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
         return None
     low, high = view([[x for block in paired.ratios for x in block] for paired in strips])
     lanes = Lanes(low, high, len(strips))
+    longest = max(strips, key=lambda paired: len(paired.blocks))
+    starts = _starts(longest)
     with mpl.rc_context(STYLE):
-        axes = lanes.axes()
-        longest = max(strips, key=lambda paired: len(paired.blocks))
-        starts = _starts(longest)
-        axes.set_xlim(-1.5, starts[-1] + len(longest.ratios[-1]) + 0.5)
+        canvas = lanes.canvas(-1.5, starts[-1] + len(longest.ratios[-1]) + 0.5)
         for row, paired in enumerate(strips):
-            _strip(axes, trial, paired, lanes, row)
+            _strip(canvas, trial, paired, lanes, row)
         middles = [s + (len(b) - 1) / 2 for s, b in zip(starts, longest.ratios, strict=True)]
         named = zip(middles, (str(number + 1) for number in longest.blocks), strict=True)
-        lanes.label(axes, list(named), "block")
+        lanes.label(canvas, list(named), "block")
     says = f"Ratio of each paired round, of {len(strips)} arms; table below"
-    return inline(axes.figure, name, says)
+    return inline(canvas.figure, name, says)
 
 
 def view(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -189,60 +205,54 @@ class Lanes:
         floor = self.count - 1 - row
         return [floor + min(max((x - self.low) * share, 0.0), 0.78) for x in values]
 
-    def axes(self) -> Axes:
-        """Return the axes of a new figure."""
-        axes = marks.bare(Figure(figsize=(WIDTH, 0.5 + STRIP * self.count)), 0.09, 0.5, 0.97, 0.05)
-        axes.set_ylim(0, self.count)
-        return axes
+    def canvas(self, left: float, right: float) -> Canvas:
+        """Return a new figure to draw on, from one place along the strips to another."""
+        height = 0.5 + STRIP * self.count
+        return Canvas(height, (0.09, 0.97), (0.05, 0.5), (left, right), (0, self.count))
 
-    def label(self, axes: Axes, along: Sequence[tuple[float, str]], title: str) -> None:
+    def label(self, canvas: Canvas, along: Sequence[tuple[float, str]], title: str) -> None:
         """Name round ratios beside every strip, and at most twelve places along them all."""
         ticks = ratio_ticks((self.low, self.high), 4)
-        heights = [self.place([x for x, _ in ticks], row) for row in range(self.count)]
-        names = [name for _, name in ticks]
-        for inside in heights:
-            marks.beside(axes, list(zip(inside, names, strict=True)), MUTED)
-        marks.below(axes, along[:: math.ceil(len(along) / 12)], title, tick=0)
+        for row in range(self.count):
+            inside = self.place([x for x, _ in ticks], row)
+            canvas.beside(zip(inside, (name for _, name in ticks), strict=True), MUTED)
+        canvas.below(along[:: math.ceil(len(along) / 12)], title, tick=0)
+
+    def rule(self, canvas: Canvas, row: int) -> None:
+        """Rule the line of no difference in a strip."""
+        (y,) = self.place([0], row)
+        canvas.strokes([((canvas.x[0], y), (canvas.x[1], y))], MUTED, 1)
+
+    def name(self, canvas: Canvas, row: int, name: str) -> None:
+        """Write above a strip whose it is."""
+        canvas.text((canvas.x[0], self.count - row), name, (4, -4), va="top", color=INK)
 
 
-def _strip(axes: Axes, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: int) -> None:
-    finding = trial.control if paired.arm == CONTROL else trial.find(paired.arm, "step_time_s")
-    judged = finding if paired.arm != CONTROL else None
-    lane_bands(axes, judged, lanes, row)
-    colour = VERDICTS[judged.verdict.value] if judged else MUTED
-    blocks = list(zip(_starts(paired), paired.finished, paired.ratios, strict=True))
-    for done in (True, False):
-        found = [
-            (start + n, x)
-            for start, finished, block in blocks
-            if finished is done
-            for n, x in enumerate(block)
-        ]
-        x, y = [x for x, _ in found], lanes.place([y for _, y in found], row)
-        if done:
-            marks.dots(axes, zip(x, y, strict=True), colour, 4)
-        elif found:
-            axes.plot(x, y, "o", color=colour, markersize=3.2, mew=0.8, mfc=HOLLOW)
-    whole = [(start, len(block), hodges_lehmann(block)) for start, done, block in blocks if done]
-    centres = lanes.place([centre for _, _, centre in whole], row)
-    lines = [
-        ((start - 0.4, y), (start + length - 0.6, y))
-        for (start, length, _), y in zip(whole, centres, strict=True)
-    ]
-    marks.strokes(axes, lines, INK, 1.8)
-    shown = "A/A control" if paired.arm == CONTROL else label(paired.arm, 60)
-    axes.text(-1.2, lanes.count - row - 0.15, shown, fontsize=11, color=INK)
-
-
-def lane_bands(axes: Axes, finding: Finding | None, lanes: Lanes, row: int) -> None:
-    """Shade margin and noise floor in a strip; rule the line of no difference."""
+def _strip(canvas: Canvas, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: int) -> None:
+    finding = None if paired.arm == CONTROL else trial.find(paired.arm, "step_time_s")
     if finding:
-        for limit, colour in (
-            (finding.thresholds.margin, MARGIN),
-            (finding.thresholds.floor, FLOOR),
-        ):
-            axes.axhspan(*lanes.place([-limit, limit], row), color=colour)
-    axes.axhline(lanes.place([0], row)[0], color=MUTED, linewidth=1)
+        limits = finding.thresholds
+        for limit, colour in ((limits.margin, MARGIN), (limits.floor, FLOOR)):
+            low, high = lanes.place([-limit, limit], row)
+            canvas.area(canvas.x, (low, high), colour)
+    lanes.rule(canvas, row)
+    colour = VERDICTS[finding.verdict.value] if finding else MUTED
+    blocks = list(zip(_starts(paired), paired.finished, paired.ratios, strict=True))
+    for start, done, block in blocks:
+        points = zip(range(start, start + len(block)), lanes.place(block, row), strict=True)
+        if not done:
+            canvas.rings(points, colour, 4, 0.8)
+    finished = [(start, block) for start, done, block in blocks if done]
+    x = [start + n for start, block in finished for n in range(len(block))]
+    y = lanes.place([ratio for _, block in finished for ratio in block], row)
+    canvas.dots(zip(x, y, strict=True), colour, 4)
+    centres = lanes.place([hodges_lehmann(block) for _, block in finished], row)
+    lines = [
+        ((start - 0.4, y), (start + len(block) - 0.6, y))
+        for (start, block), y in zip(finished, centres, strict=True)
+    ]
+    canvas.strokes(lines, INK, 1.8)
+    lanes.name(canvas, row, "A/A control" if paired.arm == CONTROL else label(paired.arm, 60))
 
 
 def _starts(paired: Paired) -> list[int]:

@@ -53,37 +53,46 @@ class Comparison:
         arm: name of the arm.
         rows: operations, the largest difference first, then the rest and idleness.
         together: all rows in one.
-        timed: the difference that was timed without the profiler, as a share of the baseline;
-            lowest, best and highest value of its interval.
+        untraced: the difference in the same processes without the profiler, as a share of the
+            baseline.
+        timed: the difference that was timed in the trial, likewise; lowest, best and highest value
+            of its interval.
     """
 
     arm: str
     rows: list[Row]
     together: Row
+    untraced: float | None
     timed: Middle | None
 
     @property
     def says(self) -> str:
         """Whether the table explains what was timed."""
-        traced = signed_percent(self.together.share)
-        if self.timed is None:
-            return f"Together {traced} of the baseline’s step."
-        told = f"Together {traced} of the baseline’s step; timed without the profiler: "
-        low, point, high = map(signed_percent, (self.timed.low, self.timed.point, self.timed.high))
-        told += f"{point} [{low}, {high}]."
+        told = f"Together {signed_percent(self.together.share)} of the baseline’s step"
+        if self.untraced is not None:
+            told += f"; in the same processes without the profiler {signed_percent(self.untraced)}"
+        if self.timed is not None:
+            ends = (self.timed.low, self.timed.point, self.timed.high)
+            low, point, high = map(signed_percent, ends)
+            told += f"; timed in the trial {point} [{low}, {high}]"
+        if self.timed is None and self.untraced is None:
+            return f"{told}."
         if self.explains:
-            return f"{told} The table explains the ratio."
-        if self.timed.low <= self.together.share <= self.timed.high:
-            return f"{told} The two agree as far as the timing can tell."
-        return f"{told} Too far apart for the table to explain the ratio."
+            return f"{told}. The table explains the ratio."
+        if self.timed and self.timed.low <= self.together.share <= self.timed.high:
+            return f"{told}. They agree as far as the timing can tell."
+        return f"{told}. Too far apart for the table to explain the ratio."
 
     @property
     def explains(self) -> bool:
-        """Tell whether the differences add up to the timed one, within 15 % of it."""
-        timed = self.timed
-        return timed is not None and (
-            abs(self.together.share - timed.point) <= EXPLAINED * abs(timed.point)
-        )
+        """Tell whether the differences add up to that without the profiler, within 15 % of it.
+
+        Without a profiler are the same processes; one process an arm is one block of the trial.
+        """
+        plain = self.untraced
+        if plain is None and self.timed:
+            plain = self.timed.point
+        return plain is not None and abs(self.together.share - plain) <= EXPLAINED * abs(plain)
 
 
 @dataclass(frozen=True)
@@ -130,12 +139,13 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
     arms = [arm.name for arm in trial.data.declared.arms if arm.name in profiles]
     found = [(profiles[arm], profiles[arm].step) for arm in arms]
     sides = [HostSide(p.arm, step, p.files) for p, step in found if step and _sane(step)]
+    untraced = {p.arm: s for p, _ in found if (s := p.untraced_step_time_s) and _sane_step(s)}
     return Profiles(
         anchor=anchor,
         title=name,
         baseline=trial.data.baseline,
         arms=sides,
-        comparisons=list(_comparisons(trial, {side.arm: side.step for side in sides})),
+        comparisons=list(_comparisons(trial, {side.arm: side.step for side in sides}, untraced)),
         alive=alive.table({p.arm: p.peak for p, _ in found if p.peak}),
         untraced=[f"{p.arm}: {p.reason}" for p, step in found if step is None],
     )
@@ -144,17 +154,26 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
 def _sane(step: StepTimes) -> bool:
     times = [step.step_time_s, step.hand_over_time_s, step.idle_time_s, step.longest_gap_s]
     times += [number for one in step.operations for number in (one.time_s, one.calls / SANE_S)]
-    return all(-SANE_S < time < SANE_S for time in times) and step.step_time_s > 1 / SANE_S**2
+    return all(-SANE_S < time < SANE_S for time in times) and _sane_step(step.step_time_s)
 
 
-def _comparisons(trial: JudgedTrial, steps: dict[str, StepTimes]) -> Iterator[Comparison]:
+def _sane_step(step_time_s: float) -> bool:
+    return 1 / SANE_S**2 < step_time_s < SANE_S
+
+
+def _comparisons(
+    trial: JudgedTrial, steps: dict[str, StepTimes], untraced: dict[str, float]
+) -> Iterator[Comparison]:
     baseline = steps.get(trial.data.baseline)
     if baseline is None or trial.data.invalid:
         return
     for arm in trial.data.treatments:
         if arm in steps:
             finding = trial.find(arm, STEP_TIME.name)
-            yield compared(arm, baseline, steps[arm], _timed(finding) if finding else None)
+            both = arm in untraced and trial.data.baseline in untraced
+            plain = untraced[arm] / untraced[trial.data.baseline] - 1 if both else None
+            timed = _timed(finding) if finding else None
+            yield compared(arm, baseline, steps[arm], plain, timed)
 
 
 def _timed(finding: Finding) -> Middle:
@@ -164,7 +183,13 @@ def _timed(finding: Finding) -> Middle:
     return Middle(*(finding.shown(end) - 1 for end in ends))
 
 
-def compared(arm: str, baseline: StepTimes, step: StepTimes, timed: Middle | None) -> Comparison:
+def compared(
+    arm: str,
+    baseline: StepTimes,
+    step: StepTimes,
+    untraced: float | None,
+    timed: Middle | None,
+) -> Comparison:
     """Return two steps side by side; the rows add up to the difference between them."""
     before, after = (_by_operation(one) for one in (baseline, step))
     names = dict.fromkeys([*before, *after])
@@ -179,7 +204,7 @@ def compared(arm: str, baseline: StepTimes, step: StepTimes, timed: Middle | Non
         shown.append(_row(title, before, after, step_s, *rest))
     shown.append(_plain("no operation under way", baseline.idle_time_s, step.idle_time_s, step_s))
     whole = _plain("together", step_s, step.step_time_s, step_s)
-    return Comparison(arm, shown, whole, timed)
+    return Comparison(arm, shown, whole, untraced, timed)
 
 
 _Parts = dict[str, tuple[float, float]]

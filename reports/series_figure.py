@@ -6,13 +6,12 @@ import math
 
 import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.axes import Axes
 
-from reports import marks
+from reports.canvas import Canvas
 from reports.figures import Lanes, view
 from reports.history import Series
 from reports.legible import label
-from reports.svg import INK, MUTED, STYLE, VERDICTS, inline
+from reports.svg import MUTED, STYLE, VERDICTS, inline
 
 LEFT_OUT = 1.0
 """Half-widths, as log ratios, beyond which an interval is too wide to draw."""
@@ -27,27 +26,27 @@ def history_figure(series: Series, name: str) -> Markup | None:
     low, high = view([[f.estimate.point for f in found] + ends])
     lanes = Lanes(low, high, len(series.arms))
     with mpl.rc_context(STYLE):
-        axes = lanes.axes()
-        axes.set_xlim(-0.6, len(series.moments) - 0.4)
+        canvas = lanes.canvas(-0.6, len(series.moments) - 0.4)
         for row, arm in enumerate(series.arms):
-            _strip(axes, series, arm, lanes, row)
+            _strip(canvas, series, arm, lanes, row)
         changed = [n - 0.5 for n, moment in enumerate(series.moments) if moment.changed]
-        axes.vlines(changed, 0, lanes.count, color=MUTED, linestyle="--", linewidth=1)
+        rules = [((x, 0), (x, lanes.count)) for x in changed]
+        canvas.strokes(rules, MUTED, 1, linestyle="--")
         runs = [(float(n), str(n + 1)) for n in range(len(series.moments))]
-        lanes.label(axes, runs, "run, oldest first")
+        lanes.label(canvas, runs, "run, oldest first")
     says = f"Ratio of {lanes.count} arms over {len(series.moments)} runs"
-    return inline(axes.figure, name, says)
+    return inline(canvas.figure, name, says)
 
 
-def _strip(axes: Axes, series: Series, arm: str, lanes: Lanes, row: int) -> None:
-    axes.axhline(lanes.place([0], row)[0], color=MUTED, linewidth=1)
+def _strip(canvas: Canvas, series: Series, arm: str, lanes: Lanes, row: int) -> None:
+    lanes.rule(canvas, row)
     shown = [(n, f) for n, moment in enumerate(series.moments) if (f := moment.find(arm))]
     for verdict, colour in VERDICTS.items():
         own = [(n, f.estimate) for n, f in shown if f.verdict == verdict]
         wide = [(n, e) for n, e in own if math.isfinite(e.half_width)]
         ends = [lanes.place([e.low, e.high], row) for _, e in wide]
         bars = [((n, low), (n, high)) for (n, _), (low, high) in zip(wide, ends, strict=True)]
-        marks.strokes(axes, bars, colour, 2)
+        canvas.strokes(bars, colour, 2)
         points = lanes.place([e.point for _, e in own], row)
-        marks.dots(axes, zip([n for n, _ in own], points, strict=True), colour, 6)
-    axes.text(-0.5, lanes.count - row - 0.19, label(arm, 60), fontsize=11, color=INK)
+        canvas.dots(zip([n for n, _ in own], points, strict=True), colour, 6)
+    lanes.name(canvas, row, label(arm, 60))

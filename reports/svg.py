@@ -55,6 +55,7 @@ _KEPT = re.compile("fill|stroke|opacity|text-anchor|font-size")
 _RADIUS = re.compile(r"M0 ([\d.]+) C")
 """How matplotlib begins a marker that is a circle."""
 _DOT = re.compile(r"M(-?[\d.]+) (-?[\d.]+)H\1(?![\d.])")
+_SPACED = re.compile(r" ?([LM]) ?")
 _DECIMALS = re.compile(r"-?\d+\.\d+")
 _POINT = re.compile(r"([ML])(-?[\d.]+) (-?[\d.]+)( ?z)?")
 _NAMED = re.compile(r"#([^)]+)")
@@ -124,7 +125,7 @@ def _shorter(key: str, value: str) -> str:
     if key not in ("d", "x", "y", "transform"):
         return value
     rounded = _DECIMALS.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), value)
-    return _level(" ".join(rounded.split()).replace(" L ", "L").replace("M ", "M"))
+    return _level(_SPACED.sub(r"\1", " ".join(rounded.split())))
 
 
 def _level(d: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,7 +20,7 @@ from bench.lab.arm_process import ArmFailed, ArmProcess, Worker, Workers
 from bench.lab.attempts import attempting, not_attempted
 from bench.lab.declare import CONTROL, Attempt, Case, Experiment, Quality
 from bench.lab.errors import LabError, NotMeasuredHere
-from bench.lab.estimate import blocks_needed
+from bench.lab.estimate import blocks_needed, middle_mean
 from bench.lab.facts import worst_gpu_state
 from bench.lab.findings import block_contrasts
 from bench.lab.gauges import Gauges
@@ -400,36 +401,66 @@ class _Loop:
         return {STEP_ENERGY.name: (after - before) / steps}
 
     def _profile(self) -> Iterator[TrialLine]:
-        """Trace every arm in a fresh process, sampled in rounds as in a block, none of them timed.
+        """Trace every arm in a fresh process, sampled in rounds as in a block.
 
-        An arm that cannot be traced says why, and stays in the trial: its measurement is done.
+        Before the trace and after it the same processes are sampled as often without the profiler:
+        how long a step takes there is what the trace has to add up to. An arm that cannot be traced
+        says why, and stays in the trial: its measurement is done.
         """
         rng = random.Random(f"{self.plan.seed}/{self.task.trial}/profile")
+        untraced: defaultdict[str, list[float]] = defaultdict(list)
+        found: dict[str, Profile] = {}
+        lasts_s = []
+
+        def warm_up(process: ArmProcess, _: int) -> None:
+            lasts_s.append(self._warmed_up(process)[1])
+
+        def sample(process: ArmProcess, _: int) -> None:
+            untraced[process.arm].append(process.sample(self.steps)["duration_s"] / self.steps)
+
+        def begin(process: ArmProcess, _: int) -> None:
+            process.trace(self.traces / self._trace(process.arm))
+
+        def traced(process: ArmProcess, number: int) -> None:
+            process.traced(self.steps, number)
+
+        def end(process: ArmProcess, _: int) -> None:
+            files = f"{self.traces.name}/{self._trace(process.arm)}"
+            found[process.arm] = process.profile(self.steps, files)
+
         with ExitStack() as stack:
-            traced: dict[str, ArmProcess] = {}
-            lasts_s = []
             arms = [arm for arm in self.active if arm not in self.data.profiles]
-            processes = yield from self._started(stack, arms, rng, self._not_traced)
-            for arm, process in processes.items():
+            bench = yield from self._started(stack, arms, rng, self._not_traced)
+            in_turn = partial(self._in_turn, bench, rng)
+            yield from in_turn(1, warm_up)
+            rounds = _traced_rounds(lasts_s)
+            for count, do in (
+                (rounds // 2, sample),
+                (1, begin),
+                (rounds, traced),
+                (1, end),
+                (rounds // 2, sample),
+            ):
+                yield from in_turn(count, do)
+            for arm in bench:
+                plain = {"untraced_step_time_s": middle_mean(untraced[arm])}
+                yield found[arm].model_copy(update=plain)
+
+    def _in_turn(
+        self,
+        bench: dict[str, ArmProcess],
+        rng: random.Random,
+        rounds: int,
+        do: Callable[[ArmProcess, int], None],
+    ) -> Iterator[TrialLine]:
+        """Do something with each process of a bench in every round; drop those that fail."""
+        orders = balanced_orders(sorted(bench), rng)
+        for number in range(rounds if bench else 0):
+            for arm in [arm for arm in next(orders) if arm in bench]:
                 try:
-                    _, warm_up_s = self._warmed_up(process)
-                    lasts_s.append(warm_up_s)
-                    process.trace(self.traces / self._trace(arm))
-                    traced[arm] = process
+                    do(bench[arm], number)
                 except ArmFailed as failed:
-                    yield self._not_traced(failed)
-            orders = balanced_orders(sorted(traced), rng)
-            for number in range(_traced_rounds(lasts_s) if traced else 0):
-                for arm in [arm for arm in next(orders) if arm in traced]:
-                    try:
-                        traced[arm].traced(self.steps, number)
-                    except ArmFailed as failed:
-                        del traced[arm]
-                        yield self._not_traced(failed)
-            for arm, process in traced.items():
-                try:
-                    yield process.profile(self.steps, f"{self.traces.name}/{self._trace(arm)}")
-                except ArmFailed as failed:
+                    del bench[arm]
                     yield self._not_traced(failed)
 
     def _not_traced(self, failed: ArmFailed) -> Profile:

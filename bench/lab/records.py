@@ -279,6 +279,8 @@ class Profile(Record):
     """Why there is none, where there is none."""
     peak: PeakMemory | None = None
     """None where the framework does not tell."""
+    untraced_step_time_s: PositiveSeconds | None = None
+    """How long a step took in the same process before and after the trace; None in older runs."""
 
 
 class Learned(Record):

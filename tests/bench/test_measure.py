@@ -320,11 +320,26 @@ def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
     assert timed < min(traces)
     count = int(TRACED_S / 0.105)  # seven steps of 10 and of 20 ms
     rounds = lab.calls[1 + max(traces) :][: 2 * count]
-    for number in range(0, len(rounds), 2):
-        assert sorted(rounds[number : number + 2]) == ["traced once", "traced twice"]
+    assert in_turn(rounds) == {"traced"}
     after = lab.calls[1 + max(traces) + len(rounds) :]
-    assert after[:2] == ["profile once", "profile twice"]
-    assert not [call for call in after if call.startswith("sample")]
+    assert in_turn(after[:2]) == {"profile"}
+    assert in_turn(after[2:][: 2 * (count // 2)]) == {"sample"}
+    assert not [call for call in after[2:][2 * (count // 2) :] if not call.startswith("stop")]
+    before = lab.calls[min(traces) - 2 * (count // 2) : min(traces)]
+    assert in_turn(before) == {"sample"}
+
+
+def in_turn(calls):
+    """Return what was asked for, of the two arms in turn."""
+    pairs = [calls[n : n + 2] for n in range(0, len(calls), 2)]
+    assert all({call.split()[1] for call in pair} == {"once", "twice"} for pair in pairs)
+    return {call.split()[0] for call in calls}
+
+
+def test_a_profile_says_how_long_a_step_took_without_the_profiler():
+    profiles = group(FakeLab().run(PROFILED))["tiny[scale:1]"].profiles
+    plain = {arm: profile.untraced_step_time_s for arm, profile in profiles.items()}
+    assert plain == {"once": pytest.approx(0.01), "twice": pytest.approx(0.02)}
 
 
 def test_a_profiled_trial_is_timed_like_any_other():

@@ -42,7 +42,7 @@ def write(path: Path, arms: dict[str, StepTimes | None], ratio: float) -> Path:
 
 
 def test_rows_add_up_to_the_difference_between_the_steps() -> None:
-    found = profiles.compared("faster", BASELINE, FASTER, around(-0.1))
+    found = profiles.compared("faster", BASELINE, FASTER, None, around(-0.1))
     assert [row.operation for row in found.rows[:2]] == ["Softmax", "SparseSoftmax"]
     assert [row.share for row in found.rows] == pytest.approx([-0.3, 0.2, 0, 0])
     assert sum(row.share for row in found.rows) == pytest.approx(found.together.share)
@@ -52,7 +52,7 @@ def test_rows_add_up_to_the_difference_between_the_steps() -> None:
 def test_small_differences_share_a_row_and_still_add_up() -> None:
     many = {f"op{n}": 1e-4 * (n + 1) for n in range(30)}
     slower = {name: 2 * time for name, time in many.items()}
-    found = profiles.compared("a", times(**many), times(**slower), None)
+    found = profiles.compared("a", times(**many), times(**slower), None, None)
     assert len(found.rows) == profiles.MOST_ROWS + 2
     assert found.rows[0].operation == "op29"
     assert found.rows[-2].operation == "20 other operations"
@@ -62,14 +62,24 @@ def test_small_differences_share_a_row_and_still_add_up() -> None:
 
 @pytest.mark.parametrize(("timed", "explains"), [(-0.1, True), (-0.09, True), (-0.2, False)])
 def test_a_table_explains_a_ratio_that_it_adds_up_to(timed: float, explains: bool) -> None:
-    assert profiles.compared("faster", BASELINE, FASTER, around(timed)).explains is explains
+    assert profiles.compared("faster", BASELINE, FASTER, None, around(timed)).explains is explains
+
+
+@pytest.mark.parametrize(("untraced", "explains"), [(-0.11, True), (-0.2, False)])
+def test_what_counts_is_the_same_processes_without_the_profiler(
+    untraced: float, explains: bool
+) -> None:
+    found = profiles.compared("faster", BASELINE, FASTER, untraced, around(-0.15))
+    assert found.explains is explains
+    assert "in the same processes without the profiler −" in found.says
+    assert "timed in the trial −15.0 %" in found.says
 
 
 def test_what_the_timing_cannot_tell_apart_is_not_called_too_far() -> None:
     wide = Middle(-0.3, -0.02, 0.3)
-    found = profiles.compared("faster", BASELINE, FASTER, wide)
+    found = profiles.compared("faster", BASELINE, FASTER, None, wide)
     assert not found.explains
-    assert found.says.endswith("The two agree as far as the timing can tell.")
+    assert found.says.endswith("They agree as far as the timing can tell.")
 
 
 def test_the_page_names_the_operations_and_says_whether_they_explain_the_ratio(

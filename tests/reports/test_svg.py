@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports import svg
+from reports.canvas import Canvas
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,45 @@ from reports import svg
 )
 def test_level_lines_that_go_on_become_one(path: str, shorter: str) -> None:
     assert svg._level(path) == shorter
+
+
+def on_canvas() -> str:
+    canvas = Canvas(2, (0.1, 0.9), (0.1, 0.5), (0, 4))
+    canvas.dots([(0, 0.5), (1, 0.5), (4, 1)], svg.INK, 4)
+    canvas.rings([(2, 0.5)], svg.INK, 10, 2)
+    canvas.strokes([((0, 0), (4, 0)), ((2, 0), (2, 1))], svg.INK, 1)
+    canvas.area((0, 1), (0, 1), svg.FLOOR)
+    canvas.below([(0, "start"), (4, "end")], "from start to end")
+    canvas.beside([(0.5, "half")], svg.INK)
+    return str(svg.inline(canvas.figure, "f1", "dots"))
+
+
+def test_dots_are_one_path_of_steps_from_place_to_place() -> None:
+    # 460.8 points between the edges of 4 units, 100.8 upright; y grows downwards
+    found = re.findall(r'<path d="(m[^"]+)"', on_canvas())
+    assert found == ["m576 576h0m1152 0h0m3456-504h0", "m2880 576h0", "m2880 576h0"]
+
+
+def test_rings_are_dots_with_a_hole() -> None:
+    widths = re.findall(
+        r'<path d="m2880 576h0"[^>]* stroke="([^"]+)" stroke-width="(\d+)"', on_canvas()
+    )
+    assert widths == [("var(--ink)", "100"), ("var(--page)", "60")]
+
+
+def test_strokes_of_one_colour_are_one_path() -> None:
+    assert '<path d="M57.6 108H518.4M288 108V7.2"' in on_canvas()
+
+
+def test_names_lie_below_and_beside_the_plane() -> None:
+    texts = {
+        name: (float(x), float(y))
+        for x, y, name in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)', on_canvas())
+    }
+    assert texts["half"][0] < 57.6
+    assert texts["start"][0] == 57.6
+    assert texts["end"][0] == 518.4
+    assert 108 < texts["start"][1] < texts["from start to end"][1] < 144
 
 
 def drawn() -> str:
