@@ -36,10 +36,10 @@ from bench.lab.worker import load_experiment
 FEWEST_ROUNDS = 3
 """What a block has even where each step takes seconds."""
 
-TRACED_S = 3.0
+TRACED_S = 6.0
 """How long each arm is traced, about."""
 
-TRACED_ROUNDS = (8, 40)
+TRACED_ROUNDS = (8, 60)
 """Fewest and most rounds under the profiler: the middle half of them is to be a fair mean."""
 
 ENERGY_S = 1.0

@@ -162,18 +162,8 @@ class Bench:
         return {"steps": max(1, round(steps * sample_time_s / took))}
 
     def sample(self, steps: int) -> dict[str, Any]:
-        """Time `steps` steps together, the device synchronised at both ends.
-
-        Several short steps are preceded by one that is not timed: other arms had the caches since.
-        The garbage collector rests meanwhile: it would charge one arm for another's litter.
-        """
-        assert self.prepared is not None  # noqa: S101 - the lab builds first
-        synchronise, step = self.backend.synchronise, self.prepared.step
-        gc.collect()
-        gc.disable()
-        if steps > 1:
-            step()
-        synchronise()
+        """Time `steps` steps together, the device synchronised at both ends."""
+        step, synchronise = self._ready(steps), self.backend.synchronise
         cpu = clock.cpu_now()
         start = clock.now()
         self.last = step_repeatedly(step, steps)
@@ -182,6 +172,20 @@ class Bench:
         cpu = clock.cpu_now() - cpu
         gc.enable()
         return {"duration_s": duration, "cpu_s": cpu}
+
+    def _ready(self, steps: int) -> Callable[[], Any]:
+        """Make ready for a sample and return the step; the garbage collector rests from here on.
+
+        It would charge one arm for another's litter. Several short steps are preceded by one that
+        is not timed: other arms had the caches since.
+        """
+        assert self.prepared is not None  # noqa: S101 - the lab builds first
+        gc.collect()
+        gc.disable()
+        if steps > 1:
+            self.prepared.step()
+        self.backend.synchronise()
+        return self.prepared.step
 
     def memory(self) -> dict[str, Any]:
         """Run a step and return the peaks of device and host memory in it, in bytes."""
@@ -222,14 +226,13 @@ class Bench:
         return {}
 
     def traced(self, steps: int, number: int) -> dict[str, Any]:
-        """Take some steps under the trace, marked, after one that is not."""
-        assert self.prepared is not None  # noqa: S101 - the lab builds first
-        self.prepared.step()
-        self.backend.synchronise()
+        """Take a sample under the trace, marked."""
+        step = self._ready(steps)
         with self.tracer.mark(SAMPLE, number):
             with self.tracer.mark(HAND_OVER, number):
-                self.last = step_repeatedly(self.prepared.step, steps)
+                self.last = step_repeatedly(step, steps)
             self.backend.synchronise()
+        gc.enable()
         return {}
 
     def profile(self, steps: int) -> dict[str, Any]:
