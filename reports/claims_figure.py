@@ -12,6 +12,7 @@ from bench.lab import text
 from bench.lab.findings import ClaimFinding, claim_bounds
 from bench.lab.judge import Outcome
 from reports.canvas import Canvas
+from reports.figures import ends
 from reports.judged import JudgedTrial
 from reports.legible import label
 from reports.svg import INK, MARGIN, MUTED, STYLE, VERDICTS, inline
@@ -43,9 +44,9 @@ def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) ->
     assert claim.finding is not None  # noqa: S101 - chosen by the caller
     metric, e = trial.data.metric(claim.claim.metric), claim.finding.estimate
     bounds = claim_bounds(claim.claim, metric)
-    ends = (e.low, e.high) if math.isfinite(e.half_width) else (e.point, e.point)
+    reached = ends(e)
     finite = [x for x in bounds if math.isfinite(x)]
-    low, high = min(*ends, *finite), max(*ends, *finite)
+    low, high = min(*reached, *finite), max(*reached, *finite)
     room = 0.25 * (high - low) or 0.05
     place = _Row(low - room, high + room)
     left, right = (min(max(place.at(x), 0.0), 1.0) for x in bounds)
@@ -54,7 +55,8 @@ def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) ->
     rules = [((place.at(x), top), (place.at(x), bottom)) for x in finite]
     canvas.strokes(rules, INK, 1.5)
     colour = COLOURS[claim.outcome]
-    canvas.strokes([((place.at(ends[0]), y), (place.at(ends[1]), y))], colour, 3)
+    left, right = map(place.at, reached)
+    canvas.strokes([((left, y), (right, y))], colour, 3)
     canvas.rings([(place.at(e.point), y)], colour, 10.5, 2.5)
     for x in finite:
         said = text.bound_value(claim.finding.shown(x), metric.scale)

@@ -80,13 +80,13 @@ def _reached(rows: Sequence[Finding], seeds: Sequence[Sequence[float]]) -> tuple
     """Return limits between which all lies that is drawn, with some room."""
     bounds = rows[0].thresholds
     drawn = [-bounds.margin, bounds.margin, -bounds.floor, bounds.floor]
-    drawn += [x for f in rows for x in _ends(f.estimate)] + [x for some in seeds for x in some]
+    drawn += [x for f in rows for x in ends(f.estimate)] + [x for some in seeds for x in some]
     low, high = min(drawn), max(drawn)
     room = 0.05 * (high - low) or 0.01
     return low - room, high + room
 
 
-def _ends(estimate: Estimate) -> tuple[float, float]:
+def ends(estimate: Estimate) -> tuple[float, float]:
     """Return the ends of an interval, or the point where it has none."""
     if math.isfinite(estimate.half_width):
         return estimate.low, estimate.high
@@ -99,23 +99,18 @@ def _row_name(finding: Finding) -> str:
 
 def ratio_ticks(limits: tuple[float, float], most: int) -> list[tuple[float, str]]:
     """Return round ratios between two log ratios: where they lie, and their names."""
-    return [(math.log(x), text.ratio(round(x, 9))) for x in ratio_values(limits, most)]
+    low, high = (math.exp(max(-700.0, min(x, 700.0))) for x in limits)
+    return [
+        (math.log(x), text.ratio(round(x, 9)))
+        for x in MaxNLocator(most, steps=(1, 2, 5, 10)).tick_values(low, high)
+        if max(0, low) < x <= high
+    ]
 
 
 def difference_ticks(limits: tuple[float, float]) -> list[tuple[float, str]]:
     """Return round differences between two limits, and their names."""
     low, high = limits
     return [(x, text.signed(x)) for x in MaxNLocator(7).tick_values(low, high) if low <= x <= high]
-
-
-def ratio_values(limits: tuple[float, float], most: int) -> list[float]:
-    """Return round ratios between two log ratios."""
-    low, high = (math.exp(max(-700.0, min(x, 700.0))) for x in limits)
-    return [
-        x
-        for x in MaxNLocator(most, steps=(1, 2, 5, 10)).tick_values(low, high)
-        if max(0, low) < x <= high
-    ]
 
 
 def bands(canvas: Canvas, finding: Finding) -> None:
@@ -128,7 +123,7 @@ def bands(canvas: Canvas, finding: Finding) -> None:
 
 def interval(canvas: Canvas, y: int, finding: Finding) -> None:
     """Draw one finding at a height."""
-    low, high = _ends(finding.estimate)
+    low, high = ends(finding.estimate)
     colour = MUTED if finding.arm == CONTROL else VERDICTS[finding.verdict.value]
     canvas.strokes([((low, y), (high, y))], colour, 3)
     canvas.rings([(finding.estimate.point, y)], colour, 10.5, 2.5)

@@ -12,11 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.lab import text
 from bench.lab.records import MemoryCurve
+from reports.canvas import WIDTH
 from reports.judged import JudgedTrial
 from reports.legible import SANE, label
 from reports.svg import FLOOR, INK, MUTED, STYLE, inline
 
-WIDTH, PANEL = 8.0, 1.3
+PANEL = 1.3
 DRAWN = 40
 """Stretches of time that are drawn; more would make a page heavy and no picture finer."""
 

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from bench.lab import text
 from bench.lab.ceilings import TITLES
+from reports.canvas import WIDTH
 from reports.legible import SANE, label
 from reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
 
-WIDTH, HEIGHT = 8.0, 4.6
+HEIGHT = 4.6
 LETTER = 6.2
 """Points that a letter of the small text takes at most, on average, whatever the page's font."""
 

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 
 from bench.lab import text
 from bench.lab.scaling import Line, Sweep, change, growth, sweeps
+from reports.canvas import WIDTH
 from reports.legible import label
 from reports.machines import Machine
 from reports.svg import HOLLOW, INK, MUTED, STYLE, inline
 
-WIDTH, HEIGHT = 8.0, 3.6
+HEIGHT = 3.6
 METRICS = {"step_time_s": "step time", "peak_device_memory_bytes": "peak device memory"}
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 

@@ -173,9 +173,3 @@ def middle(values: Sequence[float], confidence: float) -> Middle:
     outside = [float(bdtr(k - 1, n, 0.5)) <= (1 - confidence) / 2 for k in range(1, n // 2 + 1)]
     k = max(1, sum(outside))
     return Middle(float(x[k - 1]), float(np.median(x)), float(x[n - k]))
-
-
-def middle_mean(values: Sequence[float]) -> float:
-    """Return the mean of the middle half of the values; a few that are far off do not count."""
-    quarter = len(values) // 4
-    return fmean(sorted(values)[quarter : len(values) - quarter])

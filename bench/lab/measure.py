@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,7 +21,7 @@ from bench.lab.arm_process import ArmFailed, ArmProcess, Worker, Workers
 from bench.lab.attempts import attempting, not_attempted
 from bench.lab.declare import CONTROL, Attempt, Case, Experiment, Quality
 from bench.lab.errors import LabError, NotMeasuredHere
-from bench.lab.estimate import blocks_needed, middle_mean
+from bench.lab.estimate import blocks_needed
 from bench.lab.facts import worst_gpu_state
 from bench.lab.findings import block_contrasts
 from bench.lab.gauges import Gauges
@@ -30,6 +31,7 @@ from bench.lab.quality import learn
 from bench.lab.records import Absent, Attempted, Block, End, Failure, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders, groups
 from bench.lab.task import Task, declaration
+from bench.lab.tracing import middle_half
 from bench.lab.trial_data import TrialData
 from bench.lab.worker import load_experiment
 
@@ -443,7 +445,7 @@ class _Loop:
             ):
                 yield from in_turn(count, do)
             for arm in bench:
-                plain = {"untraced_step_time_s": middle_mean(untraced[arm])}
+                plain = {"untraced_step_time_s": fmean(middle_half(untraced[arm], key=float))}
                 yield found[arm].model_copy(update=plain)
 
     def _in_turn(

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bench.lab.errors import LabError
 
+T = TypeVar("T")
 SAMPLE, HAND_OVER = "keras-ab sample", "keras-ab hand over"
 """Marks in a trace: some steps with the wait for their end; their handing over to the device."""
 
@@ -129,6 +130,13 @@ class _Sample:
     longest_gap_ns: float
 
 
+def middle_half(values: Iterable[T], key: Callable[[T], float]) -> list[T]:
+    """Return the values without the quarters at both ends, which something else may have had."""
+    ordered = sorted(values, key=key)
+    quarter = len(ordered) // 4
+    return ordered[quarter : len(ordered) - quarter]
+
+
 def step_profile(events: Sequence[Event], steps: int) -> StepProfile:
     """Return where the time of a step goes.
 
@@ -140,15 +148,13 @@ def step_profile(events: Sequence[Event], steps: int) -> StepProfile:
         events: a trace with marked samples.
         steps: in each of them.
     """
-    samples = sorted(_samples(events), key=lambda sample: sample.length_ns)
-    if not samples:
+    kept = middle_half(_samples(events), key=lambda sample: sample.length_ns)
+    if not kept:
         raise LabError(
             "a trace has the steps that were taken under it",
             f"{len(events)} events, none of them marked {SAMPLE!r}",
             "look into the trace; the profiler may have run out of room",
         )
-    quarter = len(samples) // 4
-    kept = samples[quarter : len(samples) - quarter]
     total = steps * len(kept)
     shares: defaultdict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()

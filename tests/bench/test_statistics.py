@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.lab.estimate import Estimate, blocks_needed, hodges_lehmann, interval, middle_mean
+from bench.lab.estimate import Estimate, blocks_needed, hodges_lehmann, interval
 from bench.lab.judge import (
     Outcome,
     Thresholds,
@@ -170,8 +170,3 @@ def test_orders_are_random_and_reproducible():
 
     assert take(1) == take(1)
     assert take(1) != take(2)
-
-
-def test_the_middle_mean_leaves_out_the_quarters_at_both_ends():
-    assert middle_mean([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, -100.0, 3.0]) == 3.0
-    assert middle_mean([7.0]) == 7.0

@@ -3,6 +3,7 @@
 import gzip
 import json
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 
@@ -14,6 +15,7 @@ from bench.lab.tracing import (
     Event,
     innermost,
     kernel_kind,
+    middle_half,
     step_profile,
     write_chrome,
 )
@@ -138,3 +140,9 @@ def test_a_written_trace_has_its_lines_and_events_in_microseconds(tmp_path):
         ("x:MatMul", 1, 1.5, 2.0, "MatMul"),
         ("wait", 2, 0.0, 0.5, "host"),
     ]
+
+
+def test_the_middle_half_leaves_out_the_quarters_at_both_ends():
+    values = [100.0, 1.0, 2.0, 3.0, 4.0, 5.0, -100.0, 3.0]
+    assert fmean(middle_half(values, key=float)) == 3.0
+    assert fmean(middle_half([7.0], key=float)) == 7.0
