@@ -139,6 +139,7 @@ class Door:
             sample_time_s=option("--ab-sample-time"),
             limits=option("--ab-ceilings"),
             profile=option("--ab-profile"),
+            profile_time_s=option("--ab-profile-time"),
         )
         self._resume = self._resumed(option("--ab-resume"))
         self._session: Session | None = None

@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=DEFAULTS.precision,
         metavar="SHARE",
-        help=f"half-width of the 95%% interval to reach (default {DEFAULTS.precision:g}: ±1.5%%)",
+        help=f"half-width of the 95%% interval to reach (default {DEFAULTS.precision:g}: ±1.25%%)",
     )
     add(
         "--ab-margin",
@@ -84,6 +84,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ab-profile",
         action="store_true",
         help="when all of a trial is timed, trace its arms by the framework's own profiler",
+    )
+    add(
+        "--ab-profile-time",
+        type=float,
+        default=DEFAULTS.profile_time_s,
+        metavar="SECONDS",
+        help="how long --ab-profile traces each arm, and samples it untraced beside (default "
+        f"{DEFAULTS.profile_time_s:g})",
     )
     add(
         "--ab-resume",

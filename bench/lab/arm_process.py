@@ -165,13 +165,15 @@ class ArmProcess:
         """Begin a trace whose files go into a folder."""
         self._ask("tracing", {"do": "trace", "folder": str(folder)})
 
-    def traced(self, steps: int, number: int) -> None:
-        """Take some steps under the trace."""
-        self._ask("tracing", {"do": "traced", "steps": steps, "number": number})
+    def traced(self, steps: int, number: int) -> float:
+        """Take some steps under the trace; return how many seconds they lasted together."""
+        asked = {"do": "traced", "steps": steps, "number": number}
+        return self._ask("tracing", asked)["duration_s"]
 
-    def profile(self, steps: int, files: str) -> Profile:
+    def profile(self, steps: int, paces: list[float], files: str) -> Profile:
         """End the trace; return where the time of a step went, and what is alive at its peak."""
-        found = self._ask("reading the trace", {"do": "profile", "steps": steps})
+        asked = {"do": "profile", "steps": steps, "paces": paces}
+        found = self._ask("reading the trace", asked)
         return Profile.model_validate(
             {"trial": self._task.trial, "arm": self.arm, "files": files, **found}
         )

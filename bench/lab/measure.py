@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -31,18 +32,18 @@ from bench.lab.quality import learn
 from bench.lab.records import Absent, Attempted, Block, End, Failure, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders, groups
 from bench.lab.task import Task, declaration
-from bench.lab.tracing import middle_half
+from bench.lab.tracing import middle_half, paces
 from bench.lab.trial_data import TrialData
 from bench.lab.worker import load_experiment
 
 FEWEST_ROUNDS = 3
 """What a block has even where each step takes seconds."""
 
-TRACED_S = 6.0
-"""How long each arm is traced, about."""
+TRACED_ROUNDS = 8
+"""What a trace has at least, even where each step takes seconds: half of them count."""
 
-TRACED_ROUNDS = (8, 60)
-"""Fewest and most rounds under the profiler: the middle half of them is to be a fair mean."""
+LEAST_ASKING_S = 0.1
+"""What a short sample is taken to last when rounds are planned: being asked for takes time too."""
 
 ENERGY_S = 1.0
 """How long an arm runs while its energy is counted.
@@ -406,11 +407,13 @@ class _Loop:
         """Trace every arm in a fresh process, sampled in rounds as in a block.
 
         Before the trace and after it the same processes are sampled as often without the profiler:
-        how long a step takes there is what the trace has to add up to. An arm that cannot be traced
-        says why, and stays in the trial: its measurement is done.
+        how long a step takes there is what the trace has to add up to. Arms are compared at one
+        pace of the machine. An arm that cannot be traced says why, and stays in the trial: its
+        measurement is done.
         """
         rng = random.Random(f"{self.plan.seed}/{self.task.trial}/profile")
         untraced: defaultdict[str, list[float]] = defaultdict(list)
+        under_trace: defaultdict[str, list[float]] = defaultdict(list)
         found: dict[str, Profile] = {}
         lasts_s = []
 
@@ -424,18 +427,18 @@ class _Loop:
             process.trace(self.traces / self._trace(process.arm))
 
         def traced(process: ArmProcess, number: int) -> None:
-            process.traced(self.steps, number)
+            under_trace[process.arm].append(process.traced(self.steps, number))
 
         def end(process: ArmProcess, _: int) -> None:
             files = f"{self.traces.name}/{self._trace(process.arm)}"
-            found[process.arm] = process.profile(self.steps, files)
+            found[process.arm] = process.profile(self.steps, _paces(under_trace), files)
 
         with ExitStack() as stack:
             arms = [arm for arm in self.active if arm not in self.data.profiles]
             bench = yield from self._started(stack, arms, rng, self._not_traced)
             in_turn = partial(self._in_turn, bench, rng)
             yield from in_turn(1, warm_up)
-            rounds = _traced_rounds(lasts_s)
+            rounds = self._traced_rounds(lasts_s)
             for count, do in (
                 (rounds // 2, sample),
                 (1, begin),
@@ -444,8 +447,10 @@ class _Loop:
                 (rounds // 2, sample),
             ):
                 yield from in_turn(count, do)
+            pace = _paces(untraced)
             for arm in bench:
-                plain = {"untraced_step_time_s": fmean(middle_half(untraced[arm], key=float))}
+                at_one_pace = map(operator.truediv, untraced[arm], pace)
+                plain = {"untraced_step_time_s": fmean(middle_half(at_one_pace, key=float))}
                 yield found[arm].model_copy(update=plain)
 
     def _in_turn(
@@ -465,6 +470,11 @@ class _Loop:
                     del bench[arm]
                     yield self._not_traced(failed)
 
+    def _traced_rounds(self, lasts_s: list[float]) -> int:
+        """Return how many rounds to trace where a sample of each arm lasts so long."""
+        round_s = max(sum(lasts_s) / max(len(lasts_s), 1), LEAST_ASKING_S)
+        return max(TRACED_ROUNDS, int(self.plan.profile_time_s / round_s))
+
     def _not_traced(self, failed: ArmFailed) -> Profile:
         record = failed.record
         reason = record.reason if isinstance(record, Absent) else record.message
@@ -482,7 +492,7 @@ class _Loop:
                 yield self._drop(line) if isinstance(line, ArmFailed) else line
 
 
-def _traced_rounds(lasts_s: list[float]) -> int:
-    """Return how many rounds to trace where a sample of each arm lasts so long."""
-    fewest, most = TRACED_ROUNDS
-    return max(fewest, min(most, int(TRACED_S * len(lasts_s) / max(sum(lasts_s), 1e-9))))
+def _paces(lasted: Mapping[str, Sequence[float]]) -> list[float]:
+    """Return the pace of each round from what the samples lasted of the arms that had them all."""
+    rounds = max(map(len, lasted.values()), default=0)
+    return paces([samples for samples in lasted.values() if len(samples) == rounds])

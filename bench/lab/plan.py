@@ -29,6 +29,7 @@ class Plan:
         limits: whether the machine's ceilings are measured first, and the work of each arm's step
             is counted, to be held against them.
         profile: whether each arm is traced by the framework's profiler when all is timed.
+        profile_time_s: how long each arm is traced, about; and sampled without the profiler beside.
     """
 
     precision: float = 0.0125
@@ -42,6 +43,7 @@ class Plan:
     confidence: float = 0.95
     limits: bool = False
     profile: bool = False
+    profile_time_s: float = 20.0
 
     def __post_init__(self) -> None:
         for holds, must, received, do in (
@@ -63,6 +65,12 @@ class Plan:
             (self.rounds >= 2, "a block has at least 2 rounds", self.rounds, "10 or more"),
             (0 < self.budget_s < math.inf, "the budget is positive", self.budget_s, "seconds"),
             (0 < self.sample_time_s < 60, "a sample lasts 0 to 60 s", self.sample_time_s, "0.01"),
+            (
+                0 < self.profile_time_s < 3600,
+                "an arm is traced for 0 to 3600 s",
+                self.profile_time_s,
+                "20",
+            ),
         ):
             if not holds:
                 raise DeclarationError(f"plan: {must}", received, f"give {do}")

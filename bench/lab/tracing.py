@@ -6,11 +6,13 @@ import gzip
 import json
 import math
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any, Protocol, TypeVar
 
 from bench.lab.errors import LabError
@@ -129,6 +131,27 @@ class _Sample:
     calls: Counter[str]
     longest_gap_ns: float
 
+    def at_pace(self, pace: float) -> _Sample:
+        """Return what the sample would have been in a round of pace 1."""
+        return _Sample(
+            length_ns=self.length_ns / pace,
+            hand_over_ns=self.hand_over_ns / pace,
+            shares_ns={name: share / pace for name, share in self.shares_ns.items()},
+            calls=self.calls,
+            longest_gap_ns=self.longest_gap_ns / pace,
+        )
+
+
+def paces(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Return how long each round took, 1 in the middle: a machine's speed wanders.
+
+    Args:
+        rounds: of each arm what its samples lasted, round by round.
+    """
+    log_means = [fmean(map(math.log, arms)) for arms in zip(*rounds, strict=True)]
+    middle = median(log_means) if log_means else 0.0
+    return [math.exp(mean - middle) for mean in log_means]
+
 
 def middle_half(values: Iterable[T], key: Callable[[T], float]) -> list[T]:
     """Return the values without the quarters at both ends, which something else may have had."""
@@ -137,24 +160,28 @@ def middle_half(values: Iterable[T], key: Callable[[T], float]) -> list[T]:
     return ordered[quarter : len(ordered) - quarter]
 
 
-def step_profile(events: Sequence[Event], steps: int) -> StepProfile:
+def step_profile(events: Sequence[Event], steps: int, paces: Sequence[float]) -> StepProfile:
     """Return where the time of a step goes.
 
     A moment belongs in equal parts to the operations that are under way in it; of those that are
-    nested, to the innermost. Of all marked samples the middle half by length counts, so that a
-    stretch in which something else had the machine does not.
+    nested, to the innermost. All times of a sample are divided by the pace of its round; then the
+    middle half of the samples by length counts, so that a stretch in which something else had the
+    machine does not.
 
     Args:
         events: a trace with marked samples.
         steps: in each of them.
+        paces: of the rounds they were taken in, in their order.
     """
-    kept = middle_half(_samples(events), key=lambda sample: sample.length_ns)
-    if not kept:
+    samples = list(_samples(events))
+    if not samples or len(samples) != len(paces):
         raise LabError(
             "a trace has the steps that were taken under it",
-            f"{len(events)} events, none of them marked {SAMPLE!r}",
+            f"{len(events)} events, {len(samples)} of {len(paces)} samples marked {SAMPLE!r}",
             "look into the trace; the profiler may have run out of room",
         )
+    at_one_pace = map(_Sample.at_pace, samples, paces)
+    kept = middle_half(at_one_pace, key=lambda sample: sample.length_ns)
     total = steps * len(kept)
     shares: defaultdict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()
@@ -187,14 +214,18 @@ def _samples(events: Sequence[Event]) -> Iterator[_Sample]:
         key=lambda piece: piece.start_ns,
     )
     begun = sorted((event for line in lines.values() for event in line), key=_start)
-    handed = [event for event in events if event.name == HAND_OVER]
+    handed = sorted((event for event in events if event.name == HAND_OVER), key=_start)
+    longest = max((piece.end_ns - piece.start_ns for piece in pieces), default=0.0)
     for mark in sorted((event for event in events if event.name == SAMPLE), key=_start):
-        shares, gap = _shared(pieces, mark.start_ns, mark.end_ns)
+        near = _starting(pieces, mark.start_ns - longest, mark.end_ns)
+        shares, gap = _shared(near, mark.start_ns, mark.end_ns)
+        inside = _starting(begun, mark.start_ns, mark.end_ns)
+        handing = _starting(handed, mark.start_ns, mark.end_ns)
         yield _Sample(
             length_ns=mark.end_ns - mark.start_ns,
-            hand_over_ns=sum(e.end_ns - e.start_ns for e in handed if _in(e, mark)),
+            hand_over_ns=sum(event.end_ns - event.start_ns for event in handing),
             shares_ns=shares,
-            calls=Counter(event.operation for event in begun if _in(event, mark)),
+            calls=Counter(event.operation for event in inside),
             longest_gap_ns=gap,
         )
 
@@ -203,8 +234,9 @@ def _start(event: Event) -> float:
     return event.start_ns
 
 
-def _in(event: Event, mark: Event) -> bool:
-    return mark.start_ns <= event.start_ns < mark.end_ns
+def _starting(events: Sequence[Event], since: float, until: float) -> Sequence[Event]:
+    """Return which of some events, in the order of their start, start in a stretch of time."""
+    return events[bisect_left(events, since, key=_start) : bisect_left(events, until, key=_start)]
 
 
 def innermost(line: Iterable[Event]) -> Iterator[Event]:

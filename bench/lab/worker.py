@@ -226,20 +226,26 @@ class Bench:
         return {}
 
     def traced(self, steps: int, number: int) -> dict[str, Any]:
-        """Take a sample under the trace, marked."""
+        """Take a sample under the trace, marked; return how long it lasted."""
         step = self._ready(steps)
+        start = clock.now()
         with self.tracer.mark(SAMPLE, number):
             with self.tracer.mark(HAND_OVER, number):
                 self.last = step_repeatedly(step, steps)
             self.backend.synchronise()
+        duration = clock.now() - start
         gc.enable()
-        return {}
+        return {"duration_s": duration}
 
-    def profile(self, steps: int) -> dict[str, Any]:
-        """End the trace; return where the time of a step went, and what is alive at its peak."""
+    def profile(self, steps: int, paces: list[float]) -> dict[str, Any]:
+        """End the trace; return where the time of a step went, and what is alive at its peak.
+
+        See `step_profile` for the paces.
+        """
         trace = self.tracer.stop()
         peak = at_peak(trace)
-        return {"step": asdict(step_profile(trace.events, steps)), "peak": peak and asdict(peak)}
+        step = step_profile(trace.events, steps, paces)
+        return {"step": asdict(step), "peak": peak and asdict(peak)}
 
     def finish(self) -> dict[str, Any]:
         """Tell whether what the last step returned is finite."""

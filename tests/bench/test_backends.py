@@ -100,7 +100,7 @@ def test_a_step_is_counted_and_profiled_and_the_device_probed(server, backend, t
     ask(do="trace", folder=str(tmp_path))
     for number in range(4):
         ask(do="traced", steps=2, number=number)
-    found = ask(do="profile", steps=2)["step"]
+    found = ask(do="profile", steps=2, paces=[1.0] * 4)["step"]
     total = found["idle_time_s"] + sum(one["time_s"] for one in found["operations"])
     assert total == pytest.approx(found["step_time_s"])
     assert any(re.search("dot|mm|ynn", one["operation"]) for one in found["operations"])

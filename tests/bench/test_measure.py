@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bench.lab.findings import assess
 from bench.lab.gauges import Gauges
 from bench.lab.guards import relative_error
-from bench.lab.measure import TRACED_S, run_trial
+from bench.lab.measure import run_trial
 from bench.lab.plan import Plan
 from bench.lab.quality import best_rate
 from bench.lab.records import Block, End, Round
@@ -92,9 +93,10 @@ class FakeWorker:
         return {}
 
     def traced(self):
-        return {}
+        return self.sample()
 
     def profile(self):
+        self.lab.paces.append(self.request["paces"])
         operations = [{"operation": "MatMul", "calls": 2.0, "time_s": 8e-3}]
         step = {
             "steps": 7, "step_time_s": 0.01, "hand_over_time_s": 0.009, "idle_time_s": 2e-3,
@@ -120,6 +122,7 @@ class FakeLab:
         self._rng = np.random.default_rng(0)
         self._noise = noise
         self.watts = None
+        self.paces = []
 
     def energy_j(self):
         """A counter that follows the clock, if the GPU has one."""
@@ -307,7 +310,7 @@ def test_a_counter_that_is_reset_meanwhile_tells_nothing():
     assert "step_energy_j" not in data.blocks[0].values["once"]
 
 
-PROFILED = Plan(min_blocks=2, max_blocks=2, rounds=3, profile=True)
+PROFILED = Plan(min_blocks=2, max_blocks=2, rounds=3, profile=True, profile_time_s=6.0)
 
 
 def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
@@ -318,7 +321,7 @@ def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
     traces = lab.calls.index("trace once"), lab.calls.index("trace twice")
     timed = max(n for n, call in enumerate(lab.calls) if call.startswith("stop control"))
     assert timed < min(traces)
-    count = int(TRACED_S / 0.105)  # seven steps of 10 and of 20 ms
+    count = int(PROFILED.profile_time_s / 0.105)  # seven steps of 10 and of 20 ms
     rounds = lab.calls[1 + max(traces) :][: 2 * count]
     assert in_turn(rounds) == {"traced"}
     after = lab.calls[1 + max(traces) + len(rounds) :]
@@ -340,6 +343,24 @@ def test_a_profile_says_how_long_a_step_took_without_the_profiler():
     profiles = group(FakeLab().run(PROFILED))["tiny[scale:1]"].profiles
     plain = {arm: profile.untraced_step_time_s for arm, profile in profiles.items()}
     assert plain == {"once": pytest.approx(0.01), "twice": pytest.approx(0.02)}
+
+
+def test_arms_are_profiled_at_one_pace_of_the_machine():
+    class Wandering(FakeLab):
+        asked = 0
+
+        def step_time_s(self, arm):
+            self.asked += "trace once" in self.calls
+            wave = 1.0 + ((self.asked - 1) // 2 * 7) % 10 if self.asked else 1.0
+            return super().step_time_s(arm) * wave
+
+    lab = Wandering()
+    profiles = group(lab.run(PROFILED))["tiny[scale:1]"].profiles
+    plain = {arm: profile.untraced_step_time_s for arm, profile in profiles.items()}
+    assert plain["twice"] / plain["once"] == pytest.approx(2.0)
+    count = int(PROFILED.profile_time_s / 0.105)
+    waves = [1.0 + n * 7 % 10 for n in range(count)]
+    assert lab.paces == [pytest.approx([wave / median(waves) for wave in waves])] * 2
 
 
 def test_a_profiled_trial_is_timed_like_any_other():

@@ -173,7 +173,7 @@ def traced(ask, tmp_path):
         ask(do="trace", folder=str(tmp_path))
         for number in range(4):
             ask(do="traced", steps=2, number=number)
-        return ask(do="profile", steps=2)
+        return ask(do="profile", steps=2, paces=[1.0] * 4)
 
     return traced
 

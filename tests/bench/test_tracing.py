@@ -16,6 +16,7 @@ from bench.lab.tracing import (
     innermost,
     kernel_kind,
     middle_half,
+    paces,
     step_profile,
     write_chrome,
 )
@@ -54,7 +55,7 @@ def test_events_that_are_not_nested_cleanly_never_overlap_on_their_line():
 def test_a_moment_belongs_in_equal_parts_to_what_is_under_way():
     events = sample(0, 100, handed=30)
     events += [op("a", 10, 50, "MatMul"), op("b", 30, 70, "Add"), op("b", 80, 90, "Add")]
-    profile = step_profile(events, steps=1)
+    profile = step_profile(events, steps=1, paces=[1.0])
     assert parts(profile) == {"MatMul": (1, 20 + 10), "Add": (2, 10 + 20 + 10)}
     assert profile.idle_time_s == pytest.approx(30e-9)
     assert profile.longest_gap_s == pytest.approx(10e-9)
@@ -64,14 +65,14 @@ def test_a_moment_belongs_in_equal_parts_to_what_is_under_way():
 def test_operations_and_idleness_add_up_to_the_step():
     events = sample(0, 90)
     events += [op(f"t{i % 3}", 7 * i, 7 * i + 11, f"K{i % 4}") for i in range(-1, 14)]
-    profile = step_profile(events, steps=2)
+    profile = step_profile(events, steps=2, paces=[1.0])
     total = profile.idle_time_s + sum(o.time_s for o in profile.operations)
     assert total == pytest.approx(profile.step_time_s) == pytest.approx(45e-9)
 
 
 def test_what_lies_outside_the_samples_does_not_count():
     events = [*sample(100, 200), op("a", 0, 110, "A"), op("a", 190, 300, "B")]
-    profile = step_profile(events, steps=1)
+    profile = step_profile(events, steps=1, paces=[1.0])
     assert parts(profile) == {"A": (0, 10), "B": (1, 10)}
     assert profile.longest_gap_s == pytest.approx(80e-9)
 
@@ -81,7 +82,7 @@ def test_the_middle_half_of_the_samples_counts():
     for number, length in enumerate((10, 20, 30, 1000)):
         events += sample(2000 * number, 2000 * number + length)
         events.append(op("a", 2000 * number, 2000 * number + length, f"K{length}"))
-    profile = step_profile(events, steps=5)
+    profile = step_profile(events, steps=5, paces=[1.0] * 4)
     assert profile.steps == 2 * 5
     assert profile.step_time_s == pytest.approx(5e-9)
     assert set(parts(profile)) == {"K20", "K30"}
@@ -90,14 +91,33 @@ def test_the_middle_half_of_the_samples_counts():
 def test_where_there_is_an_accelerator_the_host_is_idle_time():
     events = [*sample(0, 100), op("cpu", 0, 100, "Launch")]
     events.append(op("gpu", 20, 60, "gemm", on_accelerator=True))
-    profile = step_profile(events, steps=1)
+    profile = step_profile(events, steps=1, paces=[1.0])
     assert parts(profile) == {"gemm": (1, 40)}
     assert profile.idle_time_s == pytest.approx(60e-9)
 
 
-def test_a_trace_without_its_samples_is_refused():
-    with pytest.raises(LabError, match="1 events, none of them marked"):
-        step_profile([op("a", 0, 1, "A")], steps=1)
+def test_times_are_taken_at_the_pace_of_their_round():
+    events = [*sample(0, 100, handed=50), op("a", 0, 80, "K"), *sample(200, 600, handed=400)]
+    events.append(op("a", 200, 520, "K"))
+    profile = step_profile(events, steps=1, paces=[0.5, 2.0])
+    assert parts(profile) == {"K": (1, 160)}
+    assert profile.step_time_s == pytest.approx(200e-9)
+    assert profile.idle_time_s == pytest.approx(profile.longest_gap_s) == pytest.approx(40e-9)
+    assert profile.hand_over_time_s == pytest.approx(100e-9)
+
+
+def test_a_round_is_as_slow_as_its_arms_are_on_the_mean():
+    fast, slow = [1.0, 4.0, 1.0], [3.0, 12.0, 3.0]
+    assert paces([fast, slow]) == pytest.approx([1.0, 4.0, 1.0])
+    assert paces([fast]) == pytest.approx(fast)
+    assert paces([]) == []
+
+
+@pytest.mark.parametrize("marked", [0, 1])
+def test_a_trace_without_all_its_samples_is_refused(marked):
+    events = [op("a", 0, 1, "A"), *sample(0, 2)[: 2 * marked]]
+    with pytest.raises(LabError, match=f"{len(events)} events, {marked} of 2 samples marked"):
+        step_profile(events, steps=1, paces=[1.0, 1.0])
 
 
 @pytest.mark.parametrize(
