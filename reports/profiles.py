@@ -81,7 +81,10 @@ class Comparison:
             return f"{told}. The table explains the ratio."
         if self.timed and self.timed.low <= self.together.share <= self.timed.high:
             return f"{told}. They agree as far as the timing can tell."
-        return f"{told}. Too far apart for the table to explain the ratio."
+        return (
+            f"{told}. Too far apart for the table to explain the ratio; a longer trace is finer "
+            "(--ab-profile-time)."
+        )
 
     @property
     def explains(self) -> bool:
@@ -102,6 +105,8 @@ class HostSide:
     arm: str
     step: StepTimes
     files: str
+    untraced_s: float | None
+    """Seconds of a step in the same process without the profiler."""
 
     @property
     def launches(self) -> float:
@@ -138,8 +143,12 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
     profiles = trial.data.profiles
     arms = [arm.name for arm in trial.data.declared.arms if arm.name in profiles]
     found = [(profiles[arm], profiles[arm].step) for arm in arms]
-    sides = [HostSide(p.arm, step, p.files) for p, step in found if step and _sane(step)]
     untraced = {p.arm: s for p, _ in found if (s := p.untraced_step_time_s) and _sane_step(s)}
+    sides = [
+        HostSide(p.arm, step, p.files, untraced.get(p.arm))
+        for p, step in found
+        if step and _sane(step)
+    ]
     return Profiles(
         anchor=anchor,
         title=name,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.lab.backends.tensorflow_traces import EXECUTING
 from bench.lab.forkserver import ForkServer
 from bench.lab.guards import relative_error
 from bench.lab.measure import run_trial
@@ -193,6 +194,7 @@ def test_a_profile_names_the_operations_of_a_step(traced, arm, loss):
     total = found["idle_time_s"] + sum(one["time_s"] for one in found["operations"])
     assert total == pytest.approx(found["step_time_s"])
     assert 0 < found["hand_over_time_s"] <= found["step_time_s"]
+    assert calls[EXECUTING] > 0
 
 
 def test_a_profile_tells_what_is_alive_at_the_peak(traced):
@@ -218,4 +220,4 @@ def test_a_trace_opens_in_perfetto_and_in_tensorboards_profiler(traced, tmp_path
     names = {event.get("name", "") for event in json.loads(shown)["traceEvents"]}
     kinds = {name.rpartition(":")[2] for name in names}
     assert found["operations"]
-    assert {one["operation"] for one in found["operations"]} <= kinds
+    assert {one["operation"] for one in found["operations"]} - {EXECUTING} <= kinds

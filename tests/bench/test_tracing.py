@@ -143,6 +143,7 @@ def test_a_kernel_is_named_without_numbers_types_and_arguments(name, kind):
         ("KernelAndDeviceFunc::Run", ""),
         ("__inference_train_step_344:__inference_train_step_344", ""),
         ("train_step", ""),
+        ("ExecutorState::Process", tensorflow_traces.EXECUTING),
     ],
 )
 def test_tensorflows_executor_tells_operations_from_its_own_work(name, kind):

@@ -91,7 +91,7 @@ def test_the_page_names_the_operations_and_says_whether_they_explain_the_ratio(
     assert "−10.0 %" in html
     assert "The table explains the ratio." in html
     html = page(reports.load(write(tmp_path / "s.jsonl", {"a": BASELINE, "b": FASTER}, 0.5)))
-    assert "Too far apart for the table to explain the ratio." in html
+    assert "Too far apart for the table to explain the ratio; a longer trace is finer" in html
 
 
 def test_an_arm_that_could_not_be_traced_says_why(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ from bench.lab.tracing import XPLANES, Allocation, Event, Trace, events_in, kern
 OPERATION = re.compile(r"[^:]+:(_?[A-Z]\w*)")
 """How TensorFlow's executor names an operation: ``dense/MatMul:MatMul``, its kind at the end."""
 
+EXECUTOR, EXECUTING = "ExecutorState::Process", "executor and cheap operations"
+"""What the executor does beside operations, and those that it learnt to take for cheap in its first
+hundred steps or so: it hands them to no other thread and does not trace them, at any level."""
+
 
 class Tracer:
     """A trace under way; TensorFlow allows one in a process."""
@@ -104,5 +108,7 @@ def asker(path: str) -> str:
 
 def kind(name: str) -> str:
     """Return the kind of operation that the executor ran, "" for what is none."""
+    if name == EXECUTOR:
+        return EXECUTING
     found = OPERATION.fullmatch(name)
     return found[1] if found else ""
