@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 import random
 import re
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -28,22 +25,16 @@ from bench.lab.findings import block_contrasts
 from bench.lab.gauges import Gauges
 from bench.lab.guards import checks
 from bench.lab.metrics import STEP_ENERGY, STEP_TIME
+from bench.lab.profiling import profiled
 from bench.lab.quality import learn
 from bench.lab.records import Absent, Attempted, Block, End, Failure, Profile, Round, TrialLine
 from bench.lab.schedule import balanced_orders, groups
 from bench.lab.task import Task, declaration
-from bench.lab.tracing import middle_half, paces
 from bench.lab.trial_data import TrialData
 from bench.lab.worker import load_experiment
 
 FEWEST_ROUNDS = 3
 """What a block has even where each step takes seconds."""
-
-TRACED_ROUNDS = 8
-"""What a trace has at least, even where each step takes seconds: half of them count."""
-
-LEAST_ASKING_S = 0.1
-"""What a short sample is taken to last when rounds are planned: being asked for takes time too."""
 
 ENERGY_S = 1.0
 """How long an arm runs while its energy is counted.
@@ -404,76 +395,17 @@ class _Loop:
         return {STEP_ENERGY.name: (after - before) / steps}
 
     def _profile(self) -> Iterator[TrialLine]:
-        """Trace every arm in a fresh process, sampled in rounds as in a block.
+        """Trace the arms in fresh processes.
 
-        Before the trace and after it the same processes are sampled as often without the profiler:
-        how long a step takes there is what the trace has to add up to. Arms are compared at one
-        pace of the machine. An arm that cannot be traced says why, and stays in the trial: its
-        measurement is done.
+        One that cannot be traced says why, and stays in the trial: its measurement is done.
         """
         rng = random.Random(f"{self.plan.seed}/{self.task.trial}/profile")
-        untraced: defaultdict[str, list[float]] = defaultdict(list)
-        under_trace: defaultdict[str, list[float]] = defaultdict(list)
-        found: dict[str, Profile] = {}
-        lasts_s = []
-
-        def warm_up(process: ArmProcess, _: int) -> None:
-            lasts_s.append(self._warmed_up(process)[1])
-
-        def sample(process: ArmProcess, _: int) -> None:
-            untraced[process.arm].append(process.sample(self.steps)["duration_s"] / self.steps)
-
-        def begin(process: ArmProcess, _: int) -> None:
-            process.trace(self.traces / self._trace(process.arm))
-
-        def traced(process: ArmProcess, number: int) -> None:
-            under_trace[process.arm].append(process.traced(self.steps, number))
-
-        def end(process: ArmProcess, _: int) -> None:
-            files = f"{self.traces.name}/{self._trace(process.arm)}"
-            found[process.arm] = process.profile(self.steps, _paces(under_trace), files)
-
+        folder = self.traces / re.sub(r"[^A-Za-z0-9.=_-]+", "_", self.task.trial)
         with ExitStack() as stack:
             arms = [arm for arm in self.active if arm not in self.data.profiles]
             bench = yield from self._started(stack, arms, rng, self._not_traced)
-            in_turn = partial(self._in_turn, bench, rng)
-            yield from in_turn(1, warm_up)
-            rounds = self._traced_rounds(lasts_s)
-            for count, do in (
-                (rounds // 2, sample),
-                (1, begin),
-                (rounds, traced),
-                (1, end),
-                (rounds // 2, sample),
-            ):
-                yield from in_turn(count, do)
-            pace = _paces(untraced)
-            for arm in bench:
-                at_one_pace = map(operator.truediv, untraced[arm], pace)
-                plain = {"untraced_step_time_s": fmean(middle_half(at_one_pace, key=float))}
-                yield found[arm].model_copy(update=plain)
-
-    def _in_turn(
-        self,
-        bench: dict[str, ArmProcess],
-        rng: random.Random,
-        rounds: int,
-        do: Callable[[ArmProcess, int], None],
-    ) -> Iterator[TrialLine]:
-        """Do something with each process of a bench in every round; drop those that fail."""
-        orders = balanced_orders(sorted(bench), rng)
-        for number in range(rounds if bench else 0):
-            for arm in [arm for arm in next(orders) if arm in bench]:
-                try:
-                    do(bench[arm], number)
-                except ArmFailed as failed:
-                    del bench[arm]
-                    yield self._not_traced(failed)
-
-    def _traced_rounds(self, lasts_s: list[float]) -> int:
-        """Return how many rounds to trace where a sample of each arm lasts so long."""
-        round_s = max(sum(lasts_s) / max(len(lasts_s), 1), LEAST_ASKING_S)
-        return max(TRACED_ROUNDS, int(self.plan.profile_time_s / round_s))
+            for line in profiled(bench, self.steps, self.plan.profile_time_s, folder, rng):
+                yield self._not_traced(line) if isinstance(line, ArmFailed) else line
 
     def _not_traced(self, failed: ArmFailed) -> Profile:
         record = failed.record
@@ -481,18 +413,8 @@ class _Loop:
         arm = str(record.arm)
         return Profile(trial=self.task.trial, arm=arm, files="", step=None, reason=reason)
 
-    def _trace(self, arm: str) -> str:
-        """Return the folder of an arm's trace, seen from that of all."""
-        return f"{re.sub(r'[^A-Za-z0-9.=_-]+', '_', self.task.trial)}/{arm}"
-
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:
             pupils = yield from self._started(stack, self.active)
             for line in learn(quality, self.task.trial, pupils, self.gauges.cores):
                 yield self._drop(line) if isinstance(line, ArmFailed) else line
-
-
-def _paces(lasted: Mapping[str, Sequence[float]]) -> list[float]:
-    """Return the pace of each round from what the samples lasted of the arms that had them all."""
-    rounds = max(map(len, lasted.values()), default=0)
-    return paces([samples for samples in lasted.values() if len(samples) == rounds])
