@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +102,6 @@ class KerasBackend(Backend, Protocol):
         self, model: Any, batch: Any, *, jit: bool = False
     ) -> tuple[Any, list[Any]]:
         """Return the loss of a batch and its gradients by the trainable variables."""
-
-
-def where_installed(module: str) -> tuple[str, ...]:
-    """Return a module to preload that Keras imports, once it seeds or trains, if it is there."""
-    return (module,) if importlib.util.find_spec(module) else ()
 
 
 def check_backend(name: str) -> None:

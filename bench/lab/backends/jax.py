@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from bench.lab import hlo
-from bench.lab.backends import Training, where_installed
+from bench.lab.backends import Training
 from bench.lab.backends.jax_probes import probes as probes
 from bench.lab.backends.jax_traces import Tracer as Tracer
 from bench.lab.hlo import StepWork
 
-PRELOAD: tuple[str, ...] = ("jax", *where_installed("tensorflow"), "keras")
+# Keras imports TensorFlow, where it is installed, once it seeds or trains.
+PRELOAD: tuple[str, ...] = ("jax", *["tensorflow"] * bool(find_spec("tensorflow")), "keras")
 ENVIRONMENT = {
     "KERAS_BACKEND": "jax",
     "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from bench.lab.backends import Training, where_installed
+from bench.lab.backends import Training
 from bench.lab.backends.torch_probes import probes as probes
 from bench.lab.backends.torch_traces import Tracer as Tracer
 from bench.lab.hlo import StepWork
 
-PRELOAD: tuple[str, ...] = ("torch", *where_installed("tensorflow"), "keras")
+PRELOAD: tuple[str, ...] = ("bench.lab.backends.without_tensorflow", "torch", "keras")
 ENVIRONMENT = {
     "KERAS_BACKEND": "torch",
     "TF_CPP_MIN_LOG_LEVEL": "2",
