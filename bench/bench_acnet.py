@@ -5,13 +5,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Quality, Source, grid, sweep
-from bench.sources import TEN
-from bench.workloads import built, convolving, image_sets
-from bench.workloads.built import Built
-from bench.workloads.convolving import network
-from bench.workloads.recipe import TEST_ACCURACY, Params, nbytes
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Quality,
+    Source,
+    grid,
+    sweep,
+)
+from keras_ab.bench.sources import TEN
+from keras_ab.bench.workloads import built, convolving, image_sets
+from keras_ab.bench.workloads.built import Built
+from keras_ab.bench.workloads.convolving import network
+from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params, nbytes
 
 DING = Source(
     author="X. Ding, Y. Guo, G. Ding, J. Han",
@@ -51,7 +61,7 @@ TRAINING = Experiment(
         built.arm(
             "three_branches",
             replace(PLAIN, model=three_branches),
-            "kernels.asymmetric_convolution.AsymmetricConvolution2D",
+            "keras_ab.kernels.asymmetric_convolution.AsymmetricConvolution2D",
         ),
     ),
     backends=KERAS,
@@ -106,7 +116,7 @@ def trained(case: Params) -> Any:
 
 def fuse(model: Any, case: Params) -> Any:
     """Return the network with every block fused into one convolution, the rest copied by name."""
-    from kernels.asymmetric_convolution import AsymmetricConvolution2D
+    from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D
 
     blocks = iter([b.fuse() for b in model.layers if isinstance(b, AsymmetricConvolution2D)])
     fused = network(case, lambda x, _filters, _stride: next(blocks)(x))

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from bench.lab import backends
-from bench.lab.backends import KERAS
-from bench.lab.declare import (
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import (
     Arm,
     Attempt,
     Case,
@@ -20,10 +19,18 @@ from bench.lab.declare import (
     grid,
     sweep,
 )
-from bench.lab.errors import NotMeasuredHere
-from bench.sources import TEN
-from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import TEST_ACCURACY, Params, Recipe, arm, prepare, train_and_score
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.sources import TEN
+from keras_ab.bench.workloads.by_name import BY_NAME, test_data
+from keras_ab.bench.workloads.recipe import (
+    TEST_ACCURACY,
+    Params,
+    Recipe,
+    arm,
+    prepare,
+    train_and_score,
+)
 
 FLOAT32 = Recipe()
 FLOAT16 = replace(FLOAT32, dtype_policy="mixed_float16")

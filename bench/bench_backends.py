@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.lab import backends
-from bench.lab.backends import KERAS
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, grid
-from bench.sources import DEEP_DIVE
-from bench.workloads.recipe import Params
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, grid
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.sources import DEEP_DIVE
+from keras_ab.bench.workloads.recipe import Params
 
 OBSERVED_STEPS = 4
 
@@ -45,8 +45,8 @@ def prepare(execution: Execution, case: Params) -> Prepared:
     """Make Keras' training step ready on this process's framework, from weights by NumPy."""
     import keras
 
-    from bench.workloads.by_name import BY_NAME
-    from bench.workloads.recipe import Recipe, compiled_model
+    from keras_ab.bench.workloads.by_name import BY_NAME
+    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
     seed = random.getrandbits(32)  # the lab seeds it alike in every process
     model = compiled_model(BY_NAME, Recipe(), case)
@@ -61,7 +61,7 @@ def prepare(execution: Execution, case: Params) -> Prepared:
 
 def observe(model: Any, training: backends.Training, batch: Any) -> dict[str, Any]:
     """Return the first loss and gradients, and the loss that Keras reports after a few steps."""
-    from bench.workloads.recipe import flat
+    from keras_ab.bench.workloads.recipe import flat
 
     loss, gradients = backends.of_keras().loss_and_gradients(model, batch)
     for _ in range(OBSERVED_STEPS):

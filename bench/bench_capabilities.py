@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from bench.lab.declare import Attempt, Case, Claim, Experiment, Guard, Source
-from bench.sources import DEEP_DIVE, PRINCIPLES, STYLES, TIPS
-from bench.workloads import built, classifier, style_attempts
-from bench.workloads import styles as written
-from bench.workloads.built import Built
+from keras_ab.bench.lab.words.declare import Attempt, Case, Claim, Experiment, Guard, Source
+from keras_ab.bench.sources import DEEP_DIVE, PRINCIPLES, STYLES, TIPS
+from keras_ab.bench.workloads import built, classifier, style_attempts
+from keras_ab.bench.workloads import styles as written
+from keras_ab.bench.workloads.built import Built
 
 TRIED = (
     ("summarise", "a summary with the shape of each layer's output"),

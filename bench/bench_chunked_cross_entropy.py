@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from bench.lab.declare import Arm, Claim, Experiment, Guard, Source, grid, sweep
-from bench.sources import KERNELS
-from bench.workloads import vocabulary_head as head
+from keras_ab.bench.lab.words.declare import Arm, Claim, Experiment, Guard, Source, grid, sweep
+from keras_ab.bench.sources import KERNELS
+from keras_ab.bench.workloads import vocabulary_head as head
 
 ONLINE = Source(
     author="M. Milakov, N. Gimelshein",

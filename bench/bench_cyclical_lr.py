@@ -3,11 +3,11 @@
 from dataclasses import replace
 from functools import partial
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
-from bench.sources import TEN
-from bench.workloads.classifier import DIGITS, test_data
-from bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Quality, Source, grid
+from keras_ab.bench.sources import TEN
+from keras_ab.bench.workloads.classifier import DIGITS, test_data
+from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
 
 STEPS = 330
 """Three cycles of 110 steps: with batches of 128, half a cycle is two epochs, as is advised."""

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from bench.lab.declare import (
+from keras_ab.bench.lab.words.declare import (
     Arm,
     Attempt,
     Claim,
@@ -18,8 +18,8 @@ from bench.lab.declare import (
     Value,
     grid,
 )
-from bench.lab.metrics import Metric
-from bench.sources import TEN
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import TEN
 
 CHOI = Source(
     author="D. Choi, A. Passos, C. J. Shallue, G. E. Dahl",
@@ -50,7 +50,7 @@ def flat(image: Any, payload: Any) -> tuple[Any, Any]:
     """Augment one image and return its pixels as the classifier takes them."""
     import tensorflow as tf
 
-    from bench.workloads.image_files import augment
+    from keras_ab.bench.workloads.image_files import augment
 
     image, payload = augment(image, payload)
     return tf.reshape(image, (-1,)), payload
@@ -58,7 +58,7 @@ def flat(image: Any, payload: Any) -> tuple[Any, Any]:
 
 def batches(echo: Echo, case: Mapping[str, Value], elements: Any, seed: int = 0) -> Any:
     """Return the pipeline from single elements to batches, with the echo in its place."""
-    from kernels.data_echoing import echoed_batches
+    from keras_ab.kernels.data_echoing import echoed_batches
 
     return echoed_batches(
         elements,
@@ -73,10 +73,10 @@ def batches(echo: Echo, case: Mapping[str, Value], elements: Any, seed: int = 0)
 
 def prepare(echo: Echo, case: Mapping[str, Value]) -> Prepared:
     """Make one training step ready, with all that it takes to load its batch."""
-    from bench.lab import backends
-    from bench.workloads.classifier import DIGITS
-    from bench.workloads.image_files import elements
-    from bench.workloads.recipe import Recipe, compiled_model
+    from keras_ab.bench.lab.worker import backends
+    from keras_ab.bench.workloads.classifier import DIGITS
+    from keras_ab.bench.workloads.image_files import elements
+    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
     model = compiled_model(DIGITS, Recipe(), case)
     training = backends.of_keras().training(model, jit=False)
@@ -91,9 +91,9 @@ def observe(echo: Echo, case: Mapping[str, Value], model: Any) -> dict[str, Any]
     """Return how often each file is used in one pass, over e, and a loss from the first weights."""
     import numpy as np
 
-    from bench.lab import backends
-    from bench.workloads.classifier import train_data
-    from bench.workloads.image_files import elements
+    from keras_ab.bench.lab.worker import backends
+    from keras_ab.bench.workloads.classifier import train_data
+    from keras_ab.bench.workloads.image_files import elements
 
     count, size = int(case["files"]), int(case["batch"])
     once = batches(echo, case, elements(case, payload=np.arange(count)))
@@ -110,10 +110,10 @@ def train(
     """Train on the budget of fresh data; return the accuracy there and at the budget of steps."""
     import keras
 
-    from bench.lab import backends
-    from bench.workloads.classifier import DIGITS, test_data
-    from bench.workloads.image_files import elements
-    from bench.workloads.recipe import Recipe, accuracy, compiled_model
+    from keras_ab.bench.lab.worker import backends
+    from keras_ab.bench.workloads.classifier import DIGITS, test_data
+    from keras_ab.bench.workloads.image_files import elements
+    from keras_ab.bench.workloads.recipe import Recipe, accuracy, compiled_model
 
     keras.utils.set_random_seed(seed)
     model = compiled_model(DIGITS, Recipe(learning_rate=learning_rate), case)

@@ -6,9 +6,18 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
-from bench.lab.metrics import Metric
-from bench.sources import TIPS
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Value,
+    grid,
+)
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import TIPS
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ def pixels(storage: Storage, case: Mapping[str, Value]) -> Any:
     """
     import numpy as np
 
-    from bench.workloads import digits
+    from keras_ab.bench.workloads import digits
 
     images = digits.mnist()[0][: int(case["images"])].reshape(-1, digits.EDGE**2)
     if not storage.dtype.startswith("float"):
@@ -71,10 +80,10 @@ def features_alone(_start: int, features: Any) -> Any:
 
 def trained(case: Mapping[str, Value]) -> Any:
     """Return a function that takes a training step on features that begin at some image."""
-    from bench.lab import backends
-    from bench.workloads import digits
-    from bench.workloads.classifier import DIGITS
-    from bench.workloads.recipe import Recipe, compiled_model
+    from keras_ab.bench.lab.worker import backends
+    from keras_ab.bench.workloads import digits
+    from keras_ab.bench.workloads.classifier import DIGITS
+    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
     labels, size = digits.mnist()[1], int(case["batch"])
     training = backends.of_keras().training(compiled_model(DIGITS, Recipe(), case), jit=False)

@@ -5,8 +5,18 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid, sweep
-from bench.sources import PRINCIPLES, TIPS
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Value,
+    grid,
+    sweep,
+)
+from keras_ab.bench.sources import PRINCIPLES, TIPS
 
 STEPS = 4
 """Training steps that the guards look at."""
@@ -22,8 +32,8 @@ class Mode:
 
 def prepare(mode: Mode, case: Mapping[str, Value]) -> Prepared:
     """Make `train_on_batch` ready in one mode, on one batch."""
-    from bench.workloads.classifier import MANY_CLASSES
-    from bench.workloads.recipe import Recipe, compiled_model
+    from keras_ab.bench.workloads.classifier import MANY_CLASSES
+    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
     model = compiled_model(MANY_CLASSES, Recipe(), case)
     model.compile(optimizer=model.optimizer, loss=model.loss, **asdict(mode))

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
-from bench.sources import LUO, TEN
-from bench.workloads import built, convolving
-from bench.workloads.built import Built
-from bench.workloads.convolving import network
-from bench.workloads.recipe import TEST_ACCURACY, Params
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
+from keras_ab.bench.sources import LUO, TEN
+from keras_ab.bench.workloads import built, convolving
+from keras_ab.bench.workloads.built import Built
+from keras_ab.bench.workloads.convolving import network
+from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params
 
 TRAINED_EXAMPLES = 16_000
 """Of either arm, whatever the batch: a small batch is not to have seen less."""
@@ -29,7 +29,7 @@ def observed(model: Any) -> Mapping[str, Any]:
     import keras
     import numpy as np
 
-    from kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
+    from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
 
     error = 0.0
     if any(isinstance(layer, ExtendedBatchNormalization) for layer in model.layers):
@@ -89,7 +89,7 @@ EXPERIMENT = Experiment(
         built.arm(
             "extended",
             replace(BATCH_NORM, model=extended),
-            "kernels.extended_batch_norm.ExtendedBatchNormalization",
+            "keras_ab.kernels.extended_batch_norm.ExtendedBatchNormalization",
         ),
     ),
     backends=KERAS,

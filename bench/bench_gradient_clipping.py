@@ -3,12 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Value, grid, sweep
-from bench.lab.metrics import Metric
-from bench.sources import BROCK, TEN
-from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import Recipe, arm, train_and_score
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import (
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Quality,
+    Value,
+    grid,
+    sweep,
+)
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import BROCK, TEN
+from keras_ab.bench.workloads.by_name import BY_NAME, test_data
+from keras_ab.bench.workloads.recipe import Recipe, arm, train_and_score
 
 UNCLIPPED = Recipe(optimizer="sgd_momentum", learning_rate=1e-3)
 STEPS = 150

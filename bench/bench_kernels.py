@@ -5,11 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Case, Claim, Experiment, Guard, Source, grid, sweep
-from bench.lab.metrics import Metric
-from bench.sources import ANIL, BROCK, KERNELS, LUO, SHAZEER
-from bench.workloads import fused_kernels as work
-from bench.workloads.fused_kernels import Work
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Case,
+    Claim,
+    Experiment,
+    Guard,
+    Source,
+    grid,
+    sweep,
+)
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import ANIL, BROCK, KERNELS, LUO, SHAZEER
+from keras_ab.bench.workloads import fused_kernels as work
+from keras_ab.bench.workloads.fused_kernels import Work
 
 COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
@@ -93,14 +102,14 @@ def _trial(
 def _adam(form: str) -> Any:
     import keras
 
-    from kernels.native.adam import Adam
+    from keras_ab.kernels.native.adam import Adam
 
     return Adam(1e-3) if form == "native" else keras.optimizers.Adam(1e-3)
 
 
 def _sm3(form: str) -> Any:
-    from kernels import sm3
-    from kernels.native import sm3 as native
+    from keras_ab.kernels import sm3
+    from keras_ab.kernels.native import sm3 as native
 
     return (native if form == "native" else sm3).SM3(1e-2)
 
@@ -108,7 +117,7 @@ def _sm3(form: str) -> Any:
 def _adafactor(form: str) -> Any:
     import keras
 
-    from kernels.native.adafactor import Adafactor
+    from keras_ab.kernels.native.adafactor import Adafactor
 
     return Adafactor(1e-2) if form == "native" else keras.optimizers.Adafactor(1e-2)
 
@@ -116,8 +125,8 @@ def _adafactor(form: str) -> Any:
 def _clip(form: str) -> Any:
     import keras
 
-    from kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
-    from kernels.native.adaptive_clip import AdaptiveClip
+    from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+    from keras_ab.kernels.native.adaptive_clip import AdaptiveClip
 
     wrap = AdaptiveClip if form == "native" else AdaptiveGradientClipping
     return wrap(keras.optimizers.SGD(1e-2), exclude=(), clipping=0.01, epsilon=1e-3)

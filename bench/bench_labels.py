@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Claim, Experiment, Guard, grid, sweep
-from bench.lab.metrics import Metric
-from bench.sources import TIPS
-from bench.workloads.classifier import MANY_CLASSES
-from bench.workloads.recipe import Recipe, arm
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, grid, sweep
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import TIPS
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
+from keras_ab.bench.workloads.recipe import Recipe, arm
 
 ONE_HOT = Recipe(labels="one_hot_float32")
 SPARSE = replace(ONE_HOT, labels="sparse_int32")

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, Value, grid
-from bench.lab.metrics import Metric
-from bench.workloads.classifier import test_data
-from bench.workloads.long_tail import LONG_TAIL, accuracies
-from bench.workloads.recipe import Recipe, arm, train
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Quality, Source, Value, grid
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.workloads.classifier import test_data
+from keras_ab.bench.workloads.long_tail import LONG_TAIL, accuracies
+from keras_ab.bench.workloads.recipe import Recipe, arm, train
 
 PLAIN = Recipe()
 STEPS = 300

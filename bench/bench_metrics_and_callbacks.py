@@ -6,9 +6,18 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
-from bench.lab.errors import NotMeasuredHere
-from bench.sources import DEEP_DIVE, PRINCIPLES, TIPS
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Value,
+    grid,
+)
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.sources import DEEP_DIVE, PRINCIPLES, TIPS
 
 Training = Callable[[], float]
 """Trains for some epochs; returns the metric on the examples kept apart, after the last."""
@@ -26,8 +35,8 @@ def prepare(watch: Callable[[Any, Fit, Any], Training], case: Mapping[str, Value
     """
     import tensorflow as tf
 
-    from bench.workloads.classifier import MANY_CLASSES
-    from bench.workloads.recipe import Recipe, compiled_model, store_labels
+    from keras_ab.bench.workloads.classifier import MANY_CLASSES
+    from keras_ab.bench.workloads.recipe import Recipe, compiled_model, store_labels
 
     recipe = Recipe(labels="one_hot_float32")
     model = compiled_model(MANY_CLASSES, recipe, case)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid, sweep
-from bench.sources import DEEP_DIVE, STYLES, TIPS
-from bench.workloads import built, classifier
-from bench.workloads.built import Built
-from bench.workloads.styles import functional, sequential, subclass
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, grid, sweep
+from keras_ab.bench.sources import DEEP_DIVE, STYLES, TIPS
+from keras_ab.bench.workloads import built, classifier
+from keras_ab.bench.workloads.built import Built
+from keras_ab.bench.workloads.styles import functional, sequential, subclass
 
 FUNCTIONAL = Built(functional, classifier.train_data)
 SEQUENTIAL = replace(FUNCTIONAL, model=sequential)

@@ -3,11 +3,20 @@
 from dataclasses import replace
 from functools import partial
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, Source, grid, sweep
-from bench.sources import ANIL, SHAZEER
-from bench.workloads.classifier import DIGITS, test_data
-from bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import (
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Quality,
+    Source,
+    grid,
+    sweep,
+)
+from keras_ab.bench.sources import ANIL, SHAZEER
+from keras_ab.bench.workloads.classifier import DIGITS, test_data
+from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
 
 ADAM = Recipe(optimizer="adam")
 

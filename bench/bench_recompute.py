@@ -3,11 +3,11 @@
 from dataclasses import replace
 from functools import partial
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
-from bench.sources import TEN
-from bench.workloads.recipe import Params, Recipe, arm, prepare
-from bench.workloads.residual_chain import REMAT_SCOPE, RESIDUAL_CHAIN
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
+from keras_ab.bench.sources import TEN
+from keras_ab.bench.workloads.recipe import Params, Recipe, arm, prepare
+from keras_ab.bench.workloads.residual_chain import REMAT_SCOPE, RESIDUAL_CHAIN
 
 KEEP = Recipe(learning_rate=1e-6)
 """So small a rate that deep chains, which have no normalisation, do not diverge while timed."""
@@ -212,7 +212,7 @@ WITH_STATE = Experiment(
             "chain",
             RESIDUAL_CHAIN,
             replace(KEEP, recompute="chain"),
-            "kernels.rematerialisation.RematerialisedChain, √n segments",
+            "keras_ab.kernels.rematerialisation.RematerialisedChain, √n segments",
         ),
     ),
     backends=KERAS,

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
-from bench.sources import PRINCIPLES, TIPS
-from bench.workloads import attending, built, reshaping
-from bench.workloads.attending import network
-from bench.workloads.built import Built
-from bench.workloads.recipe import Params
-from bench.workloads.reshaping import SUMMARY_LINES, chain, summary_lines
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
+from keras_ab.bench.sources import PRINCIPLES, TIPS
+from keras_ab.bench.workloads import attending, built, reshaping
+from keras_ab.bench.workloads.attending import network
+from keras_ab.bench.workloads.built import Built
+from keras_ab.bench.workloads.recipe import Params
+from keras_ab.bench.workloads.reshaping import SUMMARY_LINES, chain, summary_lines
 
 GUARDS = (
     Guard("loss", 1e-5, "same loss from the same weights"),
@@ -153,7 +153,7 @@ ATTENTION = Experiment(
         built.arm("layers", Built(layers), "Reshape, Dot and Softmax layers"),
         built.arm("keras_ops", Built(operations), "keras.ops"),
         built.arm("attention_layer", Built(attention_layer), "keras.layers.Attention"),
-        built.arm("one_layer", Built(one_layer), "kernels.attention_2d.Attention2D"),
+        built.arm("one_layer", Built(one_layer), "keras_ab.kernels.attention_2d.Attention2D"),
     ),
     backends=KERAS,
     cases=(

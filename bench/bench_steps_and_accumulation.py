@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Claim, Experiment, Guard, Source, grid, sweep
-from bench.sources import KERAS_OPTIMIZERS
-from bench.workloads.by_name import BY_NAME
-from bench.workloads.recipe import Recipe, arm
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Source, grid, sweep
+from keras_ab.bench.sources import KERAS_OPTIMIZERS
+from keras_ab.bench.workloads.by_name import BY_NAME
+from keras_ab.bench.workloads.recipe import Recipe, arm
 
 WHOLE = Recipe()
 

@@ -5,10 +5,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Claim, Experiment, Guard, Prepared, Value, grid, sweep
-from bench.sources import DEEP_DIVE, KERAS_TRAINING
-from bench.workloads.by_name import BY_NAME
-from bench.workloads.recipe import Recipe, compiled_model, flat
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Value,
+    grid,
+    sweep,
+)
+from keras_ab.bench.sources import DEEP_DIVE, KERAS_TRAINING
+from keras_ab.bench.workloads.by_name import BY_NAME
+from keras_ab.bench.workloads.recipe import Recipe, compiled_model, flat
 
 BATCHES = 64
 """Batches in one step of the lab."""

@@ -4,10 +4,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Claim, Experiment, Guard, Quality, Source, grid
-from bench.lab.errors import NotMeasuredHere
-from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import TEST_ACCURACY, Params, Recipe, arm, train_and_score
+from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Quality, Source, grid
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.workloads.by_name import BY_NAME, test_data
+from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params, Recipe, arm, train_and_score
 
 AMPERE = (8, 0)
 """Compute capability from which on tensor cores multiply in TensorFloat-32."""

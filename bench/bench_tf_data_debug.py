@@ -5,9 +5,18 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
-from bench.lab.metrics import Metric
-from bench.sources import TIPS
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Value,
+    grid,
+)
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import TIPS
 
 
 class Witness:
@@ -28,7 +37,7 @@ def prepare(debug: bool, case: Mapping[str, Value]) -> Prepared:
     """Make one pass over the files ready."""
     import tensorflow as tf
 
-    from bench.workloads.image_files import elements
+    from keras_ab.bench.workloads.image_files import elements
 
     if debug:
         tf.data.experimental.enable_debug_mode()  # for the whole process: each arm has its own

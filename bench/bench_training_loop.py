@@ -4,8 +4,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, Value, grid
-from bench.sources import DEEP_DIVE, TIPS
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Value,
+    grid,
+)
+from keras_ab.bench.sources import DEEP_DIVE, TIPS
 
 EPOCHS = 2
 """Epochs that the guards look at."""
@@ -23,8 +32,8 @@ def prepare(loop: Callable[[Any, Any], Epoch], case: Mapping[str, Value]) -> Pre
     """
     import tensorflow as tf
 
-    from bench.workloads.classifier import MANY_CLASSES
-    from bench.workloads.recipe import Recipe, compiled_model
+    from keras_ab.bench.workloads.classifier import MANY_CLASSES
+    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
     model = compiled_model(MANY_CLASSES, Recipe(), case)
     size = int(case["batch"])

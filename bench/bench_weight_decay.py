@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.declare import (
+from keras_ab.bench.lab.words.declare import (
     Arm,
     Attempt,
     Claim,
@@ -19,10 +19,10 @@ from bench.lab.declare import (
     Value,
     grid,
 )
-from bench.lab.metrics import Metric
-from bench.sources import TIPS
-from bench.workloads.by_name import BY_NAME, test_data
-from bench.workloads.recipe import (
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.sources import TIPS
+from keras_ab.bench.workloads.by_name import BY_NAME, test_data
+from keras_ab.bench.workloads.recipe import (
     TEST_ACCURACY,
     Recipe,
     compiled_model,
@@ -47,7 +47,7 @@ LOSHCHILOV = Source(
 
 def trained(model: Any, case: Mapping[str, Value]) -> np.ndarray:
     """Return the weights of a model after a few steps on the first batches."""
-    from bench.lab import backends
+    from keras_ab.bench.lab.worker import backends
 
     size = int(case["batch"])
     images, labels = BY_NAME.data(case)

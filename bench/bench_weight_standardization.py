@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
-from bench.sources import BROCK, TEN
-from bench.workloads import built, convolving
-from bench.workloads.built import Built
-from bench.workloads.convolving import network
-from bench.workloads.recipe import TEST_ACCURACY, Params
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
+from keras_ab.bench.sources import BROCK, TEN
+from keras_ab.bench.workloads import built, convolving
+from keras_ab.bench.workloads.built import Built
+from keras_ab.bench.workloads.convolving import network
+from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params
 
 TRAINED_STEPS = 200
 """Few enough that none of the arms has converged: the claim is about how fast they do."""
@@ -36,7 +36,7 @@ def observed(model: Any) -> Mapping[str, Any]:
     import numpy as np
     from keras.ops import convert_to_numpy
 
-    from kernels.weight_standardization import WSConv2D, reference_standardized
+    from keras_ab.kernels.weight_standardization import WSConv2D, reference_standardized
 
     errors = [
         np.abs(
@@ -96,7 +96,7 @@ def source_round_trip() -> str | None:
 
 def kernels_round_trip() -> str | None:
     """Save and load the class that is measured here."""
-    from kernels.weight_standardization import WSConv2D
+    from keras_ab.kernels.weight_standardization import WSConv2D
 
     return round_trip(WSConv2D)
 
@@ -122,7 +122,7 @@ EXPERIMENT = Experiment(
         built.arm(
             "standardised",
             replace(CONVOLUTION, model=standardised),
-            "kernels.weight_standardization.WSConv2D",
+            "keras_ab.kernels.weight_standardization.WSConv2D",
         ),
         built.arm(
             "batch_norm",

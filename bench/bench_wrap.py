@@ -4,14 +4,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bench.lab.backends import KERAS
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, grid
-from bench.sources import TIPS
-from bench.workloads import attending, built
-from bench.workloads.attending import network
-from bench.workloads.built import Built
-from bench.workloads.recipe import Params
-from bench.workloads.reshaping import SUMMARY_LINES, summary_lines
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, grid
+from keras_ab.bench.sources import TIPS
+from keras_ab.bench.workloads import attending, built
+from keras_ab.bench.workloads.attending import network
+from keras_ab.bench.workloads.built import Built
+from keras_ab.bench.workloads.recipe import Params
+from keras_ab.bench.workloads.reshaping import SUMMARY_LINES, summary_lines
 
 
 def flat(case: Params) -> Any:

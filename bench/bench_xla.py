@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from bench.lab.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
-from bench.sources import KERAS_TRAINING
-from bench.workloads.by_name import BY_NAME
-from bench.workloads.recipe import Params, Recipe, arm
+from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
+from keras_ab.bench.sources import KERAS_TRAINING
+from keras_ab.bench.workloads.by_name import BY_NAME
+from keras_ab.bench.workloads.recipe import Params, Recipe, arm
 
 GRAPH = Recipe(jit=False)
 
@@ -19,7 +19,7 @@ SU = Source(
 
 def what_auto_means() -> str:
     """Tell what Keras makes of ``jit_compile="auto"`` on this machine."""
-    from bench.workloads.recipe import compiled_model
+    from keras_ab.bench.workloads.recipe import compiled_model
 
     case: Params = {"model": "mlp", "width": 8, "batch": 8}
     chosen = compiled_model(BY_NAME, replace(GRAPH, jit="auto"), case).jit_compile

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from bench.lab.declare import Case, Claim, Experiment
-from bench.lab.errors import DeclarationError
-from bench.lab.worker import experiments_in, load_module
+from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
+from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
+from keras_ab.bench.lab.words.errors import DeclarationError
 
 
 def experiments(folder: Path, names: list[str]) -> list[Experiment]:

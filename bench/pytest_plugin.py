@@ -1,4 +1,4 @@
-"""The pytest door: `pytest --benchmark` collects bench files and runs their experiments."""
+"""The pytest invocation: `pytest --benchmark` collects bench files and runs their experiments."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-import bench
-from bench.lab.backends import NAMES
-from bench.lab.declare import SELECTIONS
-from bench.lab.errors import LabError
-from bench.lab.plan import Plan
+from keras_ab import bench
+from keras_ab.bench.lab.words.backend_names import NAMES
+from keras_ab.bench.lab.words.declare import SELECTIONS
+from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.words.plan import Plan
 
 DEFAULTS = Plan()
-_DOOR = pytest.StashKey[Any]()
+_INVOCATION = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,10 +118,10 @@ def pytest_configure(config: pytest.Config) -> None:
             "experiments run one at a time\n  received: pytest-xdist (-n)\n"
             "  what to do: leave -n out; two experiments at once would time each other"
         )
-    from bench.door import Door
+    from keras_ab.bench.invocation import Invocation
 
     try:
-        config.stash[_DOOR] = Door(config)
+        config.stash[_INVOCATION] = Invocation(config)
     except LabError as error:
         raise pytest.UsageError(str(error)) from error
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -169,7 +169,7 @@ class BenchFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield one item for each arm of each case."""
-        from bench.lab.worker import experiments_in, load_module
+        from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
 
         try:
             experiments = experiments_in(load_module(str(self.path)))
@@ -181,20 +181,20 @@ class BenchFile(pytest.File):
                 "  received: none\n  what to do: see CONTRIBUTING.md, 'Add an experiment'"
             )
         for experiment in experiments.values():
-            yield from self.config.stash[_DOOR].items(self, experiment)
+            yield from self.config.stash[_INVOCATION].items(self, experiment)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
-    door = session.config.stash.get(_DOOR, None)
-    if door:
-        door.close(
+    invocation = session.config.stash.get(_INVOCATION, None)
+    if invocation:
+        invocation.close(
             complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail)
         )
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """End with the verdict table and the path of the report."""
-    door = config.stash.get(_DOOR, None)
-    if door:
-        door.summarise(terminalreporter)
+    invocation = config.stash.get(_INVOCATION, None)
+    if invocation:
+        invocation.summarise(terminalreporter)

@@ -1,6 +1,6 @@
 """Where the techniques on trial were documented; what one experiment alone cites stands there."""
 
-from bench.lab.declare import Source
+from keras_ab.bench.lab.words.declare import Source
 
 TIPS = Source(
     author="an author on Medium, unnamed in the copy at hand",

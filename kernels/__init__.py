@@ -1,6 +1,6 @@
 """What the techniques need and Keras lacks: one operation a file, its reference beside it.
 
-Fused native kernels are in `kernels.native`.
+Fused native kernels are in `keras_ab.kernels.native`.
 Importing this package imports no framework and builds nothing.
 """
 
@@ -12,7 +12,7 @@ __all__ = ["NotAvailable", "Required", "Status", "status", "use"]
 def __getattr__(name: str) -> Any:
     """Import what belongs to the switch when it is asked for."""
     if name in __all__:
-        from kernels.native import switch
+        from keras_ab.kernels.native import switch
 
         return getattr(switch, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.precision import accumulation_dtype
-from kernels.require import require_between, require_learning_rate
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require_between, require_learning_rate
 
 # The smallest normal float32. Hardware may flush what is smaller to zero, in some operations only.
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.precision import accumulation_dtype
-from kernels.require import require, require_between
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require, require_between
 
 NOT_ON_THE_INNER_OPTIMIZER = ("gradient_accumulation_steps", "loss_scale_factor")
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.require import require
+from keras_ab.kernels.require import require
 
 
 class Branch(NamedTuple):

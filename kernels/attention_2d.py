@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.precision import accumulation_dtype
-from kernels.require import require
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require
 
 
 def reference_attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.ordering import zero_after
-from kernels.plain_tensor import plain_tensor
-from kernels.precision import accumulation_dtype
-from kernels.require import require
+from keras_ab.kernels.ordering import zero_after
+from keras_ab.kernels.plain_tensor import plain_tensor
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require
 
 
 class Gradients(NamedTuple):

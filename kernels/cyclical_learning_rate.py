@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kernels.require import require, require_between
+from keras_ab.kernels.require import require, require_between
 
 POLICIES = ("triangular", "triangular2", "exp_range")
 

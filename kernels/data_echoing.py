@@ -7,7 +7,7 @@ Echoing", 2019, https://arxiv.org/abs/1907.05550, section 3.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from kernels.require import require
+from keras_ab.kernels.require import require
 
 Element = TypeVar("Element")
 

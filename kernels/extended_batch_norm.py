@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.precision import accumulation_dtype
-from kernels.require import require, require_between
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require, require_between
 
 DEVIATIONS = ("tensor_mean", "channel_means")
 
@@ -54,7 +54,7 @@ class ExtendedBatchNormalization(keras.layers.Layer):
     is computed "along the (N, C, H, W) dimensions". Taken at its word, that is the deviation of all
     elements from their common mean, ``tensor_mean``, the default. The blog post
     that recommends the layer averages the channels' variances instead, ``channel_means``, as does
-    ``kernels.native.batch_statistics``. The first exceeds the second by the variance of the channel
+    ``native.batch_statistics``. The first exceeds the second by the variance of the channel
     means; where these are equal the two are one.
 
     Args:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.require import require, require_between
+from keras_ab.kernels.require import require, require_between
 
 
 def reference_cross_entropy(label: int, logits: np.ndarray) -> float:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import keras
 from keras import ops
 
-from kernels.ordering import zero_after
-from kernels.plain_tensor import plain_tensor
-from kernels.require import require
+from keras_ab.kernels.ordering import zero_after
+from keras_ab.kernels.plain_tensor import plain_tensor
+from keras_ab.kernels.require import require
 
 Layer = TypeVar("Layer")
 

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.precision import accumulation_dtype
-from kernels.require import require, require_between, require_learning_rate
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require, require_between, require_learning_rate
 
 VARIANTS = ("I", "II")
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.precision import accumulation_dtype
-from kernels.require import require, require_between
+from keras_ab.kernels.precision import accumulation_dtype
+from keras_ab.kernels.require import require, require_between
 
 
 def reference_standardized(kernel: np.ndarray, gain: np.ndarray, epsilon: float) -> np.ndarray:

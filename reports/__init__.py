@@ -1,5 +1,5 @@
 """Runs → pandas → HTML. Needs no framework: a report can be built where nothing can be measured."""
 
-from reports.loading import Runs, load
+from keras_ab.reports.loading import Runs, load
 
 __all__ = ["Runs", "load"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.lab import text
-from bench.lab.records import AlivePieces, PeakMemory
-from reports.legible import SANE
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.record.records import AlivePieces, PeakMemory
+from keras_ab.reports.legible import SANE
 
 MOST_ROWS = 8
 """Kinds of operation named in a table; the rest, which hold less, are one row."""

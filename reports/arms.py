@@ -7,7 +7,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.lab.records import ArmRecord
+from keras_ab.bench.lab.record.records import ArmRecord
 
 LONGEST = 400
 """Lines that are compared; comparing takes time that grows with their square."""

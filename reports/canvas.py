@@ -15,7 +15,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, ScaledTranslation
 
-from reports.svg import HOLLOW, MUTED, RULE
+from keras_ab.reports.svg import HOLLOW, MUTED, RULE
 
 WIDTH = 8.0
 """Inches at 72 points; the page scales it."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from bench.lab import text
-from bench.lab.records import End, Round
-from reports.judged import JudgedRun, JudgedTrial
-from reports.tables import throttled
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.record.records import End, Round
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.tables import throttled
 
 BUSY_CORES = 0.1
 """Median cores in use by others that call for a warning; an idle desktop shows 0.02."""

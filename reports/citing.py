@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote
 
-from bench.lab import text
-from bench.lab.errors import RecordError
-from bench.lab.findings import ClaimFinding, Finding
-from reports.judged import JudgedRun, JudgedTrial, reason
-from reports.legible import legible
-from reports.machines import is_simulated, machine_name, versions
-from reports.markdown import SPECIAL
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.judged import JudgedRun, JudgedTrial, reason
+from keras_ab.reports.legible import legible
+from keras_ab.reports.machines import is_simulated, machine_name, versions
+from keras_ab.reports.markdown import SPECIAL
 
 MARK = "keras-ab:"
 """What an id in a document begins with."""

@@ -8,14 +8,14 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup
 
-from bench.lab import text
-from bench.lab.findings import ClaimFinding, claim_bounds
-from bench.lab.judge import Outcome
-from reports.canvas import Canvas
-from reports.figures import ends
-from reports.judged import JudgedTrial
-from reports.legible import label
-from reports.svg import INK, MARGIN, MUTED, STYLE, VERDICTS, inline
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import ClaimFinding, claim_bounds
+from keras_ab.bench.lab.judge.verdicts import Outcome
+from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.figures import ends
+from keras_ab.reports.judged import JudgedTrial
+from keras_ab.reports.legible import label
+from keras_ab.reports.svg import INK, MARGIN, MUTED, STYLE, VERDICTS, inline
 
 COLOURS = {
     Outcome.CONFIRMED: VERDICTS["better"],

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench.lab.errors import RecordError
-from bench.lab.estimate import Estimate, difference, interval
-from bench.lab.findings import Finding, block_logs
-from bench.lab.judge import Thresholds, Verdict, judge, p_value
-from bench.lab.metrics import STEP_TIME
-from reports.judged import JudgedRun, JudgedTrial
-from reports.machines import Key, Placed, changes, is_simulated, key, versions
+from keras_ab.bench.lab.judge.estimate import Estimate, difference, interval
+from keras_ab.bench.lab.judge.findings import Finding, block_logs
+from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, judge, p_value
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.machines import Key, Placed, changes, is_simulated, key, versions
 
 MEMORY = "peak_device_memory_bytes"
 ALLOWED = ("versions", "cases", "code")

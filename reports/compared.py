@@ -5,10 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from bench.lab import text
-from bench.lab.estimate import Estimate
-from reports.compare import Comparison, Side, SpeedUp, changes_between, flips, judged_by, speed_ups
-from reports.markdown import code, escape, table
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.reports.compare import (
+    Comparison,
+    Side,
+    SpeedUp,
+    changes_between,
+    flips,
+    judged_by,
+    speed_ups,
+)
+from keras_ab.reports.markdown import code, escape, table
 
 
 def compared(result: Comparison) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from bench.lab.errors import RecordError
-from reports.loading import Runs
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.loading import Runs
 
 TABLES = ("samples", "trials", "claims", "machines", "history")
 

@@ -12,14 +12,14 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from bench.lab import text
-from bench.lab.declare import CONTROL
-from bench.lab.estimate import Estimate, hodges_lehmann
-from bench.lab.findings import Finding, round_contrasts, seed_contrasts
-from reports.canvas import Canvas
-from reports.judged import JudgedTrial
-from reports.legible import label
-from reports.svg import FLOOR, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann
+from keras_ab.bench.lab.judge.findings import Finding, round_contrasts, seed_contrasts
+from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.judged import JudgedTrial
+from keras_ab.reports.legible import label
+from keras_ab.reports.svg import FLOOR, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
 
 LEFT = 0.28
 """Share of the width that names take."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-from reports import remote
+from keras_ab.reports import remote
 
 
 def files(given: Iterable[str | Path]) -> Iterator[Path | str]:

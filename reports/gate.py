@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.lab import text
-from bench.lab.judge import Verdict, holm
-from reports.compare import Change, Comparison, changes_between
-from reports.markdown import code, table
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.verdicts import Verdict, holm
+from keras_ab.reports.compare import Change, Comparison, changes_between
+from keras_ab.reports.markdown import code, table
 
 
 @dataclass(frozen=True)

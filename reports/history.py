@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bench.lab.findings import Finding
-from bench.lab.metrics import STEP_TIME
-from reports.judged import JudgedRun, JudgedTrial
-from reports.machines import Key, Machine, changes, key
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.machines import Key, Machine, changes, key
 
 
 @dataclass(frozen=True)

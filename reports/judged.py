@@ -7,14 +7,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.lab.declare import CONTROL
-from bench.lab.findings import ClaimFinding, Finding, assess, claim_findings, findings
-from bench.lab.judge import Verdict, holm
-from bench.lab.metrics import STEP_TIME
-from bench.lab.records import Header
-from bench.lab.run_file import Run
-from bench.lab.text import ROUNDING
-from bench.lab.trial_data import TrialData
+from keras_ab.bench.lab.judge.findings import (
+    ClaimFinding,
+    Finding,
+    assess,
+    claim_findings,
+    findings,
+)
+from keras_ab.bench.lab.judge.text import ROUNDING
+from keras_ab.bench.lab.judge.verdicts import Verdict, holm
+from keras_ab.bench.lab.record.records import Header
+from keras_ab.bench.lab.record.run_file import Run
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.metrics import STEP_TIME
 
 Word = Literal[
     "better",

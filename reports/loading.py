@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from bench.lab.errors import DeclarationError, RecordError
-from bench.lab.plan import Plan
-from bench.lab.run_file import Run, parse_run, read_run
-from bench.lab.trial_data import group
-from reports import overview, remote, tables
-from reports.finding_files import files
-from reports.judged import JudgedRun, judge_trial
+from keras_ab.bench.lab.record.run_file import Run, parse_run, read_run
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports import overview, remote, tables
+from keras_ab.reports.finding_files import files
+from keras_ab.reports.judged import JudgedRun, judge_trial
 
 _PLAN = TypeAdapter(Plan)
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")

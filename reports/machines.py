@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.lab.facts import differences
-from bench.lab.trial_data import TrialData
-from reports.judged import JudgedRun, JudgedTrial
-from reports.legible import legible
+from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.legible import legible
 
 SHOWN_VERSIONS = {
     "tensorflow": "TensorFlow",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reports.legible import legible
+from keras_ab.reports.legible import legible
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~&!"})
 

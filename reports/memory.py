@@ -10,12 +10,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.lab import text
-from bench.lab.records import MemoryCurve
-from reports.canvas import WIDTH
-from reports.judged import JudgedTrial
-from reports.legible import SANE, label
-from reports.svg import FLOOR, INK, MUTED, STYLE, inline
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.record.records import MemoryCurve
+from keras_ab.reports.canvas import WIDTH
+from keras_ab.reports.judged import JudgedTrial
+from keras_ab.reports.legible import SANE, label
+from keras_ab.reports.svg import FLOOR, INK, MUTED, STYLE, inline
 
 PANEL = 1.3
 DRAWN = 40

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.lab import text
-from bench.lab.metrics import STEP_TIME
-from reports import views
-from reports.history import histories
-from reports.judged import JudgedRun
-from reports.legible import legible
-from reports.machines import machines
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.reports import views
+from keras_ab.reports.history import histories
+from keras_ab.reports.judged import JudgedRun
+from keras_ab.reports.legible import legible
+from keras_ab.reports.machines import machines
 
 VERDICTS = ("technique", "arm", "machine", "step time", "verdict", "peak memory", "quality")
 HISTORY = (

@@ -14,17 +14,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.lab import text
-from bench.lab.errors import RecordError
-from bench.lab.judge import Outcome
-from reports import arms, cautions, limits, profiles, scaling, views
-from reports.compare import side
-from reports.compared import shown_speed_up
-from reports.judged import multiplicity, reason
-from reports.legible import legible
-from reports.loading import Runs, load
-from reports.machines import machines, versions
-from reports.sections import answers, claims, flipped, history, speeds, trial_views
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.verdicts import Outcome
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports import arms, cautions, limits, profiles, scaling, views
+from keras_ab.reports.compare import side
+from keras_ab.reports.compared import shown_speed_up
+from keras_ab.reports.judged import multiplicity, reason
+from keras_ab.reports.legible import legible
+from keras_ab.reports.loading import Runs, load
+from keras_ab.reports.machines import machines, versions
+from keras_ab.reports.sections import answers, claims, flipped, history, speeds, trial_views
 
 
 def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Path:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bench.lab import text
-from bench.lab.estimate import Middle
-from bench.lab.findings import Finding
-from bench.lab.metrics import STEP_TIME
-from bench.lab.records import StepTimes
-from reports import alive
-from reports.judged import JudgedRun, JudgedTrial
-from reports.legible import short_names
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import Middle
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.record.records import StepTimes
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.reports import alive
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.legible import short_names
 
 MOST_ROWS = 10
 """Operations named in a table; the rest, whose differences are smaller, are one row."""

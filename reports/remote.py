@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from bench.lab.errors import RecordError
+from keras_ab.bench.lab.words.errors import RecordError
 
 
 def _fsspec(url: str) -> ModuleType:

@@ -11,11 +11,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.lab import text
-from bench.lab.ceilings import TITLES
-from reports.canvas import WIDTH
-from reports.legible import SANE, label
-from reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.ceilings import TITLES
+from keras_ab.reports.canvas import WIDTH
+from keras_ab.reports.legible import SANE, label
+from keras_ab.reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
 
 HEIGHT = 4.6
 LETTER = 6.2

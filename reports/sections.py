@@ -10,22 +10,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.lab import text
-from bench.lab.findings import ClaimFinding, Finding
-from bench.lab.metrics import STEP_TIME
-from bench.lab.records import Trial
-from bench.lab.trial_data import TrialData
-from reports import cautions, figures, views
-from reports.cautions import Caution
-from reports.citing import MARK, Quotable, of_trial
-from reports.claims_figure import claims_figure
-from reports.compare import Flip, Side, SpeedUp, differing_code, flips, speed_ups
-from reports.history import Series, histories
-from reports.judged import JudgedRun, JudgedTrial
-from reports.legible import short_names
-from reports.machines import Machine, changes, key
-from reports.memory import Curves, curves
-from reports.series_figure import history_figure
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
+from keras_ab.bench.lab.record.records import Trial
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.reports import cautions, figures, views
+from keras_ab.reports.cautions import Caution
+from keras_ab.reports.citing import MARK, Quotable, of_trial
+from keras_ab.reports.claims_figure import claims_figure
+from keras_ab.reports.compare import Flip, Side, SpeedUp, differing_code, flips, speed_ups
+from keras_ab.reports.history import Series, histories
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.legible import short_names
+from keras_ab.reports.machines import Machine, changes, key
+from keras_ab.reports.memory import Curves, curves
+from keras_ab.reports.series_figure import history_figure
 
 DETAILED = 100
 """Trials that a page shows in full; it says so where there are more."""

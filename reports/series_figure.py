@@ -7,11 +7,11 @@ import math
 import matplotlib as mpl
 from markupsafe import Markup
 
-from reports.canvas import Canvas
-from reports.figures import Lanes, view
-from reports.history import Series
-from reports.legible import label
-from reports.svg import MUTED, STYLE, VERDICTS, inline
+from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.figures import Lanes, view
+from keras_ab.reports.history import Series
+from keras_ab.reports.legible import label
+from keras_ab.reports.svg import MUTED, STYLE, VERDICTS, inline
 
 LEFT_OUT = 1.0
 """Half-widths, as log ratios, beyond which an interval is too wide to draw."""

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.legible import legible
+from keras_ab.reports.legible import legible
 
 INK, MUTED, RULE, FLOOR, MARGIN, HOLLOW = (f"#0{i}0{i}0{i}" for i in range(1, 7))
 COLOURS = {

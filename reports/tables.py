@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.lab.findings import Finding
-from bench.lab.records import Round
-from reports.judged import JudgedRun, JudgedTrial
-from reports.machines import gpu_names, is_simulated, machine_name
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.record.records import Round
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.reports.machines import gpu_names, is_simulated, machine_name
 
 Row = dict[str, Any]
 

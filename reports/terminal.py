@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from bench.lab import text
-from bench.lab.trial_data import TrialData
-from reports.judged import JudgedTrial, judge_trial, reason
-from reports.legible import legible, short_names
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.reports.judged import JudgedTrial, judge_trial, reason
+from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 100
 HEADINGS = ("trial and arm", "step time", "verdict", "peak memory", "quality")

@@ -12,11 +12,11 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Literal
 
-from bench.lab.errors import RecordError
-from reports.citing import FORMATS, MARK, Quotable, id_part, quotables
-from reports.legible import legible
-from reports.loading import Runs, load
-from reports.page import generator, page
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.citing import FORMATS, MARK, Quotable, id_part, quotables
+from keras_ab.reports.legible import legible
+from keras_ab.reports.loading import Runs, load
+from keras_ab.reports.page import generator, page
 
 _ID = re.compile(rf"{MARK}([A-Za-z0-9\[\]:=,._~%/-]+)")
 _RUN = re.compile(r'<meta name="keras-ab-run" content="([^"]*) ([0-9a-f]{64})">')

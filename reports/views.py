@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.lab import text
-from bench.lab.declare import CONTROL
-from bench.lab.estimate import hodges_lehmann
-from bench.lab.findings import Finding
-from bench.lab.judge import Verdict
-from bench.lab.records import Absent, Attempted
-from reports.figures import paired_rounds
-from reports.judged import JudgedTrial
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import hodges_lehmann
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.record.records import Absent, Attempted
+from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.reports.figures import paired_rounds
+from keras_ab.reports.judged import JudgedTrial
 
 _LINK = re.compile(r"https?://[^\s<>\"']+\Z")
 _MEMORY = ("peak_device_memory_bytes", "peak_host_memory_bytes")

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from bench.workloads import image_sets
-from bench.workloads.recipe import Params
+from keras_ab.bench.workloads import image_sets
+from keras_ab.bench.workloads.recipe import Params
 
 Block = Callable[[Any, int, str], Any]
 """Called with an image tensor, the filters and the block's name; returns what it attends to."""
@@ -80,7 +80,7 @@ def with_attention_layer(x: Any, filters: int, name: str) -> Any:
 
 def in_one_layer(x: Any, filters: int, name: str) -> Any:
     """Attend in one custom layer."""
-    from kernels.attention_2d import Attention2D
+    from keras_ab.kernels.attention_2d import Attention2D
 
     return Attention2D(filters, name=name)(x)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.declare import Arm, Prepared
-from bench.workloads import image_sets, recipe
-from bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.lab.words.declare import Arm, Prepared
+from keras_ab.bench.workloads import image_sets, recipe
+from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
 
 
 def nothing(_model: Any) -> Mapping[str, Any]:

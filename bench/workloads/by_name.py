@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.errors import DeclarationError
-from bench.workloads import classifier, image_sets, residual_chain, resnet, vision_transformer
-from bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.workloads import (
+    classifier,
+    image_sets,
+    residual_chain,
+    resnet,
+    vision_transformer,
+)
+from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
 
 MODELS: dict[str, Workload] = {
     "mlp": classifier.DIGITS,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workloads import digits
-from bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.workloads import digits
+from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
 
 
 def model(case: Params, recipe: Recipe) -> Any:

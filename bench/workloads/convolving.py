@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.workloads import image_sets
-from bench.workloads.recipe import Params
+from keras_ab.bench.workloads import image_sets
+from keras_ab.bench.workloads.recipe import Params
 
 Convolution = Callable[[Any, int, int], Any]
 """Called with an image tensor, the filters and the stride; returns what ReLU is applied to."""
@@ -56,7 +56,7 @@ def normalised(x: Any, filters: int, stride: int) -> Any:
 
 def extended_normalised(x: Any, filters: int, stride: int) -> Any:
     """Convolve, then normalise with one standard deviation for all channels."""
-    from kernels.extended_batch_norm import ExtendedBatchNormalization
+    from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization
 
     return ExtendedBatchNormalization()(_without_bias(x, filters, stride))
 
@@ -71,7 +71,7 @@ def _without_bias(x: Any, filters: int, stride: int) -> Any:
 
 def standardised(x: Any, filters: int, stride: int) -> Any:
     """Convolve with a standardised kernel."""
-    from kernels.weight_standardization import WSConv2D
+    from keras_ab.kernels.weight_standardization import WSConv2D
 
     return WSConv2D(filters, 3, stride, padding="same", kernel_initializer=he_normal())(x)
 
@@ -81,7 +81,7 @@ def asymmetric(x: Any, filters: int, stride: int) -> Any:
 
     The 3×3 kernel begins as the plain convolution's does.
     """
-    from kernels.asymmetric_convolution import AsymmetricConvolution2D
+    from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D
 
     initializer = he_normal()
     block = AsymmetricConvolution2D(filters, 3, stride, kernel_initializer="he_normal")

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from bench.lab.declare import Arm, Case, Experiment, Prepared, Source, Value
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source, Value
 
 
 def training_step(case: Mapping[str, Value]) -> Prepared:
     """Return one training step of a small classifier of digits."""
-    from bench.workloads.classifier import MANY_CLASSES
-    from bench.workloads.recipe import Recipe, prepare
+    from keras_ab.bench.workloads.classifier import MANY_CLASSES
+    from keras_ab.bench.workloads.recipe import Recipe, prepare
 
     return prepare(MANY_CLASSES, Recipe(), {"batch": 128, "width": 512, **case})
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.declare import Prepared
-from bench.lab.errors import NotMeasuredHere
-from bench.workloads.recipe import OBSERVED_STEPS, Params
+from keras_ab.bench.lab.words.declare import Prepared
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.workloads.recipe import OBSERVED_STEPS, Params
 
 SMALL_COPY = 2**20
 """Bytes below which a second thread would cost a copy more than it saves."""
@@ -43,7 +43,7 @@ class Work:
     """What one kernel does in a step.
 
     Args:
-        op: the kernel's name in ``kernels.status()``.
+        op: the kernel's name in ``keras_ab.kernels.status()``.
         elements: the numbers that a case's tensors hold, all together.
         moved: bytes that must be read or written for each of them, at the least.
         build: called with a case and a form.
@@ -103,8 +103,8 @@ def _flat(tensors: Any) -> np.ndarray:
 
 def _choose(form: str) -> None:
     """Throw the switch for this process; where the kernel is missing, say what to install."""
-    import kernels
-    from kernels.native import switch
+    from keras_ab import kernels
+    from keras_ab.kernels.native import switch
 
     kernels.use("native" if form == "native" else "reference")
     try:
@@ -114,7 +114,7 @@ def _choose(form: str) -> None:
 
 
 def _status(op: str) -> dict[str, str]:
-    import kernels
+    from keras_ab import kernels
 
     found = [state for state in kernels.status() if state.op == op]
     return {f"{op} on {state.device}": f"{state.uses}: {state.why}" for state in found}
@@ -195,7 +195,7 @@ def cross_entropy(case: Params, form: str) -> Job:
     import keras
     import tensorflow as tf
 
-    from kernels.native.cross_entropy import sparse_cross_entropy
+    from keras_ab.kernels.native.cross_entropy import sparse_cross_entropy
 
     batch, classes = int(case["batch"]), int(case["classes"])
     inputs = [
@@ -240,7 +240,7 @@ def standardization(case: Params, form: str) -> Job:
     import keras
     import tensorflow as tf
 
-    from kernels.native.standardize import standardize
+    from keras_ab.kernels.native.standardize import standardize
 
     shapes = kernel_shapes(case)
     filters = [keras.random.normal(shape, stddev=0.1) for shape in shapes]
@@ -271,7 +271,7 @@ def statistics(case: Params, form: str) -> Job:
     import keras
     import tensorflow as tf
 
-    from kernels.native.batch_statistics import batch_statistics
+    from keras_ab.kernels.native.batch_statistics import batch_statistics
 
     shape = (int(case["rows"]), int(case["channels"]))
     inputs = [keras.random.normal(shape, mean=1.0), keras.random.normal(shape[1:])]

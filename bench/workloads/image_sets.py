@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.lab.errors import DeclarationError, NotMeasuredHere
-from bench.workloads import digits
-from bench.workloads.digits import Split
-from bench.workloads.recipe import Params
+from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
+from keras_ab.bench.workloads import digits
+from keras_ab.bench.workloads.digits import Split
+from keras_ab.bench.workloads.recipe import Params
 
 DOWNLOADED = {
     "cifar10": "cifar-10-batches-py-target",

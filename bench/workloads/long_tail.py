@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.workloads import classifier, digits
-from bench.workloads.recipe import Params, Workload
+from keras_ab.bench.workloads import classifier, digits
+from keras_ab.bench.workloads.recipe import Params, Workload
 
 CLASSES = 10
 HEAD = slice(0, 3)

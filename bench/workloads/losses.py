@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from bench.workloads.recipe import Params, Recipe, Workload
+    from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
 
 
 def loss(workload: Workload, recipe: Recipe, case: Params) -> Any:
@@ -18,7 +18,7 @@ def loss(workload: Workload, recipe: Recipe, case: Params) -> Any:
         if recipe.labels.startswith("one_hot"):
             return keras.losses.CategoricalCrossentropy(from_logits=True)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    from kernels import long_tail_losses
+    from keras_ab.kernels import long_tail_losses
 
     if recipe.loss == "focal":
         return long_tail_losses.FocalLoss()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.lab.errors import NotMeasuredHere
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
 
 
 def needs_tensorflow(what: str, instead: str = "") -> None:

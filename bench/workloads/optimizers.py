@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.workloads.schedules import learning_rate
+from keras_ab.bench.workloads.schedules import learning_rate
 
 if TYPE_CHECKING:
-    from bench.workloads.recipe import Recipe
+    from keras_ab.bench.workloads.recipe import Recipe
 
 GLOBAL_NORM = 1.0
 """Largest norm of the whole gradient under ``clipping="global_norm"``."""
@@ -25,13 +25,13 @@ def _keras(name: str, rate: float, **options: Any) -> Any:
 
 
 def _adafactor_factored(rate: float, **options: Any) -> Any:
-    from kernels.adafactor import Adafactor
+    from keras_ab.kernels.adafactor import Adafactor
 
     return Adafactor(rate, **options)
 
 
 def _sm3(rate: float, **options: Any) -> Any:
-    from kernels.sm3 import SM3
+    from keras_ab.kernels.sm3 import SM3
 
     return SM3(rate, **options)
 
@@ -60,7 +60,7 @@ def optimizer(recipe: Recipe) -> Any:
         {"gradient_accumulation_steps": recipe.accumulate} if recipe.accumulate > 1 else {}
     )
     if recipe.clipping == "adaptive":
-        from kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+        from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
 
         return AdaptiveGradientClipping(make(**options), exclude=(HEAD,), **accumulate)
     return make(**options, **accumulate)

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab import backends
-from bench.lab.backends import Training
-from bench.lab.declare import Arm, Prepared, Value
-from bench.lab.hlo import StepWork
-from bench.lab.metrics import Metric
-from bench.workloads import losses
-from bench.workloads.on_tensorflow import needs_tensorflow
-from bench.workloads.optimizers import optimizer, regularise
+from keras_ab.bench.lab.words.declare import Arm, Prepared, Value
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.lab.worker.backends import Training
+from keras_ab.bench.workloads import losses
+from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
+from keras_ab.bench.workloads.optimizers import optimizer, regularise
 
 Params = Mapping[str, Value]
 TEST_ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
@@ -33,7 +33,7 @@ class Recipe:
 
     Args:
         labels: ``sparse_int32``, ``sparse_uint16`` or ``one_hot_float32``, as stored.
-        optimizer: a name from `bench.workloads.optimizers.OPTIMIZERS`.
+        optimizer: a name from `keras_ab.bench.workloads.optimizers.OPTIMIZERS`.
         learning_rate: of the optimizer.
         recompute: ``none``; ``each`` block or ``sqrt`` segments under `tf.recompute_grad`;
             ``chain``, our `RematerialisedChain`; or a mode of Keras' `RematScope`.

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.errors import DeclarationError
-from bench.workloads import digits
-from bench.workloads.on_tensorflow import needs_tensorflow
-from bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.workloads import digits
+from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
+from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
 
 BLOCKS = ("plain", "stateful")
 REMAT_SCOPE = ("full", "activations", "larger_than", "list_of_layers")
@@ -104,7 +104,7 @@ def _chain(x: Any, case: Params, recompute: str) -> Any:
             return _through(blocks(depth, channels, kind), x)
     layers = blocks(depth, channels, kind)
     if recompute == "chain":
-        from kernels.rematerialisation import RematerialisedChain
+        from keras_ab.kernels.rematerialisation import RematerialisedChain
 
         layers = [RematerialisedChain(layers)]
     elif recompute != "none":

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.workloads import image_sets
-from bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.workloads import image_sets
+from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
 
 
 def model(case: Params, recipe: Recipe) -> Any:

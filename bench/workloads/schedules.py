@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.workloads.recipe import Recipe
+    from keras_ab.bench.workloads.recipe import Recipe
 
 LOWEST = 0.25
 """Lower bound of a cyclical rate, as a share of the upper.
@@ -30,7 +30,7 @@ def learning_rate(recipe: Recipe) -> Any:
         import keras
 
         return keras.optimizers.schedules.CosineDecay(highest, steps)
-    from kernels.cyclical_learning_rate import CyclicalLearningRate
+    from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate
 
     return CyclicalLearningRate(
         LOWEST * highest, highest, steps // (2 * CYCLES), policy=recipe.schedule

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab.errors import NotMeasuredHere
-from bench.workloads.styles import CLASSES, PIXELS, STYLES, perceptron_class
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.workloads.styles import CLASSES, PIXELS, STYLES, perceptron_class
 
 SMALL = {"depth": 2, "width": 8}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.workloads.recipe import Params
+from keras_ab.bench.workloads.recipe import Params
 
 PIXELS = 784
 CLASSES = 10

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from bench.lab.declare import Prepared
-from bench.workloads.recipe import Params
+from keras_ab.bench.lab.words.declare import Prepared
+from keras_ab.bench.workloads.recipe import Params
 
 Losses = Callable[[Any, Any, Any, Any, int], Any]
 
@@ -22,7 +22,7 @@ def whole(hidden: Any, kernel: Any, labels: Any, bias: Any, chunk: int) -> Any:
 
 def chunked(hidden: Any, kernel: Any, labels: Any, bias: Any, chunk: int) -> Any:
     """Return the losses from the logits of one chunk of words at a time."""
-    from kernels.chunked_cross_entropy import chunked_cross_entropy
+    from keras_ab.kernels.chunked_cross_entropy import chunked_cross_entropy
 
     return chunked_cross_entropy(hidden, kernel, labels, bias, chunk)
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.native.fused import FusedUpdate
+from keras_ab.kernels.native.fused import FusedUpdate
 
 
 def reference(

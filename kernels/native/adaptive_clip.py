@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.native import switch
-from kernels.native.call import Request, call, unconverted
-from kernels.native.fused import check_variables, compiled, dense
-from kernels.native.stablehlo import Tensor
+from keras_ab.kernels.native import switch
+from keras_ab.kernels.native.call import Request, call, unconverted
+from keras_ab.kernels.native.fused import check_variables, compiled, dense
+from keras_ab.kernels.native.stablehlo import Tensor
 
 
 def unit_axes(rank: int) -> tuple[int, ...]:

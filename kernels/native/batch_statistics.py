@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kernels.native import switch
-from kernels.native.call import Request, call, differentiable, unconverted
-from kernels.native.stablehlo import Like, Tensor
+from keras_ab.kernels.native import switch
+from keras_ab.kernels.native.call import Request, call, differentiable, unconverted
+from keras_ab.kernels.native.stablehlo import Like, Tensor
 
 DTYPES = ("float32", "bfloat16", "float16")
 

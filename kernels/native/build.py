@@ -15,8 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernels.native import cache
-from kernels.native.errors import NotAvailable
+from keras_ab.kernels.native import cache
+from keras_ab.kernels.native.errors import NotAvailable
 
 SOURCES = Path(__file__).with_name("src")
 # No -ffast-math and no -ffinite-math-only: the latter swallowed NaN. No -march=native: the clones

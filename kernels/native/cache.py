@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kernels.native.errors import NotAvailable
+from keras_ab.kernels.native.errors import NotAvailable
 
 
 def directory() -> Path:

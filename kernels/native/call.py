@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kernels.native.stablehlo import Call, Like, Tensor
+from keras_ab.kernels.native.stablehlo import Call, Like, Tensor
 
 Array = Any  # a tensor of Keras' backend
 
@@ -62,10 +62,10 @@ def differentiable(forward: Forward, backward: Backward) -> Callable[..., Any]:
 
 def _backend() -> Any:  # a module
     if keras.backend.backend() == "jax":
-        from kernels.native import jax_call
+        from keras_ab.kernels.native import jax_call
 
         return jax_call
-    from kernels.native import tensorflow_call
+    from keras_ab.kernels.native import tensorflow_call
 
     return tensorflow_call
 

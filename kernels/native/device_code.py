@@ -7,9 +7,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from kernels.native import cache
-from kernels.native.build import SOURCES
-from kernels.native.errors import NotAvailable
+from keras_ab.kernels.native import cache
+from keras_ab.kernels.native.build import SOURCES
+from keras_ab.kernels.native.errors import NotAvailable
 
 UNITS = (
     "adam",

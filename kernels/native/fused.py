@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from kernels.native import switch
-from kernels.native.call import Request, call, unconverted
-from kernels.native.stablehlo import Tensor
+from keras_ab.kernels.native import switch
+from keras_ab.kernels.native.call import Request, call, unconverted
+from keras_ab.kernels.native.stablehlo import Tensor
 
 DTYPES = ("float32", "bfloat16", "float16")
 

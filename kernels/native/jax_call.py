@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kernels.native import stablehlo
+from keras_ab.kernels.native import stablehlo
 
 
 def run(call: stablehlo.Call, operands: list[Any]) -> list[Any]:

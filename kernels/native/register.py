@@ -5,8 +5,8 @@ import functools
 from pathlib import Path
 from types import ModuleType
 
-from kernels.native import build
-from kernels.native.errors import NotAvailable
+from keras_ab.kernels.native import build
+from keras_ab.kernels.native.errors import NotAvailable
 
 # The CPU wheel exports the symbol from the second, the GPU wheel from the first (TF 2.21).
 TENSORFLOW_LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal
 
-from kernels.native import device_code, register
-from kernels.native.errors import NotAvailable, Required
+from keras_ab.kernels.native import device_code, register
+from keras_ab.kernels.native.errors import NotAvailable, Required
 
 Mode = Literal["native", "reference", "require"]
 Device = Literal["cpu", "cuda"]
@@ -53,7 +53,7 @@ class use:  # noqa: N801 - read as a verb, and as `with kernels.use(...)`
     def __init__(self, mode: Mode) -> None:
         """Switch now."""
         self._before = use._chosen
-        use._chosen = _checked(mode, "kernels.use")
+        use._chosen = _checked(mode, "keras_ab.kernels.use")
         if mode == "require":
             self._demand()
 
@@ -125,7 +125,7 @@ def status() -> tuple[Status, ...]:
 
 def _state(device: Device, check: Callable[[], str]) -> Status:
     if mode() == "reference":
-        chosen = "kernels.use" if use._chosen else VARIABLE
+        chosen = "keras_ab.kernels.use" if use._chosen else VARIABLE
         return Status("", device, "reference", f"chosen by {chosen}")
     try:
         return Status("", device, "native", check())

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from kernels.native import stablehlo
+from keras_ab.kernels.native import stablehlo
 
 MODULE_VERSION = 9  # the newest that both TF 2.21 and its GPU wheel take
 PLATFORMS = ("CPU", "CUDA")

@@ -4,11 +4,11 @@ from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
 
-from bench.lab.measure import run_trial
-from bench.lab.plan import Plan
-from bench.lab.task import Task
-from bench.lab.trial_data import group
-from bench.lab.worker import experiments_in, load_module
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
+from keras_ab.bench.lab.words.plan import Plan
 
 BENCH = Path(__file__).parents[2] / "bench"
 DECLARED = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.lab.estimate import Estimate, blocks_needed, hodges_lehmann, interval
-from bench.lab.schedule import balanced_orders
+from keras_ab.bench.lab.judge.estimate import Estimate, blocks_needed, hodges_lehmann, interval
+from keras_ab.bench.lab.loop.schedule import balanced_orders
 
 ARMS = ("baseline", "control", "treatment")
 

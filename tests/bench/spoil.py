@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench.lab.declare import Arm
-from bench.lab.worker import load_experiment
+from keras_ab.bench.lab.words.bench_files import load_experiment
+from keras_ab.bench.lab.words.declare import Arm
 
 
 def from_other_weights(arm: Arm) -> Arm:
@@ -43,7 +43,7 @@ def with_a_branch_forgotten(arm: Arm) -> Arm:
     def build(case):
         from unittest.mock import patch
 
-        from kernels import asymmetric_convolution
+        from keras_ab.kernels import asymmetric_convolution
 
         whole = asymmetric_convolution.fused_weights
         forgetful = patch.object(

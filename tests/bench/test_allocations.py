@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.lab.allocations import Alive, at_peak
-from bench.lab.backends import tensorflow_traces
-from bench.lab.tracing import SAMPLE, Allocation, Event, Trace
+from keras_ab.bench.lab.worker.allocations import Alive, at_peak
+from keras_ab.bench.lab.worker.backends import tensorflow_traces
+from keras_ab.bench.lab.worker.tracing import SAMPLE, Allocation, Event, Trace
 
 MARK = Event("python", SAMPLE, 10, 20)
 

@@ -4,15 +4,15 @@ from itertools import islice
 
 import pytest
 
-from bench import cli
-from bench.lab.findings import claim_findings
-from bench.lab.forkserver import ForkServer
-from bench.lab.measure import run_trial
-from bench.lab.plan import Plan
-from bench.lab.run_file import read_run
-from bench.lab.task import Task
-from bench.lab.trial_data import group
-from tests.bench.door import EXPERIMENTS, benchmark
+from keras_ab import command_line
+from keras_ab.bench.lab.judge.findings import claim_findings
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.plan import Plan
+from tests.bench.invocation import EXPERIMENTS, benchmark
 
 FILE = str(EXPERIMENTS / "bench_attempts.py")
 TASK = Task(FILE, "attempts", "only", "plain", Plan())
@@ -96,7 +96,7 @@ def test_the_page_has_the_table_of_what_was_tried(door):
 
 
 def test_list_shows_attempts_and_claims_on_them(capsys):
-    assert cli.main(["list", "--folder", str(EXPERIMENTS), "attempts"]) == 0
+    assert command_line.main(["list", "--folder", str(EXPERIMENTS), "attempts"]) == 0
     shown = capsys.readouterr().out
     assert "two.save: save it" in shown
     assert "two-cannot: Two cannot be saved. (save of two does not work)" in shown

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab import backends
-from bench.lab.forkserver import ForkServer
-from bench.lab.tracing import FILE, SAMPLE
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.lab.worker.tracing import FILE, SAMPLE
 from tests.bench.declared import DECLARED, rehearse
 
 ROOT = Path(__file__).parents[2]

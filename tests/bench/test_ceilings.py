@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lab import ceilings, doctor, probes, text
-from bench.lab.backends import plain_probes
-from bench.lab.errors import LabError
-from bench.lab.estimate import Middle, middle
-from bench.lab.forkserver import WorkerLost
-from bench.lab.plan import Plan
-from bench.lab.records import Ceiling
-from bench.lab.run_file import read_run
-from bench.lab.session import Session
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import Middle, middle
+from keras_ab.bench.lab.loop import ceilings, doctor
+from keras_ab.bench.lab.loop.forkserver import WorkerLost
+from keras_ab.bench.lab.loop.session import Session
+from keras_ab.bench.lab.record.records import Ceiling
+from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker import probes
+from keras_ab.bench.lab.worker.backends import plain_probes
 
 COPY = Ceiling(
     name="host_copy", unit="B/s", work=100, data_bytes=50, steps=2, samples_s=[4.0, 2.0, 8.0]

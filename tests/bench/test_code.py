@@ -3,9 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-import bench
-from bench.catalogue import experiments
-from bench.lab.code import written
+from keras_ab import bench
+from keras_ab.bench.catalogue import experiments
+from keras_ab.bench.lab.words.code import written
 
 
 def prepare(form, size, case):

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli
-from bench.lab import doctor, facts
+from keras_ab import command_line
+from keras_ab.bench.lab.loop import doctor, facts
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 
 
 def test_list_shows_experiments_cases_claims_and_sources(capsys):
-    assert cli.main(["list"]) == 0
+    assert command_line.main(["list"]) == 0
     shown = capsys.readouterr().out
     for expected in ("labels:", "classes:1000-batch:256-width:512", "(full)", "arxiv.org/abs/1901"):
         assert expected in shown
 
 
 def test_list_claims_has_a_line_for_each(capsys):
-    assert cli.main(["list", "--claims", "recompute"]) == 0
+    assert command_line.main(["list", "--claims", "recompute"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "recompute.halves-memory",
@@ -41,7 +41,7 @@ def test_list_claims_has_a_line_for_each(capsys):
     ],
 )
 def test_bad_input_is_refused_in_three_parts(tmp_path, capsys, arguments, message):
-    assert cli.main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
+    assert command_line.main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
     refusal = capsys.readouterr().err
     assert refusal.startswith("keras-ab: ")
     assert message in refusal
@@ -71,7 +71,7 @@ def test_bench_imports_no_framework_at_module_level(path):
     tops = {name.split(".")[0] for name in imports_at_module_level(path)}
     assert not tops & FRAMEWORKS
     if "lab" in path.parts:
-        assert not tops & {"kernels", "reports"}
+        assert not tops & {"keras_ab.kernels", "reports"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kernels").rglob("*.py")), ids=lambda p: p.stem)

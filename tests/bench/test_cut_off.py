@@ -7,9 +7,9 @@ from itertools import groupby
 import psutil
 import pytest
 
-from bench.lab.run_file import read_run
-from bench.lab.trial_data import group
-from tests.bench.door import TINY, benchmark, start, wait_for_lines
+from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.record.trial_data import group
+from tests.bench.invocation import TINY, benchmark, start, wait_for_lines
 
 KILLS = 5
 SLOWLY = ("--ab-sample-time", "0.01")

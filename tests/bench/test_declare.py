@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.lab import backends
-from bench.lab.declare import (
+from keras_ab.bench.lab.words.declare import (
     Arm,
     Attempt,
     Case,
@@ -17,9 +16,10 @@ from bench.lab.declare import (
     Source,
     grid,
 )
-from bench.lab.errors import DeclarationError
-from bench.lab.metrics import Metric
-from bench.lab.plan import Plan
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker import backends
 
 ARM = Arm("one", lambda _case: Prepared(lambda: None), "an arm")
 GOOD = Experiment(

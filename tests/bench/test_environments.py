@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.forkserver import ForkServer
-from bench.lab.measure import run_trial
-from bench.lab.plan import Plan
-from bench.lab.task import Task
-from bench.lab.trial_data import group
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.plan import Plan
 from tests.bench.experiments.bench_environment import VARIABLE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_environment.py")
@@ -25,7 +25,7 @@ EXPERIMENT = replace(declared, arms=(one, two, three))
 LITTERING = """
 from dataclasses import replace
 from tempfile import mkstemp
-from bench.lab.declare import Attempt
+from keras_ab.bench.lab.words.declare import Attempt
 from tests.bench.experiments.bench_environment import EXPERIMENT as declared
 
 attempts = (Attempt("litter", "leave a file behind", lambda: mkstemp()[1]),)

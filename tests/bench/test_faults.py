@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.findings import claim_findings, findings
-from bench.lab.plan import Plan
-from bench.lab.run_file import read_run
-from bench.lab.session import Session
-from bench.lab.task import Task
-from bench.lab.trial_data import group
+from keras_ab.bench.lab.judge.findings import claim_findings, findings
+from keras_ab.bench.lab.loop.session import Session
+from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.plan import Plan
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 PLAN = Plan(min_blocks=5, max_blocks=5, rounds=4, sample_time_s=1e-4)

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.lab import facts, text
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.loop import facts
 
 
 class NVMLError(Exception):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.lab.forkserver import ForkServer
+from keras_ab.bench.lab.loop.forkserver import ForkServer
 from tests.bench.declared import DECLARED, rehearse
 
 SPOILT = """

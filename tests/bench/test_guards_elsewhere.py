@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from bench.lab.forkserver import ForkServer
+from keras_ab.bench.lab.loop.forkserver import ForkServer
 from tests.bench.declared import DECLARED, first_case, rehearse
 
 AGNOSTIC = [

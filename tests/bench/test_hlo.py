@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.lab import hlo
-from bench.lab.errors import NotMeasuredHere
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.lab.worker import hlo
 
 HEAD = "HloModule m, entry_computation_layout={(f32[8,4]{1,0}, bf16[4,2]{1,0})->(f32[], s64[3]{0})}"
 

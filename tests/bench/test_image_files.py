@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lab.errors import NotMeasuredHere
-from bench.workloads import digits, image_files
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.workloads import digits, image_files
 
 CASE = {"files": 4, "edge": 28, "encoding": "png"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.workloads import long_tail
+from keras_ab.bench.workloads import long_tail
 
 CASE = {"imbalance": 100}
 

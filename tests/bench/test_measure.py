@@ -8,15 +8,15 @@ from statistics import median
 import numpy as np
 import pytest
 
-from bench.lab.findings import assess
-from bench.lab.gauges import Gauges
-from bench.lab.guards import relative_error
-from bench.lab.measure import run_trial
-from bench.lab.plan import Plan
-from bench.lab.quality import best_rate
-from bench.lab.records import Block, End, Round
-from bench.lab.task import Task
-from bench.lab.trial_data import group
+from keras_ab.bench.lab.judge.findings import assess
+from keras_ab.bench.lab.loop.gauges import Gauges
+from keras_ab.bench.lab.loop.guards import relative_error
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.quality import best_rate
+from keras_ab.bench.lab.record.records import Block, End, Round
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.plan import Plan
 
 TINY = str(Path(__file__).parent / "experiments" / "bench_tiny.py")
 

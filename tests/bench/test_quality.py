@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.declare import Quality
-from bench.lab.errors import DeclarationError
-from bench.lab.findings import claim_findings, findings
-from bench.lab.plan import Plan
-from bench.lab.run_file import read_run
-from bench.lab.session import Session
-from bench.lab.task import Task
-from bench.lab.trial_data import group
+from keras_ab.bench.lab.judge.findings import claim_findings, findings
+from keras_ab.bench.lab.loop.session import Session
+from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.declare import Quality
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.plan import Plan
 from tests.bench.experiments.bench_lessons import SCORE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_lessons.py")

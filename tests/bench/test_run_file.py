@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.errors import RecordError
-from bench.lab.records import SCHEMA, Attempted, End, Header, Round, Seal
-from bench.lab.run_file import RunWriter, encode, read_run
+from keras_ab.bench.lab.record.records import SCHEMA, Attempted, End, Header, Round, Seal
+from keras_ab.bench.lab.record.run_file import RunWriter, encode, read_run
+from keras_ab.bench.lab.words.errors import RecordError
 
 HEADER = Header(
     run="r",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.workloads.recipe import Recipe
-from bench.workloads.schedules import learning_rate
+from keras_ab.bench.workloads.recipe import Recipe
+from keras_ab.bench.workloads.schedules import learning_rate
 
 
 def rates(schedule, steps):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from bench.lab.judge import Thresholds, Verdict, judge
+from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, judge
 from tests.bench.machine import ALL_AT_ONCE, MACHINES, QUIET, Machine
 
 TRIALS = 2000

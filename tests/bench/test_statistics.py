@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.lab.estimate import Estimate, blocks_needed, hodges_lehmann, interval
-from bench.lab.judge import (
+from keras_ab.bench.lab.judge.estimate import Estimate, blocks_needed, hodges_lehmann, interval
+from keras_ab.bench.lab.judge.verdicts import (
     Outcome,
     Thresholds,
     Verdict,
@@ -20,7 +20,7 @@ from bench.lab.judge import (
     p_value,
     smallest_effect,
 )
-from bench.lab.schedule import balanced_orders, williams_square
+from keras_ab.bench.lab.loop.schedule import balanced_orders, williams_square
 
 
 def estimate(low, high, blocks=10):

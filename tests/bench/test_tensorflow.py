@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lab.backends.tensorflow_traces import EXECUTING
-from bench.lab.forkserver import ForkServer
-from bench.lab.guards import relative_error
-from bench.lab.measure import run_trial
-from bench.lab.plan import Plan
-from bench.lab.task import Task
-from bench.lab.tracing import FILE, SAMPLE
-from bench.lab.trial_data import group
-from bench.lab.worker import load_experiment
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.guards import relative_error
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.bench_files import load_experiment
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker.backends.tensorflow_traces import EXECUTING
+from keras_ab.bench.lab.worker.tracing import FILE, SAMPLE
 from tests.bench.experiments.bench_tensor import TENSOR_BYTES
 
 BENCH = Path(__file__).parents[2] / "bench"

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from bench.lab import text
-from bench.lab.estimate import Estimate
-from bench.lab.findings import Finding
-from bench.lab.judge import Thresholds, Verdict
-from bench.lab.records import MetricRecord
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict
+from keras_ab.bench.lab.record.records import MetricRecord
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from statistics import fmean
 
 import pytest
 
-from bench.lab.backends import tensorflow_traces
-from bench.lab.errors import LabError
-from bench.lab.tracing import (
+from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.worker.backends import tensorflow_traces
+from keras_ab.bench.lab.worker.tracing import (
     HAND_OVER,
     SAMPLE,
     Event,

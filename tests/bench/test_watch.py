@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bench.lab.watch import THREAD, Look, Watch, thinned, watching
+from keras_ab.bench.lab.worker.watch import THREAD, Look, Watch, thinned, watching
 
 
 def test_a_watch_begins_before_the_work_and_ends_after_it():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab.run_file import read_run
-from tests.bench.door import benchmark, environment
+from keras_ab.bench.lab.record.run_file import read_run
+from tests.bench.invocation import benchmark, environment
 
 ROOT = Path(__file__).parents[2]
 REASON = "Native kernels need a C++17 compiler"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.lab.errors import DeclarationError, NotMeasuredHere
-from bench.workloads import by_name, image_sets
-from bench.workloads.recipe import Recipe
+from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
+from keras_ab.bench.workloads import by_name, image_sets
+from keras_ab.bench.workloads.recipe import Recipe
 
 SMALL = {
     "resnet": {"model": "resnet", "blocks": 2, "channels": 4, "batch": 2},

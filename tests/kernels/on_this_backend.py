@@ -6,17 +6,17 @@ A program of its own: a process has one Keras backend. ``test_other_backends.py`
 import keras
 import numpy as np
 
-from kernels.adafactor import Adafactor, reference_adafactor
-from kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, reference_clipped
-from kernels.asymmetric_convolution import AsymmetricConvolution2D
-from kernels.attention_2d import Attention2D
-from kernels.chunked_cross_entropy import chunked_cross_entropy, reference_losses
-from kernels.cyclical_learning_rate import CyclicalLearningRate
-from kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
-from kernels.long_tail_losses import LDAMLoss
-from kernels.rematerialisation import RematerialisedChain
-from kernels.sm3 import SM3, reference_sm3
-from kernels.weight_standardization import WSConv2D
+from keras_ab.kernels.adafactor import Adafactor, reference_adafactor
+from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, reference_clipped
+from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D
+from keras_ab.kernels.attention_2d import Attention2D
+from keras_ab.kernels.chunked_cross_entropy import chunked_cross_entropy, reference_losses
+from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate
+from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
+from keras_ab.kernels.long_tail_losses import LDAMLoss
+from keras_ab.kernels.rematerialisation import RematerialisedChain
+from keras_ab.kernels.sm3 import SM3, reference_sm3
+from keras_ab.kernels.weight_standardization import WSConv2D
 
 RNG = np.random.default_rng(0)
 

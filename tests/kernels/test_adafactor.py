@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from kernels.adafactor import Adafactor, Factors, factored_axes, reference_adafactor
+from keras_ab.kernels.adafactor import Adafactor, Factors, factored_axes, reference_adafactor
 
 SHAPES = [(), (1,), (5,), (1, 1), (1, 4), (4, 1), (3, 4), (2, 1, 3), (3, 3, 2, 4), (1, 1, 1, 5)]
 OPTIONS = [

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from kernels.adaptive_gradient_clipping import (
+from keras_ab.kernels.adaptive_gradient_clipping import (
     AdaptiveGradientClipping,
     reference_clipped,
     unit_axes,

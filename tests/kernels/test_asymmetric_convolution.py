@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.asymmetric_convolution import AsymmetricConvolution2D, reference_branches
+from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D, reference_branches
 
 
 def _trained_block(image, filters=3, **options):

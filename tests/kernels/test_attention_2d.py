@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.attention_2d import Attention2D, attend, reference_attention
+from keras_ab.kernels.attention_2d import Attention2D, attend, reference_attention
 
 
 def _tensors(batch, queries, keys, bottleneck, filters, seed=0):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.chunked_cross_entropy import (
+from keras_ab.kernels.chunked_cross_entropy import (
     ChunkedCrossEntropyHead,
     chunked_cross_entropy,
     reference_gradients,

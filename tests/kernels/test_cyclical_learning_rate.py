@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.cyclical_learning_rate import CyclicalLearningRate, reference_learning_rate
+from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate, reference_learning_rate
 
 POLICIES = [("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.9994)]
 

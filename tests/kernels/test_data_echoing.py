@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.data_echoing import PLACES, echo, echoed_batches, reference_echo
+from keras_ab.kernels.data_echoing import PLACES, echo, echoed_batches, reference_echo
 
 tf = pytest.importorskip("tensorflow")
 

@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from kernels.extended_batch_norm import DEVIATIONS, ExtendedBatchNormalization, reference_moments
+from keras_ab.kernels.extended_batch_norm import (
+    DEVIATIONS,
+    ExtendedBatchNormalization,
+    reference_moments,
+)
 
 SHAPES = [(2, 3), (1, 4), (5, 2, 3), (2, 3, 4, 5), (1, 1, 1, 2), (2, 2, 3, 2, 4)]
 

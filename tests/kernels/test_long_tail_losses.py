@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import long_tail_losses as long_tail
+from keras_ab.kernels import long_tail_losses as long_tail
 
 COUNTS = [500, 50, 5, 1]
 

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from kernels.adafactor import Adafactor
-from kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
-from kernels.cyclical_learning_rate import CyclicalLearningRate
-from kernels.sm3 import SM3
+from keras_ab.kernels.adafactor import Adafactor
+from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate
+from keras_ab.kernels.sm3 import SM3
 
 tf = pytest.importorskip("tensorflow")
 

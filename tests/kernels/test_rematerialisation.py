@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.rematerialisation import RematerialisedChain, segmented
+from keras_ab.kernels.rematerialisation import RematerialisedChain, segmented
 
 MODES = {
     "eager": {"run_eagerly": True},

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from kernels.sm3 import SM3, reference_sm3
+from keras_ab.kernels.sm3 import SM3, reference_sm3
 
 SHAPES = [(), (1,), (5,), (1, 1), (1, 4), (3, 4), (2, 1, 3), (3, 3, 2, 4), (1, 1, 1, 5)]
 SIXTEEN_BITS = ["float16", "bfloat16"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.weight_standardization import WSConv2D, reference_standardized, standardized
+from keras_ab.kernels.weight_standardization import WSConv2D, reference_standardized, standardized
 
 SHAPES = [(1, 1, 2, 1), (3, 3, 1, 1), (1, 1, 5, 7), (3, 3, 4, 2), (5, 1, 3, 4)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reports.page import write_page
+from keras_ab.reports.page import write_page
 from tests.reports import scenes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.lab.records import Absent, Failure
+from keras_ab.bench.lab.record.records import Absent, Failure
 from tests.reports.simulated import GPU, MACHINE, Scene, claim, header, write
 
 

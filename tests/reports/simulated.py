@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.lab.metrics import MEASURED, STEP_TIME, Metric
-from bench.lab.plan import Plan
-from bench.lab.records import (
+from keras_ab.bench.lab.record.records import (
     ArmRecord,
     Block,
     ClaimRecord,
@@ -22,7 +20,9 @@ from bench.lab.records import (
     Round,
     Trial,
 )
-from bench.lab.run_file import RunWriter
+from keras_ab.bench.lab.record.run_file import RunWriter
+from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME, Metric
+from keras_ab.bench.lab.words.plan import Plan
 
 MIB = 2.0**20
 SOURCE = "A. Simulated (2020), A technique that was never published, https://example.org/technique"

@@ -11,13 +11,13 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 
-import bench
-from bench.catalogue import experiments
-from bench.lab.declare import Arm, Case, Experiment
-from bench.lab.metrics import MEASURED
-from bench.lab.plan import Plan
-from bench.lab.records import Absent, Attempted, Ceiling, MemoryCurve, Work
-from bench.lab.task import Task, declaration
+from keras_ab import bench
+from keras_ab.bench.catalogue import experiments
+from keras_ab.bench.lab.record.records import Absent, Attempted, Ceiling, MemoryCurve, Work
+from keras_ab.bench.lab.record.task import Task, declaration
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment
+from keras_ab.bench.lab.words.metrics import MEASURED
+from keras_ab.bench.lab.words.plan import Plan
 from tests.reports.simulated import GPU, MACHINE, Scene, header, write
 
 TRUTHS = (1.0, 0.93, 1.31, 1.004, 0.52, 2.3)

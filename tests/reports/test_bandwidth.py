@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import reports
-from reports import views
+from keras_ab import reports
+from keras_ab.reports import views
 from tests.reports import simulated
 
 

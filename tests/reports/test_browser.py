@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reports.page import write_page
+from keras_ab.reports.page import write_page
 from tests.reports import simulated
 from tests.reports.test_page import HOSTILE, hostile_scene
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import reports
-from bench.cli import main
-from bench.lab.errors import RecordError
-from reports.citing import FORMATS, LONGEST, cite, number_id, quotables
-from reports.page import page
-from reports.verify import check_document, compare_pages, verify
+from keras_ab import reports
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.command_line import main
+from keras_ab.reports.citing import FORMATS, LONGEST, cite, number_id, quotables
+from keras_ab.reports.page import page
+from keras_ab.reports.verify import check_document, compare_pages, verify
 from tests.reports import scenes, simulated
 from tests.reports.test_page import hostile_scene
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-import reports
-from bench.cli import main
-from bench.lab.errors import RecordError
-from bench.lab.estimate import difference, interval
-from reports.compare import changes_between, comparison, flips, side, speed_ups
-from reports.compared import compared
-from reports.gate import gate
-from reports.page import page
+from keras_ab import reports
+from keras_ab.bench.lab.judge.estimate import difference, interval
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.command_line import main
+from keras_ab.reports.compare import changes_between, comparison, flips, side, speed_ups
+from keras_ab.reports.compared import compared
+from keras_ab.reports.gate import gate
+from keras_ab.reports.page import page
 from tests.reports import scenes, simulated
 from tests.reports.simulated import Scene
 from tests.reports.test_page import Elements

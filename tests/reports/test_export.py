@@ -6,10 +6,10 @@ import fsspec
 import pandas as pd
 import pytest
 
-import reports
-from bench.cli import main
-from bench.lab.errors import RecordError
-from reports.export import TABLES, export
+from keras_ab import reports
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.command_line import main
+from keras_ab.reports.export import TABLES, export
 from tests.reports import scenes, simulated
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import reports
-from reports.citing import cite
-from reports.page import write_page
+from keras_ab import reports
+from keras_ab.reports.citing import cite
+from keras_ab.reports.page import write_page
 from tests.reports import simulated
 from tests.reports.test_compare import jit
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import reports
-from bench.lab.errors import RecordError
-from bench.lab.judge import Verdict
-from reports import tables
-from reports.judged import multiplicity
+from keras_ab import reports
+from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports import tables
+from keras_ab.reports.judged import multiplicity
 from tests.reports import scenes, simulated
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-import reports
-from bench.lab.records import MemoryCurve
-from reports import memory
-from reports.page import page
+from keras_ab import reports
+from keras_ab.bench.lab.record.records import MemoryCurve
+from keras_ab.reports import memory
+from keras_ab.reports.page import page
 from tests.reports import simulated
 
 

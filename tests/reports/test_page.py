@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import reports
-from bench.lab.errors import RecordError
-from bench.lab.records import Absent, Failure
-from reports.arms import difference, lines_of
-from reports.page import page, policy, write_page
-from reports.views import break_even_steps, source
+from keras_ab import reports
+from keras_ab.bench.lab.record.records import Absent, Failure
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.arms import difference, lines_of
+from keras_ab.reports.page import page, policy, write_page
+from keras_ab.reports.views import break_even_steps, source
 from tests.reports import scenes, simulated
 
 HOSTILE = (

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 
-import reports
-from bench.lab.estimate import Middle
-from bench.lab.records import AlivePieces, OperationTime, PeakMemory, Profile, StepTimes
-from reports import alive, profiles
-from reports.page import page
+from keras_ab import reports
+from keras_ab.bench.lab.judge.estimate import Middle
+from keras_ab.bench.lab.record.records import (
+    AlivePieces,
+    OperationTime,
+    PeakMemory,
+    Profile,
+    StepTimes,
+)
+from keras_ab.reports import alive, profiles
+from keras_ab.reports.page import page
 from tests.reports import simulated
 
 

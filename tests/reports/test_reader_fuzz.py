@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import reports
-from bench.lab.errors import RecordError
-from bench.lab.run_file import read_run
-from reports.citing import quotables
-from reports.page import page
-from reports.verify import check_document
+from keras_ab import reports
+from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.citing import quotables
+from keras_ab.reports.page import page
+from keras_ab.reports.verify import check_document
 from tests.reports import scenes, simulated
 from tests.reports.test_page import HOSTILE, Elements
 

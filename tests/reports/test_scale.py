@@ -4,8 +4,8 @@ import cProfile
 import pstats
 from pathlib import Path
 
-import reports
-from reports.page import page
+from keras_ab import reports
+from keras_ab.reports.page import page
 from tests.studies.scale import write_runs
 
 

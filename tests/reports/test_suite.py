@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reports.page import write_page
+from keras_ab.reports.page import write_page
 from tests.reports import suite
 from tests.reports.simulated import header, write
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from reports import svg
-from reports.canvas import Canvas
+from keras_ab.reports import svg
+from keras_ab.reports.canvas import Canvas
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import reports
-from reports.legible import legible, short_names
-from reports.terminal import WIDTH, verdict_table
+from keras_ab import reports
+from keras_ab.reports.legible import legible, short_names
+from keras_ab.reports.terminal import WIDTH, verdict_table
 from tests.reports import scenes, simulated
 from tests.reports.test_page import HOSTILE, hostile_scene
 

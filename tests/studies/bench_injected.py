@@ -1,9 +1,9 @@
 """Training steps, and the same with one more to every 33: exactly 3 % more work."""
 
-from bench.lab.declare import Arm, Case, Experiment, Prepared
-from bench.workloads.classifier import MANY_CLASSES
-from bench.workloads.doctor_probe import EXPERIMENT as IDENTICAL
-from bench.workloads.recipe import Recipe, compiled_model
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
+from keras_ab.bench.workloads.doctor_probe import EXPERIMENT as IDENTICAL
+from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
 
 def training_steps(count):

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.lab import clock, text
-from bench.lab.estimate import middle
-from bench.lab.forkserver import ForkServer
-from bench.lab.probes import beyond_caches_bytes, cache_bytes
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.estimate import middle
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.worker.probes import beyond_caches_bytes, cache_bytes
 
 ROUNDS = 15
 TOLERANCE = 0.1

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["bench.lab", "reports"]):
-    from bench.lab.errors import RecordError
-    from reports.loading import read_and_judge
+with atheris.instrument_imports(include=["keras_ab.bench.lab", "keras_ab.reports"]):
+    from keras_ab.bench.lab.words.errors import RecordError
+    from keras_ab.reports.loading import read_and_judge
 
 from tests.reports import scenes, simulated
 

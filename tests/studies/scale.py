@@ -48,8 +48,8 @@ def write_runs(folder: Path, runs: int, experiments: int = EXPERIMENTS) -> None:
 def measure(folder: Path) -> None:
     """Load a folder, render its page, and print what that took as JSON."""
     begun = time.perf_counter()
-    import reports
-    from reports.page import page
+    from keras_ab import reports
+    from keras_ab.reports.page import page
 
     runs = reports.load(folder)
     gc.freeze()  # as `write_page` does

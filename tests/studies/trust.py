@@ -21,15 +21,16 @@ from statistics import median
 
 from scipy.stats import mannwhitneyu
 
-from bench.lab import clock, text
-from bench.lab.doctor import PROBE
-from bench.lab.findings import Finding, assess
-from bench.lab.forkserver import ForkServer
-from bench.lab.judge import Verdict
-from bench.lab.measure import run_trial
-from bench.lab.plan import Plan
-from bench.lab.task import Task
-from bench.lab.trial_data import group
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import Finding, assess
+from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.loop.doctor import PROBE
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.plan import Plan
 
 HERE = Path(__file__).parent
 INJECTED = HERE / "bench_injected.py"
@@ -114,7 +115,10 @@ def starting(server: ForkServer) -> tuple[float, float]:
         worker.stop()
 
     def spawned() -> None:
-        code = "from bench.lab.worker import Bench; import keras; Bench().facts('tensorflow')"
+        code = (
+            "from keras_ab.bench.lab.worker.serving import Bench; import keras; "
+            "Bench().facts('tensorflow')"
+        )
         subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
 
     return median(lasting(forked, 10)), median(lasting(spawned, 5))

@@ -3,8 +3,17 @@
 import os
 import signal
 
-from bench.lab.declare import Arm, Attempt, Case, Claim, Experiment, Guard, Prepared, Source
-from bench.lab.errors import NotMeasuredHere
+from keras_ab.bench.lab.words.declare import (
+    Arm,
+    Attempt,
+    Case,
+    Claim,
+    Experiment,
+    Guard,
+    Prepared,
+    Source,
+)
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
 
 
 def never_stepped(_case):

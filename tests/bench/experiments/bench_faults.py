@@ -5,8 +5,8 @@ import os
 import signal
 from collections import deque
 
-from bench.lab.declare import Arm, Case, Experiment, Guard, Prepared, Source
-from bench.lab.errors import NotMeasuredHere
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Guard, Prepared, Source
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
 
 
 def prepared(step, answer=1.0):

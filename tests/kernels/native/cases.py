@@ -5,8 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from kernels.native import adafactor, adam, adaptive_clip, batch_statistics, cross_entropy, sm3
-from kernels.native import standardize as ws
+from keras_ab.kernels.native import (
+    adafactor,
+    adam,
+    adaptive_clip,
+    batch_statistics,
+    cross_entropy,
+    sm3,
+)
+from keras_ab.kernels.native import standardize as ws
 from tests.kernels.native import c_interface as c
 
 SHAPES = [(), (1,), (0,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (0, 3), (3, 0), (2, 3, 5)]

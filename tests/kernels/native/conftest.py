@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels.native import build, register, switch
-from kernels.native.errors import NotAvailable
+from keras_ab.kernels.native import build, register, switch
+from keras_ab.kernels.native.errors import NotAvailable
 
 
 @pytest.fixture

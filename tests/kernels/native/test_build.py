@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kernels.native import build, cache
-from kernels.native.errors import NotAvailable
+from keras_ab.kernels.native import build, cache
+from keras_ab.kernels.native.errors import NotAvailable
 
 compiles = pytest.mark.usefixtures("compiler")
 SMALL = "int answer() { return 42; }"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.native import adaptive_clip, cross_entropy, register, standardize
+from keras_ab.kernels.native import adaptive_clip, cross_entropy, register, standardize
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
 

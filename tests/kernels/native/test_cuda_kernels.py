@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels.native import build, device_code, register, standardize
+from keras_ab.kernels.native import build, device_code, register, standardize
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-import kernels
-from kernels.native import register, switch
+from keras_ab import kernels
+from keras_ab.kernels.native import register, switch
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,9 @@ def test_uses_nest():
 
 @pytest.mark.parametrize("bad", ["", "auto", "Native", None])
 def test_an_unknown_mode(bad):
-    with pytest.raises(ValueError, match=r"kernels\.use must be one of native, reference, require"):
+    with pytest.raises(
+        ValueError, match=r"keras_ab.kernels\.use must be one of native, reference, require"
+    ):
         kernels.use(bad)
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import kernels
-from kernels.native import batch_statistics as bs
-from kernels.native import cross_entropy as ce
-from kernels.native import register, stablehlo
-from kernels.native import standardize as ws
-from kernels.native.call import Request, call
+from keras_ab import kernels
+from keras_ab.kernels.native import batch_statistics as bs
+from keras_ab.kernels.native import cross_entropy as ce
+from keras_ab.kernels.native import register, stablehlo
+from keras_ab.kernels.native import standardize as ws
+from keras_ab.kernels.native.call import Request, call
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
 from tests.kernels.native.tensorflow_forms import forms

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import kernels
-from kernels.native import adafactor, adam, adaptive_clip, sm3
-from kernels.native import cross_entropy as ce
+from keras_ab import kernels
+from keras_ab.kernels.native import adafactor, adam, adaptive_clip, sm3
+from keras_ab.kernels.native import cross_entropy as ce
 from tests.kernels.native import cases
 from tests.kernels.native.tensorflow_forms import forms
 

@@ -1,0 +1,259 @@
+"""What stands behind the pytest invocation: measures trials when their first arm is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import assess, findings
+from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
+from keras_ab.bench.lab.record.records import Attempted, Block, Failure, Learned, TrialLine
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
+from keras_ab.bench.lab.words.errors import DeclarationError, LabError
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.lab.worker.tracing import FILE
+
+
+class Replay:
+    """A timer that plays recorded durations back to pytest-benchmark, two looks for each."""
+
+    __name__ = "recorded"
+
+    def __init__(self) -> None:
+        self.durations: list[float] = []
+        self._now = 0.0
+        self._under_way = False
+
+    def __call__(self) -> float:
+        if self._under_way:
+            self._now += self.durations.pop(0)
+        self._under_way = not self._under_way
+        return self._now
+
+
+class ArmItem(pytest.Function):
+    """One arm of one trial, as a pytest item."""
+
+    invocation: Invocation
+    task: Task
+    arm: str
+    replay: Replay
+
+
+def measure_arm(request: pytest.FixtureRequest) -> None:
+    """Measure the trial that an item belongs to, unless it has been, and report on its arm."""
+    item = request.node
+    data = item.invocation.measured(item)
+    _fail_or_skip(data, item.arm)
+    if not data.declared.timed:
+        return
+    item.replay.durations = durations(data, item.arm)
+    benchmark = request.getfixturevalue("benchmark")
+    benchmark.extra_info.update(extra_info(data, item.arm, item.invocation.plan))
+    benchmark.pedantic(lambda: None, rounds=len(item.replay.durations), iterations=1)
+
+
+def _fail_or_skip(data: TrialData, arm: str) -> None:
+    """End the test of an arm without a valid measurement: red for a fault, skipped for absence."""
+    for failure in data.failures:
+        if failure.arm in (arm, data.baseline, None):
+            pytest.fail(f"{data.why_not(arm)}\n{failure.traceback}".rstrip(), pytrace=False)
+    for absent in data.absences:
+        if absent.arm in (arm, data.baseline, None):
+            pytest.skip(f"not measured here: {absent.reason}")
+    if data.broken:
+        pytest.fail("\n".join(broken_guards(data)), pytrace=False)
+
+
+def broken_guards(data: TrialData) -> list[str]:
+    """Return one line for each broken guard."""
+    lines = []
+    for check in data.broken:
+        guard = data.guard(check)
+        says = guard.says if guard else check.observed
+        if not check.finite:
+            found = "not finite, or not observed"
+        elif check.relative_error is None:
+            found = "of another shape than the baseline's"
+        else:
+            found = f"off by {check.relative_error:.3g}, tolerance {guard and guard.tolerance:g}"
+        lines.append(f"guard broken: {says}\n  {check.arm}: {check.observed} is {found}")
+    return lines
+
+
+def durations(data: TrialData, arm: str) -> list[float]:
+    """Return the step times of an arm in the order of measurement, seconds."""
+    rounds = (line for block in sorted(data.rounds) for line in data.rounds[block])
+    return [line.step_time_s[arm] for line in rounds if arm in line.step_time_s]
+
+
+def extra_info(data: TrialData, arm: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what pytest-benchmark's files carry beside the durations."""
+    info: dict[str, Any] = {"trial": data.declared.trial, "arm": arm}
+    if arm == data.baseline:
+        return info | {"role": "baseline"}
+    for finding in (f for f in findings(data, plan) if f.arm == arm):
+        estimate = finding.estimate
+        info[finding.metric.name] = {
+            "value": finding.arm_value,
+            finding.metric.scale: finding.shown(estimate.point),
+            "interval": [finding.shown(estimate.low), finding.shown(estimate.high)],
+            "verdict": str(finding.verdict),
+        }
+    return info
+
+
+def how_to_open(traces: Path) -> str:
+    """Return how to look at traces."""
+    return (
+        f"traces:   {traces}\n"
+        f"          TensorBoard: pip install tensorboard xprof; tensorboard --logdir {traces}\n"
+        f"          Perfetto: open https://ui.perfetto.dev, hand it a {FILE} from there"
+    )
+
+
+class Invocation:
+    """Holds the options and the lab's session of one pytest invocation."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
+        self._config = config
+        self._backend = option("--ab-backend")
+        backends.load(self._backend)
+        self._runs: Path = option("--ab-runs")
+        self._selects = SELECTIONS[option("--ab-cases")]
+        self._asked = Plan(
+            precision=option("--ab-precision"),
+            margin=option("--ab-margin"),
+            budget_s=option("--ab-budget"),
+            min_blocks=option("--ab-min-blocks"),
+            max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),
+            rounds=option("--ab-rounds"),
+            sample_time_s=option("--ab-sample-time"),
+            limits=option("--ab-ceilings"),
+            profile=option("--ab-profile"),
+            profile_time_s=option("--ab-profile-time"),
+        )
+        self._resume = self._resumed(option("--ab-resume"))
+        self._session: Session | None = None
+        self._done: dict[str, TrialData] = {}
+        check_writable(self._runs)
+
+    def _resumed(self, value: str | None) -> Path | None:
+        if value is None:
+            return None
+        if value == "last":
+            return last_cut_off(self._runs)
+        if not value.endswith(".jsonl"):
+            raise DeclarationError(
+                "--ab-resume names a run file, or nothing for the newest that was cut off",
+                repr(value),
+                "write --ab-resume=FILE.jsonl, or put paths and node ids before --ab-resume",
+            )
+        return Path(value)
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The plan as recorded in the run's header."""
+        assert self._session is not None  # noqa: S101 - asked for only after a measurement
+        return self._session.header.plan
+
+    def items(self, parent: pytest.File, experiment: Experiment) -> Iterator[pytest.Item]:
+        """Yield one item for each arm of each selected case."""
+        for case in experiment.cases:
+            if not self._selects(case):
+                continue
+            task = Task(str(parent.path), experiment.name, case.id, self._backend, self._asked)
+            for arm in experiment.arms:
+                item = ArmItem.from_parent(
+                    parent, name=f"{experiment.name}[{case.id}-{arm.name}]", callobj=measure_arm
+                )
+                item.invocation, item.task, item.arm, item.replay = self, task, arm.name, Replay()
+                item.add_marker(pytest.mark.benchmark(group=task.trial, timer=item.replay))
+                yield item
+
+    def measured(self, item: ArmItem) -> TrialData:
+        """Return the item's trial, measured now unless it has been."""
+        if item.task.trial not in self._done:
+            try:
+                self._done[item.task.trial] = self._measure(item.task)
+            except LabError as error:
+                item.session.shouldstop = "the run cannot go on"
+                pytest.fail(str(error), pytrace=False)
+        return self._done[item.task.trial]
+
+    def _measure(self, task: Task) -> TrialData:
+        if self._session is None:
+            self._say(f"starting {self._backend} …")
+            self._session = self._open()
+            self._say(f"run file: {self._session.path}")
+        self._say(f"\n{task.trial}")
+        start = clock.now()
+        task = Task(task.file, task.experiment, task.case, task.backend, self._session.plan)
+        return self._session.measure(
+            task, lambda line, data: self._progress(line, data, clock.now() - start)
+        )
+
+    def _open(self) -> Session:
+        if self._resume:
+            return Session.resume(self._resume, self._backend)
+        if self._asked.limits:
+            self._say("measuring the machine's ceilings …")
+        return Session.begin(self._runs, self._backend, self._asked)
+
+    def _progress(self, line: TrialLine, data: TrialData, elapsed_s: float) -> None:
+        match line:
+            case Block():
+                step = data.metric("step_time_s")
+                found = (assess(data, step, arm, self.plan) for arm in data.treatments)
+                arms = "   ".join(f"{f.arm} {text.compared(f)}" for f in found if f)
+                self._say(f"  block {len(data.blocks):2}  {elapsed_s:4.0f} s   {arms}")
+            case Attempted():
+                about = f"{line.arm}: " if line.arm else ""
+                self._say(f"  {about}{line.says}: {line.what}")
+            case Learned():
+                what = f"{line.purpose} seed {line.seed}"
+                arms = "   ".join(f"{arm} {value:.3f}" for arm, value in line.values.items())
+                self._say(f"  {what}  {elapsed_s:4.0f} s   {arms}")
+            case Failure():
+                self._say(f"  {line.arm or 'trial'}: {line.what} during {line.stage}")
+
+    def _say(self, message: str) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        if terminal is None:
+            return
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            terminal.ensure_newline()
+            terminal.write_line(message)
+            terminal.flush()
+
+    def close(self, *, complete: bool) -> None:
+        """End the run."""
+        if self._session:
+            self._session.close(seal=complete)
+
+    def summarise(self, terminal: Any) -> None:
+        """Print the verdict table and write the report."""
+        if self._session is None:
+            return
+        from keras_ab.reports.page import write_page
+        from keras_ab.reports.terminal import verdict_table
+
+        terminal.section("verdicts", sep="=")
+        terminal.write_line(verdict_table(self._session.trials, self.plan))
+        page = write_page([self._session.path], self._session.path.with_suffix(".html"))
+        terminal.write_line(f"\nrun file: {self._session.path}\nreport:   {page}")
+        if any(data.profiles for data in self._session.trials.values()):
+            terminal.write_line(how_to_open(traces_of(self._session.path)))
+        if not self._session.sealed:
+            terminal.write_line("cut off; continue with: pytest --benchmark --ab-resume")

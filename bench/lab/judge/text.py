@@ -1,0 +1,237 @@
+"""The one place that turns a number into text: three digits, a unit, an interval."""
+
+from __future__ import annotations
+
+import math
+
+from keras_ab.bench.lab.judge.estimate import Middle
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.record.records import ClaimRecord
+from keras_ab.bench.lab.record.trial_data import TrialData
+
+
+def number(x: float, digits: int = 3) -> str:
+    """Return a number with three significant digits and no exponent where it can be helped."""
+    if math.isnan(x):
+        return "–"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x == 0:
+        return "0"
+    places = digits - 1 - int(f"{x:.{digits - 1}e}".partition("e")[2])
+    if -9 < places < 8:
+        text = f"{round(x, places):.{max(0, places)}f}"
+        return text.replace("-", "−")
+    return f"{x:.{digits - 1}e}".replace("-", "−")
+
+
+def seconds(x: float) -> str:
+    """Return a duration with a fitting prefix."""
+    for limit, scale, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if abs(x) < limit:
+            return f"{number(x * scale)} {unit}"
+    return f"{number(x)} s"
+
+
+def size(x: float) -> str:
+    """Return bytes in B, KiB, MiB or GiB (powers of 2¹⁰)."""
+    for limit, scale, unit in ((2**10, 1, "B"), (2**20, 2**10, "KiB"), (2**30, 2**20, "MiB")):
+        if abs(x) < limit:
+            return f"{number(x / scale)} {unit}"
+    return f"{number(x / 2**30)} GiB"
+
+
+def bandwidth(x: float) -> str:
+    """Return bytes per second in GB/s (10⁹)."""
+    return f"{number(x / 1e9)} GB/s"
+
+
+def percent(x: float) -> str:
+    """Return a share as a percentage."""
+    return f"{number(100 * x)} %"
+
+
+def quantity(x: float, unit: str) -> str:
+    """Return a value in its unit: one of a metric's, ``B/s`` or ``FLOP/s``."""
+    if math.isnan(x):
+        return "–"
+    match unit:
+        case "s":
+            return seconds(x)
+        case "B":
+            return size(x)
+        case "B/s":
+            return bandwidth(x)
+        case "FLOP" | "FLOP/s":
+            return _thousands(x, unit)
+        case "J":
+            return seconds(x).replace("s", "J")
+        case "1":
+            return number(x)
+        case _:
+            return f"{number(x)} {unit}"
+
+
+def _thousands(x: float, unit: str) -> str:
+    for limit, scale, prefix in ((1e3, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
+        if abs(x) < limit:
+            return f"{number(x / scale)} {prefix}{unit}"
+    return f"{number(x / 1e12)} T{unit}"
+
+
+def between(middle: Middle, unit: str) -> str:
+    """Return a median with its interval, ``11.2 GB/s [11.0 GB/s, 11.3 GB/s]``."""
+    point, low, high = (quantity(x, unit) for x in (middle.point, middle.low, middle.high))
+    return f"{point} [{low}, {high}]"
+
+
+def ratio(x: float) -> str:
+    """Return a ratio, ``1.07×``: to 0.01 near one, to three digits elsewhere."""
+    if 0.1 <= x < 10:
+        return f"{x:.{_decimals(x)}f}×"
+    return f"{number(x)}×"
+
+
+def _decimals(x: float) -> int:
+    return 2 if abs(x - 1) >= 0.0995 or x == 1 else 3
+
+
+def compared(finding: Finding) -> str:
+    """Return the estimate with its interval, ``1.07× [1.05, 1.09]`` or ``+0.012 [0, +0.020]``."""
+    if from_nothing := _from_nothing(finding):
+        return from_nothing
+    e = finding.estimate
+    low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
+    if finding.metric.scale == "difference":
+        return f"{signed(point)} [{signed(low)}, {signed(high)}]"
+    return ratios(point, low, high)
+
+
+def _from_nothing(finding: Finding) -> str:
+    """Return ``0 B, not 4.00 MiB`` where a ratio would be to nothing or of nothing, else ""."""
+    arm, baseline = finding.arm_value, finding.baseline_value
+    if finding.metric.unit != "B" or bool(arm) == bool(baseline):
+        return ""
+    return f"{size(arm)}, not {size(baseline)}"
+
+
+def ratios(point: float, low: float, high: float) -> str:
+    """Return a ratio with its interval, ``1.07× [1.05, 1.09]``."""
+    if low >= 0.1 and high < 10:  # as many decimals at both ends as at the point
+        places = _decimals(point)
+        return f"{point:.{places}f}× [{low:.{places}f}, {high:.{places}f}]"
+    return f"{ratio(point)} [{ratio(low)[:-1]}, {ratio(high)[:-1]}]"
+
+
+def signed(x: float) -> str:
+    """Return a difference with its sign, to a thousandth, or to one digit if less; none is 0."""
+    if x == 0 or not math.isfinite(x):
+        return number(x)
+    digits = f"{abs(x):.3f}" if abs(x) >= 0.0005 else number(abs(x), 1)
+    return ("+" if x > 0 else "−") + digits
+
+
+def blocks(count: float, word: str = "block") -> str:
+    """Return a count with its noun."""
+    if not math.isfinite(count):
+        return f"no number of {word}s"
+    return f"{count:.0f} {word}" + ("" if count == 1 else "s")
+
+
+def power(finding: Finding, *, brief: bool = False) -> str:
+    """Say what an inconclusive or equivalent result could have seen, and what would settle it."""
+    difference = finding.metric.scale == "difference"
+    word = "seed" if finding.metric.name != "step_time_s" and difference else "block"
+    smallest = finding.smallest_effect
+    if not math.isfinite(smallest):
+        return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
+    seen = number(smallest) if difference else percent(math.expm1(smallest))
+    text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
+    if finding.verdict is not Verdict.INCONCLUSIVE:
+        return text
+    if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:
+        return f"{text}; the estimate lies where no number of {word}s would settle it"
+    return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"
+
+
+ROUNDING = 1e-12
+"""An interval narrower than this is arithmetic, not noise."""
+
+
+def is_exact(finding: Finding) -> bool:
+    """Tell whether a finding came out the same every time: it has no interval to show."""
+    return finding.estimate.half_width <= ROUNDING
+
+
+def compact(finding: Finding) -> str:
+    """Return the estimate with its interval; sizes that came out the same every time have none."""
+    if not is_exact(finding) or _from_nothing(finding):
+        return compared(finding)
+    if abs(finding.estimate.point) < ROUNDING:
+        return "the same"
+    point = finding.shown(finding.estimate.point)
+    exact = signed(point) if finding.metric.scale == "difference" else ratio(point)
+    return f"{exact} exactly"
+
+
+def brief(finding: Finding) -> str:
+    """Return the estimate of a ratio alone."""
+    return _from_nothing(finding) or ratio(finding.shown(finding.estimate.point))
+
+
+def bound(at_least: float | None, at_most: float | None, scale: str) -> str:
+    """Return a claim's bounds in words."""
+    parts = (("at least", at_least), ("at most", at_most))
+    return ", ".join(f"{word} {bound_value(x, scale)}" for word, x in parts if x is not None)
+
+
+def bound_value(x: float, scale: str) -> str:
+    """Return a ratio or a difference by itself."""
+    return signed(x) if scale == "difference" else ratio(x)
+
+
+def wanted(claim: ClaimRecord, data: TrialData) -> str:
+    """Return what must be found for a claim to be true."""
+    if claim.attempt:
+        tried = data.attempt(claim.arm, claim.attempt)
+        what = tried.says if tried else claim.attempt
+        return f"“{what}” {'works' if claim.works else 'does not work'}"
+    metric = data.metric(claim.metric)
+    return f"{metric.title} {bound(claim.at_least, claim.at_most, metric.scale)}"
+
+
+def level(confidence: float) -> str:
+    """Return the level of an interval, ``95 %``."""
+    return f"{100 * confidence:g} %"
+
+
+def beyond(x: float, scale: str) -> str:
+    """Return a distance from "no difference" (``±2.0 %``), given on the estimate's scale."""
+    return f"±{number(x)}" if scale == "difference" else f"±{percent(math.expm1(min(x, 700.0)))}"
+
+
+def error(x: float | None) -> str:
+    """Return a relative error, which spans many orders of magnitude."""
+    if x is None:
+        return "–"
+    return "0" if x == 0 else f"{x:.1e}".replace("-", "−")
+
+
+def fact(name: str, value: object) -> str:
+    """Return a recorded fact, its unit told by the end of its name."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    for suffix, show in (("_bytes", size), ("_s", seconds), ("_hz", _hertz)):
+        if name.endswith(suffix) and abs(value) < 1e300:
+            return show(value)
+    return str(value)
+
+
+def _hertz(x: float) -> str:
+    return f"{number(x / 1e6)} MHz" if x < 1e9 else f"{number(x / 1e9)} GHz"
+
+
+def count(n: int, word: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{n} {word}" + ("" if n == 1 else "s")

@@ -1,0 +1,145 @@
+"""The one place that judges: verdicts, claims, power, and how many verdicts may be false."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keras_ab.bench.lab.judge.estimate import Estimate, t_quantile, t_tail
+
+
+class Verdict(StrEnum):
+    """What an interval says about an arm, against the baseline."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Outcome(StrEnum):
+    """What became of a claim."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+    NOT_MEASURED = "not measured here"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a difference is held against, on the scale where differences add.
+
+    Args:
+        floor: the noise floor, how far two copies of the baseline lay from their mean in the trial.
+        margin: the largest difference that does not matter.
+        min_blocks: blocks (or seeds) below which nothing is concluded.
+    """
+
+    floor: float
+    margin: float
+    min_blocks: int = 5
+
+    @property
+    def equivalence(self) -> float:
+        """The half-width of the region of equivalence: never narrower than the noise floor."""
+        return max(self.margin, self.floor)
+
+
+def judge(estimate: Estimate, thresholds: Thresholds, better: str = "less") -> Verdict:
+    """Return the verdict on an arm.
+
+    The whole interval within the margin is equivalent; else the whole interval beyond the noise
+    floor is better or worse; else, or with too few blocks, inconclusive.
+    """
+    if estimate.blocks < thresholds.min_blocks or not math.isfinite(estimate.half_width):
+        return Verdict.INCONCLUSIVE
+    margin = thresholds.equivalence
+    if -margin < estimate.low and estimate.high < margin:
+        return Verdict.EQUIVALENT
+    sign = 1 if better == "less" else -1
+    if estimate.high < -thresholds.floor:
+        return Verdict.BETTER if sign > 0 else Verdict.WORSE
+    if estimate.low > thresholds.floor:
+        return Verdict.WORSE if sign > 0 else Verdict.BETTER
+    return Verdict.INCONCLUSIVE
+
+
+def judge_claim(estimate: Estimate, low: float, high: float, min_blocks: int = 5) -> Outcome:
+    """Return what an interval says about a claim that the truth lies in ``[low, high]``.
+
+    Args:
+        estimate: of the claim's metric and arm.
+        low: lower bound of the claim on the estimate's scale, or minus infinity.
+        high: upper bound, or infinity.
+        min_blocks: blocks (or seeds) below which nothing is concluded.
+    """
+    if estimate.blocks < min_blocks or not math.isfinite(estimate.half_width):
+        return Outcome.UNDECIDED
+    if low <= estimate.low and estimate.high <= high:
+        return Outcome.CONFIRMED
+    if estimate.high < low or high < estimate.low:
+        return Outcome.REFUTED
+    return Outcome.UNDECIDED
+
+
+def p_value(estimate: Estimate, floor: float) -> float:
+    """Return the two-sided p value of "the arms differ by no more than the noise floor"."""
+    excess = abs(estimate.point) - floor
+    if excess <= 0 or not math.isfinite(estimate.standard_error):
+        return 1.0
+    if estimate.standard_error == 0:
+        return 0.0
+    return min(1.0, 2 * t_tail(excess / estimate.standard_error, estimate.degrees))
+
+
+def smallest_effect(
+    estimate: Estimate, floor: float, confidence: float, power: float = 0.8
+) -> float:
+    """Return the smallest true difference that this many blocks would find with the given power.
+
+    ``floor + (t_{(1+c)/2} + t_{power}) * standard_error``, on the estimate's scale.
+    """
+    if not math.isfinite(estimate.standard_error):
+        return math.inf
+    t = t_quantile((1 + confidence) / 2, estimate.degrees) + t_quantile(power, estimate.degrees)
+    return floor + t * estimate.standard_error
+
+
+def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: float) -> float:
+    """Return how many blocks in all would settle it, if the point and its noise stay as they are.
+
+    The interval must shrink until it clears the nearer line: the noise floor from outside, or the
+    margin from inside. Infinite where the point lies on a line.
+    """
+    if not math.isfinite(estimate.half_width):
+        return math.inf
+    distance = abs(estimate.point)
+    room = max(distance - thresholds.floor, thresholds.equivalence - distance)
+    if room <= 0:
+        return math.inf
+    spread = estimate.standard_error * math.sqrt(estimate.blocks)
+    needed = estimate.blocks
+    for _ in range(20):  # the quantile depends on the number of blocks: iterate to a fixed point
+        t = t_quantile((1 + confidence) / 2, max(1, needed - 1))
+        before, needed = needed, max(thresholds.min_blocks, math.ceil((t * spread / room) ** 2))
+        if needed == before:
+            break
+    return needed
+
+
+def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Tell which of many findings survive correction for their number.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979,
+    https://www.jstor.org/stable/4615733.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    survives = [False] * len(p_values)
+    for rank, index in enumerate(order):
+        if p_values[index] > level / (len(p_values) - rank):
+            break
+        survives[index] = True
+    return survives

@@ -1,0 +1,161 @@
+"""Is this machine fit to measure on? Each finding says what to do."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from keras_ab import bench
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.ceilings import TITLES, rate
+from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.bench.lab.judge.findings import assess
+from keras_ab.bench.lab.loop import ceilings, facts
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.gpu import Gpu, gpus
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.records import Ceiling
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import TrialData, group
+from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.plan import Plan
+
+PROBE = Path(bench.__file__).parent / "workloads" / "doctor_probe.py"
+"""A bench file whose two arms are identical."""
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """One finding about the machine."""
+
+    state: Literal["good", "note", "bad"]
+    subject: str
+    found: str
+    do: str = ""
+
+    def __str__(self) -> str:
+        mark = {"good": "✓", "note": "!", "bad": "✗"}[self.state]
+        advice = f"\n    → {self.do}" if self.do else ""
+        return f"{mark} {self.subject}: {self.found}{advice}"
+
+
+def examine(backend: str, *, limits: bool = False) -> Iterator[Checkup]:
+    """Yield findings, the quick ones first; the noise floor takes about a minute.
+
+    With `limits`, the machine's ceilings follow, which take about a minute more.
+    """
+    yield processor()
+    yield load(os.getloadavg()[0], os.cpu_count() or 1)
+    yield governor(facts.governors())
+    yield timer_resolution()
+    server = ForkServer(backend)
+    try:
+        worker = server.start()
+        worker.send({"do": "facts", "backend": backend})
+        found = worker.receive(timeout_s=300)
+        worker.stop()
+        if "error" in found:
+            yield Checkup("bad", "framework", found["error"], "reinstall the framework")
+            return
+        yield gpu(found["result"], gpus())
+        yield memory_statistics(found["result"])
+        yield noise_floor(backend, server)
+        for ceiling in ceilings.measure(server, backend) if limits else ():
+            yield limit(ceiling)
+    finally:
+        server.close()
+
+
+def processor() -> Checkup:
+    """Say which processor is measured on."""
+    machine = facts.machine()
+    memory = text.size(machine["memory_bytes"])
+    found = f"{machine['cpu']}, {machine['cores_usable']} usable cores, {memory}"
+    if machine["cores_usable"] < 2:
+        return Checkup(
+            "note", "processor", found, "with one core, the lab and the arm share it: expect noise"
+        )
+    return Checkup("good", "processor", found)
+
+
+def load(load_average: float, cores: int) -> Checkup:
+    """Say whether others use the machine."""
+    found = f"load average {load_average:.2f} on {cores} cores"
+    if load_average > 0.5 * cores:
+        return Checkup("note", "other load", found, "stop other work, or expect wider intervals")
+    return Checkup("good", "other load", found)
+
+
+def governor(found: list[str]) -> Checkup:
+    """Say whether the processor keeps its clock."""
+    if not found:
+        return Checkup("note", "clock governor", "not visible (a virtual machine, most often)")
+    if found == ["performance"]:
+        return Checkup("good", "clock governor", "performance")
+    advice = "cpupower frequency-set -g performance, for the time of the measurement"
+    return Checkup("note", "clock governor", ", ".join(found), advice)
+
+
+def timer_resolution() -> Checkup:
+    """Measure the cost of a look at the clock and the smallest step that it shows."""
+    steps = ceilings.clock_steps()
+    smallest, typical = min(steps), statistics.median(steps)
+    found = f"resolves {text.seconds(smallest)}, a look costs about {text.seconds(typical)}"
+    if typical > 1e-6:
+        advice = "use the TSC clock source: the lab's samples must be longer than usual"
+        return Checkup("note", "timer", found, advice)
+    return Checkup("good", "timer", found)
+
+
+def limit(record: Ceiling) -> Checkup:
+    """Say how fast the machine is at best at one kind of work."""
+    found = text.between(rate(record), record.unit)
+    return Checkup("good", TITLES.get(record.name, record.name), found)
+
+
+def gpu(framework: dict[str, Any], present: list[Gpu]) -> Checkup:
+    """Say whether a GPU is used, and if not, why."""
+    names = ", ".join(str(gpu.facts()["name"]) for gpu in present)
+    if any(device["kind"] == "gpu" for device in framework["devices"]):
+        return Checkup("good", "GPU", f"{names or 'one'} in use")
+    if not present:
+        return Checkup("note", "GPU", "none: no NVIDIA driver answers; measuring on the CPU")
+    if framework.get("built_with_cuda") is False:
+        advice = "pip install 'keras-ab[gpu]' in place of 'keras-ab[cpu]'"
+        return Checkup("bad", "GPU", f"{names} present, but this TensorFlow is a CPU build", advice)
+    advice = "compare the driver with the CUDA version that the framework was built for"
+    return Checkup("bad", "GPU", f"{names} present, but the framework does not see it", advice)
+
+
+def memory_statistics(framework: dict[str, Any]) -> Checkup:
+    """Say whether peak device memory can be measured."""
+    if framework.get("memory_statistics"):
+        return Checkup("good", "memory statistics", "the framework's allocator counts its peak")
+    advice = "unset TF_ENABLE_ONEDNN_OPTS, or set TF_CPU_ALLOCATOR_USE_BFC=1"
+    return Checkup("note", "memory statistics", "not available on this device", advice)
+
+
+def noise_floor(backend: str, server: ForkServer) -> Checkup:
+    """Run a short A/A trial of a training step and say how far identical arms lie apart."""
+    task = Task(str(PROBE), "identical", "only", backend, Plan(max_blocks=5))
+    records = list(run_trial(task, server))
+    data = group(records)[task.trial]
+    if data.failures:
+        return Checkup("bad", "noise floor", data.failures[0].message, "see the failure above")
+    return _judged_floor(data, task.plan)
+
+
+def _judged_floor(data: TrialData, plan: Plan) -> Checkup:
+    finding = assess(data, data.metric("step_time_s"), CONTROL, asdict(plan))
+    if finding is None:
+        return Checkup("bad", "noise floor", "nothing was measured", "run with a longer time limit")
+    estimate: Estimate = finding.estimate
+    found = f"two identical training steps: {text.compared(finding)}, 5 blocks"
+    if estimate.half_width > plan.precision:
+        advice = "quiet the machine, or give trials a larger --ab-budget: small effects need it"
+        return Checkup("note", "noise floor", found, advice)
+    return Checkup("good", "noise floor", found)

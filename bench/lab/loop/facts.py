@@ -1,0 +1,171 @@
+"""What can change a number: the machine, the software, the settings, the load."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from keras_ab.bench.lab.loop.gpu import gpus
+
+PACKAGES = (
+    "keras-ab",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "jax",
+    "jaxlib",
+    "torch",
+    "numpy",
+    "ml-dtypes",
+    "optree",
+    "nvidia-cudnn-cu12",
+    "nvidia-cublas-cu12",
+)
+
+PREFIXES = (
+    "CUDA_",
+    "JAX_",
+    "KERAS_",
+    "KMP_",
+    "MKL_",
+    "NVIDIA_",
+    "OMP_",
+    "ONEDNN_",
+    "OPENBLAS_",
+    "PYTHONHASHSEED",
+    "TF_CPP_",
+    "TF_CPU_",
+    "TF_CUDNN_",
+    "TF_DETERMINISTIC_",
+    "TF_DISABLE_",
+    "TF_ENABLE_",
+    "TF_FORCE_",
+    "TF_GPU_",
+    "TF_NUM_",
+    "TF_ONEDNN_",
+    "TF_USE_",
+    "TF_XLA_",
+    "TORCH_",
+    "XLA_",
+)
+"""Environment variables that change what is computed or how fast.
+
+TensorFlow's are listed one by one: Terraform's begin with ``TF_`` as well, and hold secrets.
+"""
+
+
+def _text(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def _cpu_model() -> str:
+    for line in (_text("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> list[str]:
+    """Return the instruction sets that frameworks choose their kernels by."""
+    wanted = (
+        "avx2",
+        "avx512f",
+        "avx512_bf16",
+        "avx512_fp16",
+        "amx_bf16",
+        "amx_tile",
+        "asimd",
+        "sve",
+    )
+    for line in (_text("/proc/cpuinfo") or "").splitlines():
+        if line.startswith(("flags", "Features")):
+            present = set(line.partition(":")[2].split())
+            return [flag for flag in wanted if flag in present]
+    return []
+
+
+def governors() -> list[str]:
+    """Return the clock governors in use, where the kernel shows them."""
+    found = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    return sorted({path.read_text().strip() for path in found})
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine() -> dict[str, Any]:
+    """Return what stays the same while the machine is the same."""
+    return {
+        "cpu": _cpu_model(),
+        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_logical": psutil.cpu_count(),
+        "cores_usable": usable_cores(),
+        "cpu_flags": _cpu_flags(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "architecture": platform.machine(),
+        "gpus": [gpu.facts() for gpu in gpus()],
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return software and settings; a run whose environment changes midway is invalid."""
+    installed = {}
+    for package in PACKAGES:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "packages": installed,
+        "kernel": f"{platform.system()} {platform.release()}",
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},
+        "governors": governors(),
+        "gpu_settings": [gpu.settings() for gpu in gpus()],
+    }
+
+
+def conditions() -> dict[str, Any]:
+    """Return what varies from minute to minute, as the run starts."""
+    return {
+        "load_average": [round(x, 2) for x in os.getloadavg()],
+        "memory_available_bytes": psutil.virtual_memory().available,
+        "temperatures_c": _temperatures(),
+        "git": git(),
+    }
+
+
+def _temperatures() -> dict[str, float]:
+    read: Callable[[], dict[str, Any]] = getattr(psutil, "sensors_temperatures", dict)
+    return {name: sensors[0].current for name, sensors in read().items() if sensors}
+
+
+def git() -> dict[str, Any] | None:
+    """Return the commit of this code and whether it was changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parents[3]
+    commands = (["rev-parse", "HEAD"], ["status", "--porcelain"])
+    try:
+        commit, changed = (
+            subprocess.run(  # noqa: S603
+                ["git", "-C", str(root), *command],  # noqa: S607
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(changed)}

@@ -1,0 +1,50 @@
+"""Do the arms do the same work? Before any timing, what they show is held against the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_ab.bench.lab.record.records import GuardCheck
+from keras_ab.bench.lab.words.declare import Guard
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def checks(
+    guards: Sequence[Guard], trial: str, observed: Mapping[str, Arrays], reference: Arrays
+) -> Iterator[GuardCheck]:
+    """Yield how far each arm lies from the reference, guard by guard.
+
+    Args:
+        guards: what must agree, each for all arms or for those that it names.
+        trial: the id of the trial.
+        observed: arrays by name, by arm.
+        reference: the baseline's.
+    """
+    for guard in guards:
+        for arm, arrays in observed.items():
+            if not guard.arms or arm in guard.arms:
+                yield _check(guard, trial, arm, arrays, reference)
+
+
+def _check(guard: Guard, trial: str, arm: str, arrays: Arrays, reference: Arrays) -> GuardCheck:
+    found, wanted = arrays.get(guard.observed), reference.get(guard.observed)
+    finite = found is not None and bool(np.isfinite(found).all())
+    error = None
+    if guard.tolerance is not None and finite and wanted is not None:
+        error = relative_error(found, wanted)
+    return GuardCheck(
+        trial=trial, arm=arm, observed=guard.observed, finite=finite, relative_error=error
+    )
+
+
+def relative_error(found: Any, wanted: Any) -> float | None:
+    """Return ``max|found - wanted| / max|wanted|``; None where the shapes differ."""
+    a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
+    if a.shape != b.shape or a.size == 0:
+        return None
+    scale = float(np.abs(b).max())
+    return float(np.abs(a - b).max() / (scale or 1.0))

@@ -1,0 +1,199 @@
+"""One run: one invocation on one machine, one file."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from keras_ab.bench.lab.clock import timestamp
+from keras_ab.bench.lab.loop import ceilings, facts
+from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.record.records import Failure, Header, Resumed, Trial, TrialLine
+from keras_ab.bench.lab.record.run_file import Run, RunWriter, read_run
+from keras_ab.bench.lab.record.task import Task, declaration
+from keras_ab.bench.lab.record.trial_data import TrialData, group
+from keras_ab.bench.lab.words.bench_files import load_experiment
+from keras_ab.bench.lab.words.errors import LabError, RecordError
+from keras_ab.bench.lab.words.plan import Plan
+
+
+def new_run_id() -> str:
+    """Return a name for a run: when it began, and six random digits."""
+    return f"{timestamp()[:16].replace(':', '')}-{secrets.token_hex(3)}"
+
+
+def describe(server: ForkServer, backend: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the facts of machine and environment, the framework's own among them."""
+    worker = server.start()
+    try:
+        worker.send({"do": "facts", "backend": backend})
+        answer = worker.receive(timeout_s=300)
+    finally:
+        worker.stop()
+    if "error" in answer:
+        raise RecordError(
+            "the framework can open its device", answer["error"], "run keras-ab doctor"
+        )
+    return facts.machine(), facts.environment() | {"framework": answer["result"]}
+
+
+def last_cut_off(folder: Path) -> Path:
+    """Return the newest run in a folder that has no seal."""
+    runs = sorted(folder.glob("*.jsonl"), reverse=True)
+    for path in runs:
+        if not read_run(path).sealed:
+            return path
+    raise RecordError(
+        "there is a run to continue",
+        f"{len(runs)} runs in {folder}, all of them ended",
+        "start a new run without --ab-resume",
+    )
+
+
+class Session:
+    """Measures trials and writes them to one run file."""
+
+    def __init__(self, writer: RunWriter, header: Header, server: ForkServer) -> None:
+        self.header = header
+        self.path = writer.path
+        self.plan = Plan(**header.plan)
+        self.trials: dict[str, TrialData] = {}
+        self.sealed = False
+        self._writer = writer
+        self._server = server
+
+    @classmethod
+    def begin(cls, folder: Path, backend: str, plan: Plan) -> Session:
+        """Start a new run in `folder`."""
+        check_writable(folder)
+        server = ForkServer(backend)
+        machine, environment = describe(server, backend)
+        header = Header(
+            run=new_run_id(),
+            started=timestamp(),
+            backend=backend,
+            machine=machine,
+            environment=environment,
+            conditions=facts.conditions(),
+            plan=asdict(plan),
+        )
+        writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
+        for ceiling in ceilings.measure(server, backend) if plan.limits else ():
+            writer.write(ceiling)
+        return cls(writer, header, server)
+
+    @classmethod
+    def resume(cls, path: Path, backend: str) -> Session:
+        """Continue a run that was cut off, on the same machine and in the same environment."""
+        run = read_run(path)
+        if run.sealed:
+            raise RecordError(
+                "a run that is continued was cut off",
+                f"{path} has its seal",
+                "start a new run without --ab-resume",
+            )
+        server = ForkServer(backend)
+        try:
+            check_same(run, backend, *describe(server, backend))
+        except LabError:
+            server.close()
+            raise
+        session = cls(RunWriter.reopen(run), run.header, server)
+        session.trials = group(run.records)
+        session._writer.write(Resumed(at=timestamp(), conditions=facts.conditions()))
+        return session
+
+    def measure(self, task: Task, progress: Callable[[TrialLine, TrialData], None]) -> TrialData:
+        """Carry out one trial; records are on the disk before `progress` hears of them."""
+        data = self.trials.get(task.trial)
+        previous = self._previous(task)
+        # closing: an interrupt must end the workers now, not when the generator is collected
+        with closing(self._lines(task, previous)) as lines:
+            for line in lines:
+                self._writer.write(line)
+                if data is None:
+                    assert isinstance(line, Trial)  # noqa: S101 - the loop declares first
+                    data = self.trials[task.trial] = TrialData(line)
+                data.add(line)
+                progress(line, data)
+        assert data is not None  # noqa: S101 - the loop yields at least the declaration
+        return data
+
+    def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
+        yield from run_trial(task, self._server, previous, traces=traces_of(self.path))
+        changed = differences(
+            {k: v for k, v in self.header.environment.items() if k != "framework"},
+            facts.environment(),
+        )
+        if changed:
+            yield Failure(
+                trial=task.trial,
+                arm=None,
+                stage="run",
+                what="environment changed",
+                message="; ".join(changed),
+            )
+
+    def _previous(self, task: Task) -> list[Any]:
+        data = self.trials.get(task.trial)
+        if data is None:
+            return []
+        experiment = load_experiment(task.file, task.experiment)
+        now = declaration(task, experiment, experiment.case(task.case))
+        if now != data.declared:
+            raise RecordError(
+                "a trial is continued with the experiment it began with",
+                f"{task.trial} was declared differently when the run began",
+                "start a new run without --ab-resume",
+            )
+        return data.records
+
+    def close(self, *, seal: bool) -> None:
+        """End the run: sealed when it is complete, left open for `--ab-resume` when not."""
+        self._server.close()
+        self.sealed = seal
+        if seal:
+            self._writer.seal()
+        else:
+            self._writer.close()
+
+
+def traces_of(path: Path) -> Path:
+    """Return the folder beside a run file in which its traces lie."""
+    return path.with_suffix(".traces")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a runs folder that cannot be written, before anything is measured."""
+    probe = folder / f".write-{secrets.token_hex(3)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RecordError(
+            "the runs folder can be written to",
+            f"{folder}: {error.strerror}",
+            "choose another with --ab-runs FOLDER, or mend its permissions",
+        ) from error
+
+
+def check_same(
+    run: Run, backend: str, machine: dict[str, Any], environment: dict[str, Any]
+) -> None:
+    """Refuse to continue a run under other conditions than it began with."""
+    header = run.header
+    before = {"backend": header.backend, **header.machine, **header.environment}
+    changed = differences(before, {"backend": backend, **machine, **environment})
+    if changed:
+        raise RecordError(
+            "a run is continued on the same machine and in the same environment",
+            "; ".join(changed),
+            "restore these, or start a new run without --ab-resume",
+        )

@@ -1,0 +1,378 @@
+"""The run file's records: JSON Lines, one validated record a line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+
+SCHEMA = 3
+"""Raised when a reader of the old schema would misread the new one.
+
+2: attempts, claims on them, trials that time nothing.
+3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
+"""
+
+PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
+Scalar = int | float | str | bool | None
+
+
+class Record(BaseModel):
+    """What all lines share: no unknown field, no NaN, never changed once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Header(Record):
+    """The first line: where, with what and how the run was made."""
+
+    kind: Literal["header"] = "header"
+    schema_version: PositiveInt = SCHEMA
+    run: str
+    started: str
+    backend: str
+    machine: dict[str, Any]
+    environment: dict[str, Any]
+    conditions: dict[str, Any]
+    plan: dict[str, Any]
+
+
+class Ceiling(Record):
+    """What the machine does at best at one kind of work, as raw samples."""
+
+    kind: Literal["ceiling"] = "ceiling"
+    name: str
+    unit: Literal["B/s", "FLOP/s", "s"]
+    """Of the rate; ``s`` where what counts is how long a step lasts."""
+    work: Annotated[FiniteFloat, Field(gt=0)]
+    """Bytes moved, or floating-point operations, of one step."""
+    data_bytes: NonNegativeInt
+    steps: PositiveInt
+    samples_s: list[PositiveSeconds] = Field(min_length=1)
+    """Seconds that `steps` steps took together, in the order of measurement."""
+
+
+class ArmRecord(Record):
+    """One arm as declared."""
+
+    name: str
+    says: str
+    code: str
+
+
+class MetricRecord(Record):
+    """One metric as declared; see `Metric`."""
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["less", "more"]
+    scale: Literal["ratio", "difference"]
+    margin: FiniteFloat | None
+
+
+class ClaimRecord(Record):
+    """One claim as declared."""
+
+    id: str
+    statement: str
+    source: str
+    arm: str
+    metric: str
+    at_most: FiniteFloat | None
+    at_least: FiniteFloat | None
+    attempt: str = ""
+    """Where set, the claim is that this attempt on `arm` works, or does not."""
+    works: bool = True
+
+
+class GuardRecord(Record):
+    """One guard as declared."""
+
+    observed: str
+    tolerance: FiniteFloat | None
+    says: str
+    arms: list[str]
+
+
+class Trial(Record):
+    """The declaration of one trial: all that a report needs, without the code."""
+
+    kind: Literal["trial"] = "trial"
+    trial: str
+    experiment: str
+    question: str
+    method: str
+    held_fixed: str
+    does_not_show: str
+    sources: list[str]
+    case: dict[str, Scalar]
+    arms: list[ArmRecord] = Field(min_length=2)
+    metrics: list[MetricRecord]
+    claims: list[ClaimRecord]
+    guards: list[GuardRecord]
+    quality: str | None
+    """Name of the metric of quality, if the experiment judges any."""
+    timed: bool = True
+    """Whether blocks are measured; where not, guards and attempts are the whole result."""
+    also: list[str] = []
+    """Names of further outcomes of the same trainings."""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Trial:
+        metrics = [metric.name for metric in self.metrics]
+        for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {kind}s have the same name")
+        for claim in self.claims:
+            if claim.attempt:
+                continue
+            if claim.metric not in metrics:
+                raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
+            if claim.at_most is None and claim.at_least is None:
+                raise ValueError(f"claim {claim.id!r} has no bound")
+        return self
+
+
+class GuardCheck(Record):
+    """How far one arm's observation lay from the baseline's."""
+
+    kind: Literal["guard"] = "guard"
+    trial: str
+    arm: str
+    observed: str
+    finite: bool
+    relative_error: FiniteFloat | None
+    """``max|arm - baseline| / max|baseline|``; None where the guard asks for finiteness only."""
+
+
+class Attempted(Record):
+    """What happened when something that a source says to write was tried."""
+
+    kind: Literal["attempt"] = "attempt"
+    trial: str
+    arm: str
+    """The arm that it is about; empty for the whole experiment."""
+    name: str
+    says: str
+    what: Literal["works", "ran", "raised", "timed out", "killed", "not measured here"]
+    """``ran``: to its end, and did what the message says."""
+    message: str
+    traceback: str = ""
+
+
+class Round(Record):
+    """Every arm sampled once."""
+
+    kind: Literal["round"] = "round"
+    trial: str
+    block: NonNegativeInt
+    round: NonNegativeInt
+    order: list[str]
+    steps: PositiveInt
+    step_time_s: dict[str, PositiveSeconds]
+    others_cpu: FiniteFloat | None = None
+    """Cores kept busy by other processes during the round."""
+    gpu: dict[str, Any] | None = None
+    """Lowest clock and throttle reasons seen on the GPU during the round."""
+
+
+class Block(Record):
+    """The end of a block, with what is measured once in each of its processes."""
+
+    kind: Literal["block"] = "block"
+    trial: str
+    block: NonNegativeInt
+    values: dict[str, dict[str, FiniteFloat]]
+    notes: dict[str, dict[str, str]] = {}
+    """What each arm found in place, such as which kernel it uses and why."""
+
+
+class Work(Record):
+    """What a step of one arm has to do; see `StepWork`."""
+
+    kind: Literal["work"] = "work"
+    trial: str
+    arm: str
+    flop: dict[str, Annotated[FiniteFloat, Field(ge=0)]]
+    """Floating-point operations of products, by the type of what is multiplied."""
+    least_moved_bytes: Annotated[FiniteFloat, Field(ge=0)] | None
+    reason: str = ""
+    """Why it is not known, where it is not."""
+
+
+class MemoryCurve(Record):
+    """What was in use while one arm took a few steps, watched: shape and height, not time."""
+
+    kind: Literal["memory"] = "memory"
+    trial: str
+    arm: str
+    steps: PositiveInt
+    at_s: list[FiniteFloat] = Field(min_length=1)
+    host_bytes: list[NonNegativeInt]
+    device_bytes: list[NonNegativeInt] | None
+    """None where nobody counts."""
+
+    @model_validator(mode="after")
+    def _one_value_a_look(self) -> MemoryCurve:
+        sizes = {len(self.at_s), len(self.host_bytes)}
+        if self.device_bytes is not None:
+            sizes.add(len(self.device_bytes))
+        if len(sizes) > 1:
+            raise ValueError("a curve has one value for each moment")
+        return self
+
+
+class OperationTime(Record):
+    """One kind of operation in the profile of a step; see `OperationShare`."""
+
+    operation: str
+    calls: FiniteFloat
+    time_s: FiniteFloat
+
+
+class StepTimes(Record):
+    """Where a step's time went; see `StepProfile`."""
+
+    steps: PositiveInt
+    step_time_s: PositiveSeconds
+    hand_over_time_s: FiniteFloat
+    idle_time_s: FiniteFloat
+    longest_gap_s: FiniteFloat
+    operations: list[OperationTime]
+
+
+class AlivePieces(Record):
+    """What one kind of operation holds at the peak; see `Alive`."""
+
+    operation: str
+    pieces: PositiveInt
+    held_bytes: NonNegativeInt
+
+
+class PeakMemory(Record):
+    """What is alive when most device memory is in use; see `Peak`."""
+
+    in_use_bytes: NonNegativeInt
+    earlier_bytes: NonNegativeInt
+    alive: list[AlivePieces]
+
+
+class Profile(Record):
+    """What the framework's profiler recorded of one arm, once all was timed."""
+
+    kind: Literal["profile"] = "profile"
+    trial: str
+    arm: str
+    files: str
+    """Where the whole trace lies, seen from the run file."""
+    step: StepTimes | None
+    reason: str = ""
+    """Why there is none, where there is none."""
+    peak: PeakMemory | None = None
+    """None where the framework does not tell."""
+    untraced_step_time_s: PositiveSeconds | None = None
+    """How long a step took in the same process before and after the trace; None in older runs."""
+
+
+class Learned(Record):
+    """What every arm learnt from one seed."""
+
+    kind: Literal["quality"] = "quality"
+    trial: str
+    purpose: Literal["tuning", "judged"]
+    seed: int
+    learning_rate: dict[str, FiniteFloat]
+    values: dict[str, FiniteFloat]
+    also: dict[str, dict[str, FiniteFloat]] = {}
+    """Further outcomes of the same trainings, by metric and arm."""
+
+
+class Failure(Record):
+    """An arm, or a whole trial, that could not be measured because something went wrong."""
+
+    kind: Literal["failure"] = "failure"
+    trial: str
+    arm: str | None
+    stage: str
+    what: Literal["raised", "timed out", "killed", "not finite", "environment changed"]
+    message: str
+    traceback: str = ""
+
+
+class Absent(Record):
+    """An arm or trial that this machine cannot carry out: not measured here, with the reason."""
+
+    kind: Literal["absent"] = "absent"
+    trial: str
+    arm: str | None
+    reason: str
+
+
+class End(Record):
+    """Why a trial stopped."""
+
+    kind: Literal["end"] = "end"
+    trial: str
+    reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
+    blocks_wanted: NonNegativeInt | None = None
+    """What Stein's procedure asked for."""
+
+
+class Resumed(Record):
+    """The run was cut off before this line and continued after it."""
+
+    kind: Literal["resumed"] = "resumed"
+    at: str
+    conditions: dict[str, Any]
+
+
+class Seal(Record):
+    """The last line: the SHA-256 of every byte before it."""
+
+    kind: Literal["seal"] = "seal"
+    at: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+Line = Annotated[
+    Header
+    | Ceiling
+    | Trial
+    | GuardCheck
+    | Attempted
+    | Round
+    | Block
+    | Work
+    | MemoryCurve
+    | Profile
+    | Learned
+    | Failure
+    | Absent
+    | End
+    | Resumed
+    | Seal,
+    Field(discriminator="kind"),
+]
+TrialLine = (
+    Trial
+    | GuardCheck
+    | Attempted
+    | Round
+    | Block
+    | Work
+    | MemoryCurve
+    | Profile
+    | Learned
+    | Failure
+    | Absent
+    | End
+)

@@ -1,0 +1,226 @@
+"""Write, read and continue a run file: JSON Lines, flushed per record, sealed with SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from keras_ab.bench.lab.clock import timestamp
+from keras_ab.bench.lab.record.records import SCHEMA, Header, Line, Record, Seal
+from keras_ab.bench.lab.words.errors import RecordError
+
+_LINE: TypeAdapter[Any] = TypeAdapter(Line)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run file, read and validated.
+
+    Args:
+        path: where it was read.
+        header: its first record.
+        records: all records between the header and the seal.
+        sealed: whether the seal is there and right; a run that was cut off has none.
+        sha256: digest of everything before the seal.
+        notices: what a reader should know (cut off, half a line dropped).
+        complete_bytes: length of the file up to its last whole line, without the seal.
+    """
+
+    path: Path
+    header: Header
+    records: list[Any]
+    sealed: bool
+    sha256: str
+    notices: list[str] = field(default_factory=list)
+    complete_bytes: int = 0
+
+
+def encode(record: Record) -> bytes:
+    """Return the record as one line of JSON."""
+    return record.model_dump_json().encode() + b"\n"
+
+
+class RunWriter:
+    """Appends records to a run file; what was handed over is on its way to the disk on return."""
+
+    def __init__(self, path: Path, file: BinaryIO, digest: Any) -> None:
+        self.path = path
+        self._file = file
+        self._digest = digest
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> RunWriter:
+        """Start a new run file; its folder is made where it is missing."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("xb", buffering=0)
+        except OSError as error:
+            raise RecordError(
+                "the runs folder can be written to",
+                f"{path.parent}: {error.strerror}",
+                "choose another with --ab-runs FOLDER, or mend its permissions",
+            ) from error
+        writer = cls(path, file, hashlib.sha256())
+        writer.write(header)
+        return writer
+
+    @classmethod
+    def reopen(cls, run: Run) -> RunWriter:
+        """Continue a run that was cut off; half a line at its end is dropped."""
+        kept = run.path.read_bytes()[: run.complete_bytes]
+        os.truncate(run.path, len(kept))
+        return cls(run.path, run.path.open("ab", buffering=0), hashlib.sha256(kept))
+
+    def write(self, record: Record) -> None:
+        """Append one record; on failure the file keeps every whole line that it had."""
+        data = encode(record)
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(data)
+            if written != len(data):
+                raise OSError(28, os.strerror(28))
+        except OSError as error:
+            self._drop_half_a_line(size)
+            raise RecordError(
+                "every record reaches the disk",
+                f"{self.path}: {error.strerror}",
+                "free some space, then continue with --ab-resume; what was measured is kept",
+            ) from error
+        self._digest.update(data)
+
+    def _drop_half_a_line(self, size: int) -> None:
+        if os.path.isfile(self.path):  # noqa: PTH113 - a device such as /dev/full cannot be cut
+            os.ftruncate(self._file.fileno(), size)
+
+    def seal(self) -> None:
+        """Close the run for good."""
+        self.write(Seal(at=timestamp(), sha256=self._digest.hexdigest()))
+        self.close()
+
+    def close(self) -> None:
+        """Close the file as it is; a run without its seal can be continued."""
+        os.fsync(self._file.fileno()) if os.path.isfile(self.path) else None  # noqa: PTH113
+        self._file.close()
+
+
+def _refuse(path: Path | str, number: int, why: str) -> RecordError:
+    return RecordError(
+        "a run file holds one valid record a line, as keras-ab wrote it",
+        f"{path}, line {number}: {why}",
+        "restore the file from where it was measured, or leave it out",
+    )
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "record"
+    return f"{where}: {first['msg']}"[:300]
+
+
+def _parse(path: Path | str, number: int, raw: bytes) -> Any:
+    try:
+        return _LINE.validate_json(raw)
+    except ValidationError as error:
+        raise _refuse(path, number, _first_error(error)) from error
+
+
+def _check_schema(path: Path | str, raw: bytes) -> None:
+    """Refuse foreign files and newer schemas before anything is validated in detail."""
+    try:
+        head = json.loads(raw)
+        version = head["schema_version"] if head["kind"] == "header" else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        version = None
+    if not isinstance(version, int):
+        raise RecordError(
+            "a run file begins with keras-ab's header",
+            f"{path}: a file of another kind",
+            "name run files (*.jsonl in your runs folder) and nothing else",
+        )
+    if version > SCHEMA:
+        raise RecordError(
+            f"this keras-ab reads run files up to schema {SCHEMA}",
+            f"{path}: schema {version}",
+            "upgrade keras-ab on the machine that reads",
+        )
+
+
+def _whole_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield each complete line with its offset's end."""
+    end = 0
+    while (newline := data.find(b"\n", end)) >= 0:
+        yield newline + 1, data[end:newline]
+        end = newline + 1
+
+
+def read_run(path: Path) -> Run:
+    """Read and validate a run file.
+
+    Raises:
+        RecordError: for a foreign, newer, edited or otherwise invalid file, naming the line.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(
+            "a run file can be read", f"{path}: {error.strerror}", "check the path and permissions"
+        ) from error
+    return parse_run(data, path)
+
+
+def parse_run(data: bytes, path: Path | str) -> Run:
+    """Validate the content of a run file that was read from a path or a URL.
+
+    Raises:
+        RecordError: for a foreign, newer, edited or otherwise invalid file, naming the line.
+    """
+    lines = list(_whole_lines(data))
+    if not lines:
+        raise RecordError(
+            "a run file has at least its header",
+            f"{path}: {len(data)} bytes without a whole line",
+            "leave this file out; nothing was measured in it",
+        )
+    _check_schema(path, lines[0][1])
+    return _assemble(path, data, lines)
+
+
+def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> Run:
+    records = [_parse(path, number, raw) for number, (_, raw) in enumerate(lines, 1)]
+    for number, record in enumerate(records[1:], 2):
+        if isinstance(record, Header):
+            raise _refuse(path, number, "a second header")
+        if isinstance(record, Seal) and number < len(records):
+            raise _refuse(path, number + 1, "a record after the seal")
+    sealed = isinstance(records[-1], Seal)
+    body_end = lines[-1][0]
+    if sealed:
+        body_end = lines[-2][0]
+    digest = hashlib.sha256(data[:body_end]).hexdigest()
+    if sealed and records[-1].sha256 != digest:
+        raise _refuse(
+            path, len(lines), "the seal does not match: the file was edited after the run"
+        )
+    notices = (
+        [] if sealed else ["cut off before its end: no seal, so later edits cannot be ruled out"]
+    )
+    if lines[-1][0] < len(data):
+        if sealed:
+            raise _refuse(path, len(lines) + 1, "half a record after the seal")
+        notices.append("the last line was cut in half and is left out")
+    return Run(
+        path=Path(path),
+        header=records[0],
+        records=records[1:-1] if sealed else records[1:],
+        sealed=sealed,
+        sha256=digest,
+        notices=notices,
+        complete_bytes=body_end,
+    )

@@ -1,0 +1,80 @@
+"""One trial, named: what is handed to the measuring loop, here or on another machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from keras_ab.bench.lab.record.records import (
+    ArmRecord,
+    ClaimRecord,
+    GuardRecord,
+    MetricRecord,
+    Trial,
+)
+from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
+from keras_ab.bench.lab.words.plan import Plan
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial, in names and numbers: it can be carried out here or anywhere else.
+
+    Args:
+        file: path of the bench file.
+        experiment: name of the experiment in it.
+        case: id of the case.
+        backend: name of the backend.
+        plan: how hard to look.
+    """
+
+    file: str
+    experiment: str
+    case: str
+    backend: str
+    plan: Plan
+
+    @property
+    def trial(self) -> str:
+        """The trial's name in records and reports."""
+        return f"{self.experiment}[{self.case}]"
+
+
+def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
+    """Return the trial's declaration as a record: all that a report needs, without the code."""
+    quality, metrics = experiment.quality_of(case), experiment.metrics_of(case)
+    measured = {"", *(metric.name for metric in metrics)}
+    claims = [c for c in experiment.claims if c.concerns(case.params) and c.metric in measured]
+    return Trial(
+        trial=task.trial,
+        experiment=experiment.name,
+        question=experiment.question,
+        method=experiment.method,
+        held_fixed=experiment.held_fixed,
+        does_not_show=experiment.does_not_show,
+        sources=[str(source) for source in experiment.sources],
+        case=dict(case.params),
+        arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
+        metrics=[MetricRecord(**asdict(m)) for m in metrics],
+        claims=[_claim(experiment, claim) for claim in claims],
+        guards=[
+            GuardRecord(observed=g.observed, tolerance=g.tolerance, says=g.says, arms=list(g.arms))
+            for g in experiment.guards
+        ],
+        quality=quality.metric.name if quality else None,
+        timed=experiment.timed,
+        also=[metric.name for metric in quality.also] if quality else [],
+    )
+
+
+def _claim(experiment: Experiment, claim: Claim) -> ClaimRecord:
+    return ClaimRecord(
+        id=f"{experiment.name}.{claim.id}",
+        statement=claim.statement,
+        source=str(claim.source or experiment.sources[0]),
+        arm=claim.arm,
+        metric=claim.metric,
+        at_most=claim.at_most,
+        at_least=claim.at_least,
+        attempt=claim.attempt,
+        works=claim.works,
+    )

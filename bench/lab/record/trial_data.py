@@ -1,0 +1,176 @@
+"""The records of one trial, by kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from keras_ab.bench.lab.record.records import (
+    Absent,
+    Attempted,
+    Block,
+    End,
+    Failure,
+    GuardCheck,
+    GuardRecord,
+    Learned,
+    MemoryCurve,
+    MetricRecord,
+    Profile,
+    Round,
+    Trial,
+    Work,
+)
+from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.metrics import LEAST_MOVED, STEP_FLOP
+
+
+@dataclass
+class TrialData:
+    """All records of one trial, by kind."""
+
+    declared: Trial
+    records: list[Any] = field(default_factory=list)
+    rounds: dict[int, list[Round]] = field(default_factory=dict)
+    blocks: dict[int, Block] = field(default_factory=dict)
+    work: dict[str, Work] = field(default_factory=dict)
+    curves: dict[str, MemoryCurve] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    checks: list[GuardCheck] = field(default_factory=list)
+    attempts: list[Attempted] = field(default_factory=list)
+    learned: list[Learned] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    absences: list[Absent] = field(default_factory=list)
+    end: End | None = None
+    contrasts: dict[tuple[str, str], list[float]] = field(default_factory=dict, compare=False)
+    """What `block_contrasts` has returned since the last record, by metric and arm."""
+
+    def add(self, record: Any) -> None:
+        """File one record of this trial."""
+        self.records.append(record)
+        self.contrasts.clear()
+        match record:
+            case Round():
+                self.rounds.setdefault(record.block, []).append(record)
+            case Block():
+                self.blocks[record.block] = self._with_work(record)
+            case MemoryCurve():
+                self.curves[record.arm] = record
+            case Profile():
+                self.profiles[record.arm] = record
+            case Work():
+                self.work[record.arm] = record
+            case GuardCheck():
+                self.checks.append(record)
+            case Attempted():
+                self.attempts.append(record)
+            case Learned():
+                self.learned.append(record)
+            case Failure():
+                self.failures.append(record)
+            case Absent():
+                self.absences.append(record)
+            case End():
+                self.end = record
+
+    def _with_work(self, block: Block) -> Block:
+        """Return a block in which each arm also has what its step has to do."""
+        if not self.work:  # most runs count none, and a report on many has blocks by the thousand
+            return block
+        values = {arm: found | self._counted(arm) for arm, found in block.values.items()}
+        return block.model_copy(update={"values": values})
+
+    def _counted(self, arm: str) -> dict[str, float]:
+        work = self.work.get(self.baseline if arm == CONTROL else arm)
+        if work is None:
+            return {}
+        found = {STEP_FLOP.name: sum(work.flop.values())}
+        found[LEAST_MOVED.name] = work.least_moved_bytes or 0.0
+        return {name: value for name, value in found.items() if value > 0}
+
+    @property
+    def baseline(self) -> str:
+        """Name of the arm that the others are compared with."""
+        return self.declared.arms[0].name
+
+    @property
+    def treatments(self) -> list[str]:
+        """Names of the other arms."""
+        return [arm.name for arm in self.declared.arms[1:]]
+
+    def judges(self, metric: str) -> bool:
+        """Tell whether a metric is an outcome of training, paired by seed."""
+        return metric == self.declared.quality or metric in self.declared.also
+
+    def lessons(self, metric: str) -> list[dict[str, float]]:
+        """Return an outcome of training by arm, for each judged seed."""
+        judged = [line for line in self.learned if line.purpose == "judged"]
+        if metric == self.declared.quality:
+            return [line.values for line in judged]
+        return [line.also.get(metric, {}) for line in judged]
+
+    def metric(self, name: str) -> MetricRecord:
+        """Return the declared metric called `name`."""
+        return next(metric for metric in self.declared.metrics if metric.name == name)
+
+    def attempt(self, arm: str, name: str) -> Attempted | None:
+        """Return what happened when something was tried on an arm."""
+        return next((a for a in self.attempts if (a.arm, a.name) == (arm, name)), None)
+
+    def guard(self, check: GuardCheck) -> GuardRecord | None:
+        """Return the guard that a check belongs to."""
+        return next((g for g in self.declared.guards if g.observed == check.observed), None)
+
+    def holds(self, check: GuardCheck) -> bool:
+        """Tell whether one arm passed one guard."""
+        guard = self.guard(check)
+        if guard is None or not check.finite:
+            return False
+        if guard.tolerance is None:
+            return True
+        return check.relative_error is not None and check.relative_error <= guard.tolerance
+
+    def step_time_s(self, arm: str) -> float:
+        """Return the median step time of an arm over finished blocks; NaN without one."""
+        judged = (line for number in self.blocks for line in self.rounds.get(number, []))
+        values = [line.step_time_s[arm] for line in judged if arm in line.step_time_s]
+        return median(values) if values else math.nan
+
+    @property
+    def broken(self) -> list[GuardCheck]:
+        """The checks that failed; any makes the trial invalid."""
+        return [check for check in self.checks if not self.holds(check)]
+
+    @property
+    def invalid(self) -> str | None:
+        """Why nothing may be concluded: a broken guard, or an environment that changed midway."""
+        if self.broken:
+            return "a guard is broken, so the arms did not do the same work"
+        for failure in self.failures:
+            if failure.what == "environment changed":
+                return f"the environment changed during the run: {failure.message}"
+        return None
+
+    def why_not(self, arm: str) -> str | None:
+        """Return why an arm has no findings, if something was in the way."""
+        for absent in self.absences:
+            if absent.arm in (arm, None):
+                return f"not measured here: {absent.reason}"
+        for failure in self.failures:
+            if failure.arm in (arm, self.baseline, CONTROL, None):
+                return f"{failure.what} during {failure.stage}: {failure.message}"
+        return None
+
+
+def group(records: Iterable[Any]) -> dict[str, TrialData]:
+    """Return the trials of a run, in the order in which they were declared."""
+    trials: dict[str, TrialData] = {}
+    for record in records:
+        if isinstance(record, Trial):
+            trials.setdefault(record.trial, TrialData(record))
+        elif (name := getattr(record, "trial", None)) in trials:
+            trials[name].add(record)
+    return trials

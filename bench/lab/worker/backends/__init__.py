@@ -1,0 +1,113 @@
+"""The seam behind which frameworks live: one file a framework."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from keras_ab.bench.lab.words.backend_names import check_backend
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.worker.probes import Probes
+from keras_ab.bench.lab.worker.tracing import Tracer
+
+
+def _nothing() -> None:
+    """Do nothing: most frameworks train a model's variables in place."""
+
+
+def _not_counted(_: Any) -> StepWork:
+    raise NotMeasuredHere(
+        "the work of a step is read from a program in XLA's HLO",
+        "a step that has none",
+        "nothing: time and memory are measured all the same",
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """Keras' own training step of one model, as a backend runs it.
+
+    Args:
+        step: train on one batch that lies on the device; returns the loss that Keras reports.
+        settle: bring the model's variables up to date with the steps taken so far.
+        work: return what a step on a batch has to do, counted, not timed.
+    """
+
+    step: Callable[[Any], Any]
+    settle: Callable[[], None] = _nothing
+    work: Callable[[Any], StepWork] = _not_counted
+
+
+class Backend(Protocol):
+    """What the lab needs of a framework; implemented by the modules of this package."""
+
+    PRELOAD: tuple[str, ...]
+    """Modules that a forkserver imports once; importing them must touch no device."""
+
+    ENVIRONMENT: dict[str, str]
+    """Environment variables of the forkserver."""
+
+    INSTALL: str
+    """What to do where `PRELOAD` cannot be imported."""
+
+    def open_device(self, seed: int) -> None:
+        """Seed everything and make the device ready, in a fresh worker."""
+
+    def synchronise(self) -> None:
+        """Wait until the device has done all work handed to it."""
+
+    def reset_peak_memory(self) -> None:
+        """Forget the peak of device memory, where the framework can."""
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the peak of device memory since the reset; None where nobody counts it."""
+
+    def to_numpy(self, value: Any) -> Any:
+        """Return a tensor, or what NumPy takes for an array, as an array on the host."""
+
+    def memory_bytes(self) -> int | None:
+        """Return the device memory in use now; None where nobody counts it."""
+
+    def probes(self) -> Probes:
+        """Return what shows how fast the device is at best."""
+
+    def Tracer(self, folder: Path) -> Tracer:  # noqa: N802 - a class of each backend
+        """Begin a trace by the framework's own profiler, whose files go into a folder."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return devices and settings, as JSON values."""
+
+
+class KerasBackend(Backend, Protocol):
+    """What workloads need of a framework that Keras runs on."""
+
+    def training(self, model: Any, *, jit: bool = False, eager: bool = False) -> Training:
+        """Return the training step of a compiled Keras model.
+
+        Args:
+            model: compiled, its variables and those of its optimizer built.
+            jit: hand the step to the framework's compiler; JAX does so in any case.
+            eager: run operation by operation, as for debugging; overrules `jit`.
+        """
+
+    def loss_and_gradients(
+        self, model: Any, batch: Any, *, jit: bool = False
+    ) -> tuple[Any, list[Any]]:
+        """Return the loss of a batch and its gradients by the trainable variables."""
+
+
+def load(name: str) -> Any:
+    """Return the backend called `name`."""
+    check_backend(name)
+    return importlib.import_module(f"keras_ab.bench.lab.worker.backends.{name}")
+
+
+def of_keras() -> Any:
+    """Return the backend that Keras runs on in this process, a `KerasBackend`."""
+    import keras
+
+    return load(keras.backend.backend())

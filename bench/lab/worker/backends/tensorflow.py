@@ -1,0 +1,154 @@
+"""TensorFlow, behind Keras 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.worker import hlo
+from keras_ab.bench.lab.worker.backends import Training
+from keras_ab.bench.lab.worker.backends.tensorflow_probes import probes as probes
+from keras_ab.bench.lab.worker.backends.tensorflow_traces import Tracer as Tracer
+
+PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
+ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
+INSTALL = "pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine"
+
+POOL_SHAPE = (2, 2**30)
+"""Shape, in bytes, of the block that pre-warms the CPU allocator's pool.
+
+TensorFlow's CPU allocator hands out whole chunks of its pool and splits a chunk only when it is at
+least twice the request; counts are exact once the pool holds one block that dwarfs every request.
+The block is virtual memory that is never touched: 32 MB of resident bookkeeping per GB. Two axes,
+because each must fit 32 bits.
+"""
+
+
+def open_device(seed: int) -> None:
+    """Seed everything, let GPU memory grow on demand, and pre-warm the CPU's pool."""
+    import keras
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    keras.utils.set_random_seed(seed % 2**32)
+    if not gpus:
+        with tf.device("CPU:0"):
+            tf.raw_ops.Empty(shape=POOL_SHAPE, dtype=tf.uint8, init=False)
+    synchronise()
+
+
+def synchronise() -> None:
+    """Wait for every device's stream."""
+    import tensorflow as tf
+
+    tf.test.experimental.sync_devices()
+
+
+def memory_device() -> str:
+    """Return the name of the device whose allocator is asked."""
+    import tensorflow as tf
+
+    return "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"
+
+
+def reset_peak_memory() -> None:
+    """Set the allocator's peak to what is in use now."""
+    import tensorflow as tf
+
+    try:
+        tf.config.experimental.reset_memory_stats(memory_device())
+    except ValueError:
+        return  # no allocator that counts; peak_memory_bytes says so
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the allocator's peak; None where it does not count.
+
+    TensorFlow's CPU device counts with oneDNN on (the default on x86). With
+    ``TF_ENABLE_ONEDNN_OPTS=0`` it does not, unless ``TF_CPU_ALLOCATOR_USE_BFC=1``.
+    """
+    import tensorflow as tf
+
+    try:
+        return int(tf.config.experimental.get_memory_info(memory_device())["peak"])
+    except ValueError:
+        return None
+
+
+def to_numpy(value: Any) -> Any:
+    """Return an array on the host."""
+    import numpy as np
+
+    return np.asarray(value)
+
+
+def memory_bytes() -> int | None:
+    """Return what the allocator has handed out now; None where it does not count."""
+    import tensorflow as tf
+
+    try:
+        return int(tf.config.experimental.get_memory_info(memory_device())["current"])
+    except ValueError:
+        return None
+
+
+def step_work(function: Callable[..., Any], *arguments: Any) -> StepWork:
+    """Return the work of a function of tensors, from the program that XLA would be given.
+
+    It is the same work for the graph executor: nothing is compiled or run here.
+    """
+    import tensorflow as tf
+
+    program = tf.function(function, jit_compile=True).experimental_get_compiler_ir(*arguments)
+    return hlo.count(program(stage="hlo"))
+
+
+def facts() -> dict[str, Any]:
+    """Return devices, build, precision and thread settings."""
+    import keras
+    import tensorflow as tf
+
+    build = tf.sysconfig.get_build_info()
+    reset_peak_memory()
+    return {
+        "devices": [
+            {"name": d.name, "kind": d.device_type.lower()}
+            for d in tf.config.list_logical_devices()
+        ],
+        "memory_statistics": peak_memory_bytes() is not None,
+        "built_with_cuda": bool(build.get("is_cuda_build")),
+        "cuda": build.get("cuda_version"),
+        "cudnn": build.get("cudnn_version"),
+        "dtype_policy": keras.config.dtype_policy().name,
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+    }
+
+
+def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
+    """Return Keras' step as one graph, as XLA compiles it, or operation by operation."""
+    import tensorflow as tf
+
+    graph = partial(tf.function, jit_compile=jit, autograph=False)  # as Keras' trainer traces
+    train = model.train_step if eager else graph(model.train_step)
+    return Training(
+        lambda batch: train(batch)["loss"], work=lambda batch: step_work(model.train_step, batch)
+    )
+
+
+def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
+    """Return the loss of a batch, before any loss scaling, and its gradients."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def graph(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
+        return loss, tape.gradient(loss, model.trainable_variables)
+
+    return graph(*batch)

@@ -1,0 +1,158 @@
+"""The commands that read runs: report, compare, gate, cite, verify, export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_ab.bench.lab.words.errors import RecordError
+
+if TYPE_CHECKING:
+    from keras_ab.reports.compare import Side
+
+ALLOW = {
+    "nargs": "+",
+    "default": [],
+    "choices": ("versions", "cases", "code"),
+    "help": "what may differ between the sides",
+}
+RUNS_HELP = "run files, folders, globs or URLs"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parsers of these commands to the command line."""
+    report = commands.add_parser("report", help="turn run files into one HTML page")
+    report.add_argument("runs", nargs="+", help=RUNS_HELP)
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    report.set_defaults(execute=run_report)
+    _add_comparisons(commands)
+    _add_citations(commands)
+    export = commands.add_parser("export", help="write tidy tables: samples, trials, claims, ...")
+    export.add_argument("runs", nargs="+", help=RUNS_HELP)
+    export.add_argument("-o", "--output", default="tables", help="folder or URL")
+    export.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    export.set_defaults(execute=run_export)
+
+
+def _add_comparisons(commands: Any) -> None:
+    compare = commands.add_parser("compare", help="machines, or before and after: what flips")
+    compare.add_argument(
+        "sides", nargs="+", help="two or more: runs, folders, URLs, NAME=any of these, or a machine"
+    )
+    compare.add_argument("--allow", **ALLOW)
+    compare.add_argument("--runs", default="runs", help="where machines named by a label are found")
+    compare.set_defaults(execute=run_compare)
+    gate = commands.add_parser("gate", help="exit 1 where something became worse since a run")
+    gate.add_argument("runs", nargs="*", default=["runs"], help=RUNS_HELP)
+    gate.add_argument("--baseline", required=True, help="the run to hold the newest against")
+    gate.add_argument("--allow", **ALLOW)
+    gate.set_defaults(execute=run_gate)
+
+
+def _add_citations(commands: Any) -> None:
+    cite = commands.add_parser("cite", help="a sentence for a number, with its interval and run")
+    cite.add_argument("id", help="RUN/TRIAL/ARM/METRIC, or a part that only one number has")
+    cite.add_argument("--runs", nargs="+", default=["runs"], help=RUNS_HELP)
+    cite.add_argument("--format", choices=("markdown", "latex", "plain"), help="only this one")
+    cite.set_defaults(execute=run_cite)
+    verify = commands.add_parser("verify", help="recompute what a report or document quotes")
+    verify.add_argument("file", type=Path)
+    verify.add_argument("--runs", nargs="+", default=["runs"], help=RUNS_HELP)
+    verify.set_defaults(execute=run_verify)
+
+
+def run_report(arguments: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    from keras_ab.reports.page import write_page
+
+    print(write_page(arguments.runs, arguments.output))
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write the tables and say where they are."""
+    from keras_ab import reports
+    from keras_ab.reports.export import export
+
+    print("\n".join(export(reports.load(arguments.runs), arguments.output, arguments.format)))
+    return 0
+
+
+def _side(given: str, runs: str) -> Side:
+    """Return one side: NAME=PATH, a path, or a machine's name (or a part of it) among runs."""
+    from keras_ab import reports
+    from keras_ab.reports.compare import side
+    from keras_ab.reports.machines import machines
+
+    name, _, path = given.rpartition("=")
+    if (place := Path(given)).exists() or "://" in given or any(c in given for c in "*?["):
+        return side(place.name or given, reports.load(given).runs)
+    if name:
+        return side(name, reports.load(path).runs)
+    known = machines(reports.load(runs).runs)
+    found = [machine for machine in known if given.lower() in machine.name.lower()]
+    if len(found) != 1:
+        raise RecordError(
+            "a side of a comparison is a run, a folder, or the name of one machine",
+            f"{given!r}, which {len(found)} of {len(known)} machines in {runs} are called",
+            f"use a path, or one of: {'; '.join(machine.name for machine in known)}",
+        )
+    return side(found[0].name, found[0].runs)
+
+
+def run_compare(arguments: argparse.Namespace) -> int:
+    """Print what differs between machines, or between before and after."""
+    from keras_ab.reports.compare import comparison
+    from keras_ab.reports.compared import compared
+
+    sides = [_side(given, arguments.runs) for given in arguments.sides]
+    if len(sides) < 2 or len({side.name for side in sides}) < len(sides):
+        raise RecordError(
+            "a comparison has two sides or more, each with a name of its own",
+            ", ".join(side.name for side in sides),
+            "name them: keras-ab compare before=OLD after=NEW",
+        )
+    print(compared(comparison(sides, arguments.allow)), end="")
+    return 0
+
+
+def run_gate(arguments: argparse.Namespace) -> int:
+    """Print a Markdown summary; exit 1 on a regression."""
+    from keras_ab import reports
+    from keras_ab.reports.compare import comparison, side
+    from keras_ab.reports.gate import gate, summary
+
+    before = side("baseline", reports.load(arguments.baseline).runs)
+    after = side("this run", reports.load(arguments.runs).runs[-1:])
+    result = gate(comparison([before, after], arguments.allow))
+    words = summary(result, (before.runs[-1].header.run, after.runs[-1].header.run))
+    print(words, end="")
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(words)
+    return 0 if result.passes else 1
+
+
+def run_cite(arguments: argparse.Namespace) -> int:
+    """Print the sentence for a number."""
+    from keras_ab import reports
+    from keras_ab.reports.citing import FORMATS, cite
+
+    found = cite(reports.load(arguments.runs).runs, arguments.id)
+    if arguments.format:
+        print(found.sentence(arguments.format))
+    else:
+        print("\n\n".join(f"{form}:\n{found.sentence(form)}" for form in FORMATS))
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Print what became of every quoted number; exit 1 where one does not hold."""
+    from keras_ab.reports.verify import verify
+
+    checked = verify(arguments.file, arguments.runs)
+    for entry in checked:
+        print(entry)
+    return 0 if all(entry.state == "holds" for entry in checked) else 1
