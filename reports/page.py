@@ -17,7 +17,7 @@ from markupsafe import Markup
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports import arms, cautions, limits, profiles, scaling, views
+from keras_ab.reports import arms, cautions, ceilings, profiles, sweeps, views
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.judged import multiplicity, reason
@@ -85,8 +85,8 @@ def page(runs: Runs) -> str:
             outcomes={word: counted[word] for word in Outcome if counted[word]},
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             profiles=profiles.of_runs(runs.runs),
-            sweeps=scaling.of_machines(here),
-            limits=limits.of_machines(here),
+            sweeps=sweeps.of_machines(here),
+            limits=ceilings.of_machines(here),
             many=multiplicity(trials, min(run.header.plan["confidence"] for run in runs.runs)),
         )
     )
