@@ -36,7 +36,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     from keras_ab.bench.lab.loop.doctor import examine
 
     worst = "good"
-    for finding in examine(arguments.backend, limits=arguments.ceilings):
+    for finding in examine(arguments.backend, with_ceilings=arguments.ceilings):
         print(finding)
         if finding.state == "bad":
             worst = "bad"

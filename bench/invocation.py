@@ -96,7 +96,7 @@ def durations(data: TrialData, arm: str) -> list[float]:
     return [line.step_time_s[arm] for line in rounds if arm in line.step_time_s]
 
 
-def extra_info(data: TrialData, arm: str, plan: dict[str, Any]) -> dict[str, Any]:
+def extra_info(data: TrialData, arm: str, plan: Plan) -> dict[str, Any]:
     """Return what pytest-benchmark's files carry beside the durations."""
     info: dict[str, Any] = {"trial": data.declared.trial, "arm": arm}
     if arm == data.baseline:
@@ -139,7 +139,7 @@ class Invocation:
             max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),
             rounds=option("--ab-rounds"),
             sample_time_s=option("--ab-sample-time"),
-            limits=option("--ab-ceilings"),
+            ceilings=option("--ab-ceilings"),
             profile=option("--ab-profile"),
             profile_time_s=option("--ab-profile-time"),
         )
@@ -162,7 +162,7 @@ class Invocation:
         return Path(value)
 
     @property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> Plan:
         """The plan as recorded in the run's header."""
         assert self._session is not None  # noqa: S101 - asked for only after a measurement
         return self._session.header.plan
@@ -206,7 +206,7 @@ class Invocation:
     def _open(self) -> Session:
         if self._resume:
             return Session.resume(self._resume, self._backend)
-        if self._asked.limits:
+        if self._asked.ceilings:
             self._say("measuring the machine's ceilings …")
         return Session.begin(self._runs, self._backend, self._asked)
 

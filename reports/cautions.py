@@ -53,7 +53,7 @@ def _judged_rounds(trial: JudgedTrial) -> list[Round]:
 def _blocks(trial: JudgedTrial) -> Iterator[Caution]:
     data, done = trial.data, len(trial.data.blocks)
     unfinished = sum(len(lines) for n, lines in data.rounds.items() if n not in data.blocks)
-    needed = max(5, trial.plan["min_blocks"])
+    needed = max(5, trial.plan.min_blocks)
     if data.rounds and done < needed:
         yield Caution(
             f"{text.count(done, 'block')} finished; below {needed} nothing is concluded",
@@ -71,7 +71,7 @@ def _blocks(trial: JudgedTrial) -> Iterator[Caution]:
 
 def _imprecise(trial: JudgedTrial, end: End) -> Caution:
     spent = "time budget" if end.reason == "budget" else "number of blocks"
-    asked = text.beyond(math.log1p(trial.plan["precision"]), "ratio")
+    asked = text.beyond(math.log1p(trial.plan.precision), "ratio")
     done, wanted = len(trial.data.blocks), end.blocks_wanted
     far = f": {done} of {wanted} blocks" if wanted and wanted > done else ""
     return Caution(

@@ -26,7 +26,7 @@ class CeilingRow:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Ceilings:
     """All that a run says about limits."""
 
     anchor: str
@@ -38,7 +38,7 @@ class Limits:
     figure: Markup | None
 
 
-def of_machines(machines: Iterable[Machine]) -> list[Limits]:
+def of_machines(machines: Iterable[Machine]) -> list[Ceilings]:
     """Return what the newest run of each machine that measured its ceilings says about limits."""
     found = []
     for number, machine in enumerate(machines, 1):
@@ -47,7 +47,7 @@ def of_machines(machines: Iterable[Machine]) -> list[Limits]:
     return [limits for limits in found if limits]
 
 
-def of_run(run: JudgedRun, anchor: str) -> Limits | None:
+def of_run(run: JudgedRun, anchor: str) -> Ceilings | None:
     """Return what a run says about limits; None where it measured no ceiling."""
     measured = ceilings_in(run.run.records)
     if not measured:
@@ -58,7 +58,7 @@ def of_run(run: JudgedRun, anchor: str) -> Limits | None:
     names = short_names([trial.data.declared for trial in run.trials])
     named = list(zip(names, run.trials, strict=True))
     places = list(_places(named, rates, tf32=tf32))
-    return Limits(
+    return Ceilings(
         anchor=anchor,
         run=run.header.run,
         rows=[_row(record) for record in measured.values()],

@@ -134,7 +134,7 @@ class Quotable:
         return [(f"{_short(finding.metric.title)} of ", False), *self._found(finding, verdict)]
 
     def _found(self, finding: Finding, end: str) -> list[tuple[str, bool]]:
-        unit, confidence = finding.metric.unit, self.trial.plan["confidence"]
+        unit, confidence = finding.metric.unit, self.trial.plan.confidence
         values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
         word = "seed" if self.trial.data.judges(finding.metric.name) else "block"
         evidence = f"{text.level(confidence)} interval, " if not text.is_exact(finding) else ""

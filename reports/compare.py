@@ -134,7 +134,7 @@ def change(k: Key, before: Finding, after: Finding, confidence: float) -> Change
 def changes_between(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Change]:
     """Return the change of every finding that two sides share, or of some metrics only."""
     return [
-        change(k, before, after, placed.trial.plan["confidence"])
+        change(k, before, after, placed.trial.plan.confidence)
         for k, placed in b.trials.items()
         if k in a.trials
         for after in placed.trial.findings
@@ -160,7 +160,7 @@ def speed_ups(a: Side, b: Side) -> list[SpeedUp]:
         if k not in a.trials:
             continue
         old, new = a.trials[k].trial, placed.trial
-        confidence = new.plan["confidence"]
+        confidence = new.plan.confidence
         for arm in (new.data.baseline, *new.data.treatments):
             before, after = (block_logs(t.data, arm) for t in (old, new))
             if not old.data.invalid and not new.data.invalid and before and after:

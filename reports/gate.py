@@ -37,7 +37,7 @@ def gate(compared: Comparison) -> Gate:
     """Judge the second side of a comparison against the first."""
     before, after = compared.sides
     found = changes_between(before, after)
-    level = 1 - min((r.header.plan["confidence"] for r in after.runs), default=0.95)
+    level = 1 - min((r.header.plan.confidence for r in after.runs), default=0.95)
     kept = holm([change.p_value for change in found], level)
     worse = [c for c, keep in zip(found, kept, strict=True) if keep and c.verdict is Verdict.WORSE]
     invalid = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from keras_ab.bench.lab.judge.findings import (
     ClaimFinding,
@@ -21,6 +21,7 @@ from keras_ab.bench.lab.record.run_file import Run
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.plan import Plan
 
 Word = Literal[
     "better",
@@ -52,7 +53,7 @@ class JudgedTrial:
     """One trial and all that the judge says about it."""
 
     data: TrialData
-    plan: Mapping[str, Any]
+    plan: Plan
     findings: list[Finding]
     claims: list[ClaimFinding]
     control: Finding | None
@@ -107,7 +108,7 @@ class JudgedRun:
         return self.run.header
 
 
-def judge_trial(data: TrialData, plan: Mapping[str, Any]) -> JudgedTrial:
+def judge_trial(data: TrialData, plan: Plan) -> JudgedTrial:
     """Judge one trial from its raw samples."""
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
     control = assess(data, step, CONTROL, plan) if step else None

@@ -11,19 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
 
-from keras_ab.bench.lab.record.run_file import Run, parse_run, read_run
+from keras_ab.bench.lab.record.run_file import parse_run, read_run
 from keras_ab.bench.lab.record.trial_data import group
-from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
-from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import overview, remote, tables
 from keras_ab.reports.finding_files import files
 from keras_ab.reports.judged import JudgedRun, judge_trial
-
-_PLAN = TypeAdapter(Plan)
-JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
-"""What a verdict depends on: no default may stand in for it."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +113,9 @@ def read_and_judge(path: Path | str) -> JudgedRun:
         RecordError: for a file that is not a sound run.
     """
     run = parse_run(remote.read(path), path) if isinstance(path, str) else read_run(path)
-    plan = _checked_plan(run)
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            trials = [judge_trial(data, plan) for data in group(run.records).values()]
+            trials = [judge_trial(data, run.header.plan) for data in group(run.records).values()]
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",
@@ -130,28 +123,6 @@ def read_and_judge(path: Path | str) -> JudgedRun:
             "restore the file from where it was measured, or leave it out",
         ) from error
     return JudgedRun(run, trials)
-
-
-def _checked_plan(run: Run) -> dict[str, object]:
-    """Return the run's plan, which every verdict depends on."""
-    try:
-        _PLAN.validate_python(run.header.plan)
-    except (ValidationError, DeclarationError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else error
-        raise RecordError(
-            "a run's header holds the plan that it was measured by",
-            f"{run.path}, line 1: {str(why)[:300]}",
-            "restore the file from where it was measured, or leave it out",
-        ) from error
-    missing = [name for name in JUDGED_BY if name not in run.header.plan]
-    if missing:
-        raise RecordError(
-            "a run's header holds the plan that it was measured by",
-            f"{run.path}, line 1: no {', '.join(missing)}",
-            "restore the file from where it was measured, or leave it out",
-        )
-    return run.header.plan
 
 
 def _once(new: JudgedRun, runs: list[JudgedRun]) -> JudgedRun:

@@ -87,7 +87,7 @@ def page(runs: Runs) -> str:
             profiles=profiles.of_runs(runs.runs),
             sweeps=sweeps.of_machines(here),
             limits=ceilings.of_machines(here),
-            many=multiplicity(trials, min(run.header.plan["confidence"] for run in runs.runs)),
+            many=multiplicity(trials, min(run.header.plan.confidence for run in runs.runs)),
         )
     )
 

@@ -55,7 +55,7 @@ def of_machines(machines: Sequence[Machine]) -> list[ShownSweep]:
 
 
 def _of_machine(machine: Machine, anchor: str) -> Iterator[ShownSweep]:
-    confidence = float(machine.runs[-1].header.plan["confidence"])
+    confidence = float(machine.runs[-1].header.plan.confidence)
     newest = (placed.trial.data for placed in machine.newest)
     for number, sweep in enumerate(sweeps(newest), 1):
         name = f"{anchor}s{number}"

@@ -156,7 +156,7 @@ def _trial_rows(run: JudgedRun) -> Iterator[Row]:
             }
             found = trial.of(arm)
             for finding in found:
-                yield about | _finding_row(finding, trial.plan["confidence"])
+                yield about | _finding_row(finding, trial.plan.confidence)
             if not found:
                 standing = trial.standing(arm)
                 yield about | {"verdict": standing.word, "reason": standing.reason}

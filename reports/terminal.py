@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from typing import Any
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports.judged import JudgedTrial, judge_trial, reason
 from keras_ab.reports.legible import legible, short_names
 
@@ -15,7 +14,7 @@ WIDTH = 100
 HEADINGS = ("trial and arm", "step time", "verdict", "peak memory", "quality")
 
 
-def verdict_table(trials: dict[str, TrialData], plan: Mapping[str, Any]) -> str:
+def verdict_table(trials: dict[str, TrialData], plan: Plan) -> str:
     """Return verdicts, claims, and what was not measured, in at most 100 columns."""
     judged = [judge_trial(data, plan) for data in trials.values()]
     names = short_names([trial.data.declared for trial in judged])

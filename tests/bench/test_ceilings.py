@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.ceilings import ceilings_in, rate
 from keras_ab.bench.lab.judge.estimate import Middle, middle
 from keras_ab.bench.lab.loop import ceilings, doctor
 from keras_ab.bench.lab.loop.forkserver import WorkerLost
@@ -41,9 +42,9 @@ def test_the_interval_of_a_median_keeps_its_level():
 
 
 def test_a_rate_is_work_by_time_and_a_latency_is_time():
-    assert ceilings.rate(COPY) == Middle(25.0, 50.0, 100.0)
+    assert rate(COPY) == Middle(25.0, 50.0, 100.0)
     latency = COPY.model_copy(update={"unit": "s"})
-    assert ceilings.rate(latency) == Middle(1.0, 2.0, 4.0)
+    assert rate(latency) == Middle(1.0, 2.0, 4.0)
 
 
 def test_an_array_leaves_the_caches_as_far_as_memory_allows():
@@ -123,17 +124,17 @@ def test_a_probe_that_ends_its_process_is_an_error_in_three_parts():
 
 def test_ceilings_are_kept_in_the_run_that_asked_for_them(tmp_path, monkeypatch):
     monkeypatch.setattr(ceilings, "measure", lambda _workers, _backend: iter([COPY]))
-    for limits, kept in ((True, [COPY]), (False, [])):
-        session = Session.begin(tmp_path, "plain", Plan(limits=limits))
+    for asked, kept in ((True, [COPY]), (False, [])):
+        session = Session.begin(tmp_path, "plain", Plan(ceilings=asked))
         session.close(seal=True)
         run = read_run(Path(session.path))
         assert run.records == kept
-        assert list(ceilings.ceilings_in(run.records).values()) == kept
+        assert list(ceilings_in(run.records).values()) == kept
 
 
 def test_ceilings_come_in_the_order_of_the_report():
     names = ("mine", "matmul_float32", "timer_resolution", "host_copy")
-    found = ceilings.ceilings_in([COPY.model_copy(update={"name": name}) for name in names])
+    found = ceilings_in([COPY.model_copy(update={"name": name}) for name in names])
     assert list(found) == ["timer_resolution", "host_copy", "matmul_float32", "mine"]
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from keras_ab import command_line
 from keras_ab.bench.lab.loop import doctor, facts
+from keras_ab.bench.lab.loop.gpu import worst_gpu_state
+from keras_ab.bench.lab.record.differences import differences
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
@@ -49,7 +51,8 @@ def test_bad_input_is_refused_in_three_parts(tmp_path, capsys, arguments, messag
 
 def test_listing_and_reporting_import_no_framework():
     code = (
-        "import sys; from bench.cli import main; main(['list']); import reports.page; "
+        "import sys; from keras_ab.command_line import main; main(['list']); "
+        "import keras_ab.reports.page; "
         f"assert not {FRAMEWORKS!r} & set(sys.modules), set(sys.modules) & {FRAMEWORKS!r}"
     )
     result = subprocess.run(
@@ -114,7 +117,7 @@ def test_the_doctor_says_why_a_gpu_is_not_seen(framework, present, state, found)
 def test_differences_name_every_leaf():
     before = {"a": 1, "deep": {"b": [1], "c": None}}
     after = {"a": 1, "deep": {"b": [2]}, "new": True}
-    assert facts.differences(before, after) == ["deep.b: [1] → [2]", "new: None → True"]
+    assert differences(before, after) == ["deep.b: [1] → [2]", "new: None → True"]
 
 
 def test_the_worst_state_of_a_gpu_is_kept():
@@ -122,14 +125,14 @@ def test_the_worst_state_of_a_gpu_is_kept():
         {"sm_clock_hz": 2e9, "power_w": 300.0, "temperature_c": 60, "throttled": []},
         {"sm_clock_hz": 1e9, "power_w": 310.0, "temperature_c": None, "throttled": ["power cap"]},
     ]
-    assert facts.worst_gpu_state(states) == {
+    assert worst_gpu_state(states) == {
         "lowest_sm_clock_hz": 1e9,
         "lowest_memory_clock_hz": None,
         "highest_power_w": 310.0,
         "temperature_c": 60,
         "throttled": ["power cap"],
     }
-    assert facts.worst_gpu_state([]) is None
+    assert worst_gpu_state([]) is None
 
 
 def test_secrets_of_other_tools_do_not_enter_a_run(monkeypatch):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.loop import facts
+from keras_ab.bench.lab.loop.gpu import gpus, visible, worst_gpu_state
 
 
 class NVMLError(Exception):
@@ -81,7 +81,7 @@ def nvml(monkeypatch):
 
 
 def test_units_are_si(nvml):
-    gpu = facts.gpus()[1]
+    gpu = gpus()[1]
     assert gpu.state() == {
         "sm_clock_hz": 1.499e9,
         "memory_clock_hz": 2.599e9,
@@ -94,7 +94,7 @@ def test_units_are_si(nvml):
 
 
 def test_energy_is_counted_in_joules_where_it_is_counted(nvml):
-    new, _, old = facts.gpus()
+    new, _, old = gpus()
     before = new.energy_j()
     nvml.millijoules += 2_500
     assert new.energy_j() - before == 2.5
@@ -115,7 +115,7 @@ def test_energy_is_counted_in_joules_where_it_is_counted(nvml):
 def test_only_the_gpus_that_cuda_shows_are_looked_at(nvml, monkeypatch, variable, seen):
     if variable is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    names = [gpu.facts()["name"] for gpu in facts.gpus(facts.visible)]
+    names = [gpu.facts()["name"] for gpu in gpus(visible)]
     assert names == [f"NVIDIA Fake {index}" for index in seen]
 
 
@@ -124,11 +124,11 @@ def test_a_machine_without_a_driver_has_no_gpus(nvml, monkeypatch):
         raise NVMLError("Driver Not Loaded")
 
     monkeypatch.setattr(nvml, "nvmlInit", fails)
-    assert facts.gpus() == []
+    assert gpus() == []
 
 
 def test_a_round_keeps_the_worst_of_its_states(nvml):
-    worst = facts.worst_gpu_state([gpu.state() for gpu in facts.gpus()])
+    worst = worst_gpu_state([gpu.state() for gpu in gpus()])
     assert worst["lowest_sm_clock_hz"] == 1.498e9
     assert worst["lowest_memory_clock_hz"] == 2.598e9
     assert worst["highest_power_w"] == 312.5

@@ -1,7 +1,7 @@
 """The measuring loop on a fake clock and fake processes, with the exact order of calls."""
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -142,7 +142,7 @@ class FakeLab:
 
 def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
     lab = FakeLab()
-    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3, limits=True))
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3, ceilings=True))
     calls = iter(lab.calls)
 
     def take(count):
@@ -259,14 +259,14 @@ def test_a_learning_rate_that_diverged_once_is_not_the_best():
 
 
 def test_the_work_of_a_step_is_counted_once_and_is_a_metric_of_every_block():
-    plan = Plan(min_blocks=5, max_blocks=5, rounds=2, limits=True)
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2, ceilings=True)
     lines = FakeLab().run(plan)
     assert sorted(line.arm for line in lines if line.kind == "work") == ["once", "twice"]
     data = group(lines)["tiny[scale:1]"]
-    found = assess(data, data.metric("step_flop"), "twice", asdict(plan))
+    found = assess(data, data.metric("step_flop"), "twice", plan)
     assert (found.baseline_value, found.arm_value) == (16e6, 20e6)
     assert found.shown(found.estimate.point) == pytest.approx(1.25)
-    assert assess(data, data.metric("least_moved_bytes"), "twice", asdict(plan)).shown(0) == 1
+    assert assess(data, data.metric("least_moved_bytes"), "twice", plan).shown(0) == 1
 
 
 def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
@@ -277,11 +277,11 @@ def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
 
     lab = FakeLab()
     lab.start = lambda: Uncounted(lab)
-    plan = Plan(min_blocks=5, max_blocks=5, rounds=2, limits=True)
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=2, ceilings=True)
     data = group(lab.run(plan))["tiny[scale:1]"]
     assert {work.reason for work in data.work.values()} == {"no program"}
     assert len(data.blocks) == 5
-    assert assess(data, data.metric("step_flop"), "twice", asdict(plan)) is None
+    assert assess(data, data.metric("step_flop"), "twice", plan) is None
 
 
 def test_energy_is_a_metric_like_any_other():
@@ -289,7 +289,7 @@ def test_energy_is_a_metric_like_any_other():
     lab.watts = 250.0
     plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
     data = group(lab.run(plan))["tiny[scale:1]"]
-    found = assess(data, data.metric("step_energy_j"), "twice", asdict(plan))
+    found = assess(data, data.metric("step_energy_j"), "twice", plan)
     assert found.baseline_value == pytest.approx(250.0 * 0.01)
     assert found.shown(found.estimate.point) == pytest.approx(2.0)
     assert found.verdict == "worse"

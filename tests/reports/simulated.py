@@ -251,7 +251,7 @@ def header(run: str, machine: dict[str, Any] = MACHINE, **plan: Any) -> Header:
             "variables": {},
         },
         conditions={"load_average": [0.1, 0.2, 0.3], "git": {"commit": "0" * 40, "dirty": False}},
-        plan=asdict(Plan(**{"min_blocks": 5, "rounds": 10} | plan)),
+        plan=Plan(**{"min_blocks": 5, "rounds": 10} | plan),
     )
 
 

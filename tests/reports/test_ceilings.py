@@ -7,7 +7,7 @@ import pytest
 from keras_ab import reports
 from keras_ab.bench.lab.record.records import Ceiling, Work
 from keras_ab.bench.lab.record.run_file import RunWriter
-from keras_ab.reports import limits
+from keras_ab.reports import ceilings
 from keras_ab.reports.page import page
 from tests.reports import simulated
 
@@ -56,9 +56,9 @@ def write(path: Path, ceilings: list[Ceiling], **environment: object) -> Path:
     return path
 
 
-def found(path: Path) -> limits.Limits:
+def found(path: Path) -> ceilings.Ceilings:
     (run,) = reports.load(path).runs
-    result = limits.of_run(run, "limits1")
+    result = ceilings.of_run(run, "limits1")
     assert result
     return result
 
@@ -118,4 +118,4 @@ def test_sizes_that_no_machine_has_do_no_harm(tmp_path: Path, size: float) -> No
             flop={"float32": size, "bfloat16": size},
             least_moved_bytes=size,
         )
-    assert limits.of_run(run, "limits1")
+    assert ceilings.of_run(run, "limits1")

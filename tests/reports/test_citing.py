@@ -156,7 +156,7 @@ def test_a_document_that_quotes_nothing_is_refused(folder: Path, tmp_path: Path)
 
 
 def test_what_the_readme_quotes_holds() -> None:
-    root = Path(reports.__file__).parents[1]
+    root = Path(__file__).parents[2]
     checked = verify(root / "README.md", root / "examples")
     assert [(entry.state, entry.why) for entry in checked if entry.state != "holds"] == []
 

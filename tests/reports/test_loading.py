@@ -1,8 +1,11 @@
 """Runs are found, read, judged and laid out in tables; bad files do not stop good ones."""
 
+import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -123,11 +126,28 @@ def test_only_bad_files_are_an_error_that_names_each(tmp_path: Path) -> None:
         reports.load(tmp_path)
 
 
-@pytest.mark.parametrize("plan", [{"confidence": 2.0}, {"confidence": None}, {"min_blocks": "x"}])
+def with_plan(folder: Path, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    """Return a run file whose header has another plan, as only an editor could write it."""
+    path = simulated.write(folder / "r.jsonl", simulated.header("r"), scenes.scenes()[:1])
+    head, _, rest = path.read_text().partition("\n")
+    record = json.loads(head)
+    path.write_text(json.dumps(record | {"plan": changed(record["plan"])}) + "\n" + rest)
+    return path
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"confidence": 2.0},
+        {"confidence": None},
+        {"min_blocks": "x"},
+        {"min_blocks": "5"},
+        {"max_blocks": 4},
+        {"haste": 1},
+    ],
+)
 def test_a_plan_that_cannot_be_judged_by_is_refused(plan: dict, tmp_path: Path) -> None:
-    head = simulated.header("r")
-    head = head.model_copy(update={"plan": head.plan | plan})
-    path = simulated.write(tmp_path / "r.jsonl", head, scenes.scenes()[:1])
+    path = with_plan(tmp_path, lambda recorded: recorded | plan)
     with pytest.raises(RecordError, match="plan"):
         reports.load(path)
 
@@ -157,9 +177,6 @@ def test_power_columns_are_shares_of_a_ratio(runs: reports.Runs) -> None:
 
 @pytest.mark.parametrize("name", ["precision", "margin", "min_blocks", "confidence"])
 def test_a_plan_that_lacks_what_verdicts_depend_on_is_refused(name: str, tmp_path: Path) -> None:
-    head = simulated.header("r")
-    plan = {key: value for key, value in head.plan.items() if key != name}
-    path = tmp_path / "r.jsonl"
-    simulated.write(path, head.model_copy(update={"plan": plan}), scenes.scenes()[:1])
-    with pytest.raises(RecordError, match=f"line 1: no {name}"):
+    path = with_plan(tmp_path, lambda plan: {k: v for k, v in plan.items() if k != name})
+    with pytest.raises(RecordError, match=f"line 1: .*no {name}"):
         reports.load(path)

@@ -210,6 +210,6 @@ def test_no_framework_is_imported(folder: Path, tmp_path: Path) -> None:
         "print(sorted({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", script, str(folder / "gpu.jsonl"), str(tmp_path / "r.html")]
-    root = Path(reports.__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"

@@ -29,7 +29,7 @@ def test_a_page_on_twice_the_runs_takes_at_most_twice_the_calls(tmp_path: Path) 
 
 
 def test_the_picture_in_the_readme_is_small() -> None:
-    root = Path(reports.__file__).parents[1]
+    root = Path(__file__).parents[2]
     picture = root / "examples" / "report.png"
     assert "(examples/report.png)" in (root / "README.md").read_text(encoding="utf-8")
     assert picture.stat().st_size < 300_000

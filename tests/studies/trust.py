@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -58,7 +58,7 @@ def trial(server: ForkServer, file: Path, experiment: str, plan: Plan) -> Findin
     """Carry out one trial; return the finding on the step time of its second arm."""
     task = Task(str(file), experiment, "only", "tensorflow", plan)
     data = group(run_trial(task, server))[task.trial]
-    found = assess(data, data.metric("step_time_s"), data.treatments[0], asdict(plan))
+    found = assess(data, data.metric("step_time_s"), data.treatments[0], plan)
     assert found is not None, data.failures
     return found
 

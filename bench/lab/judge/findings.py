@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from keras_ab.bench.lab.judge import verdicts
 from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann, interval
@@ -14,6 +13,7 @@ from keras_ab.bench.lab.record.records import ClaimRecord, MetricRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _margin(metric: MetricRecord, plan: Mapping[str, Any]) -> float:
-    margin = metric.margin if metric.margin is not None else plan["margin"]
+def _margin(metric: MetricRecord, plan: Plan) -> float:
+    margin = metric.margin if metric.margin is not None else plan.margin
     return math.log1p(margin) if metric.scale == "ratio" else margin
 
 
@@ -143,7 +143,7 @@ def assess(
     data: TrialData,
     metric: MetricRecord,
     arm: str,
-    plan: Mapping[str, Any],
+    plan: Plan,
     floor: float | None = None,
 ) -> Finding | None:
     """Return the finding on one metric of one arm; None where there is nothing to say.
@@ -159,8 +159,8 @@ def assess(
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
         return None
-    confidence, enough = plan["confidence"], 5 if is_quality else plan["min_blocks"]
-    stage = plan["min_blocks"] if metric.name == "step_time_s" else None
+    confidence, enough = plan.confidence, 5 if is_quality else plan.min_blocks
+    stage = plan.min_blocks if metric.name == "step_time_s" else None
     estimate = interval(contrasts, confidence, stage)
     if floor is None or arm == CONTROL or is_quality:
         floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
@@ -180,7 +180,7 @@ def assess(
     )
 
 
-def findings(data: TrialData, plan: Mapping[str, Any]) -> list[Finding]:
+def findings(data: TrialData, plan: Plan) -> list[Finding]:
     """Return every finding of a valid trial, the arms in order; none where it is invalid."""
     if data.invalid:
         return []
@@ -210,7 +210,7 @@ def claim_bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float
     return (_log(low) if low > 0 else -math.inf), (_log(high) if high < math.inf else math.inf)
 
 
-def claim_findings(data: TrialData, plan: Mapping[str, Any]) -> list[ClaimFinding]:
+def claim_findings(data: TrialData, plan: Plan) -> list[ClaimFinding]:
     """Return the outcome of each of the trial's claims."""
     return [_claim_finding(data, claim, plan) for claim in data.declared.claims]
 
@@ -226,7 +226,7 @@ def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
     return ClaimFinding(trial, claim, outcome, None, happened)
 
 
-def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any]) -> ClaimFinding:
+def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Plan) -> ClaimFinding:
     if claim.attempt:
         return _attempt_finding(data, claim)
     metric = data.metric(claim.metric)
@@ -241,7 +241,7 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Mapping[str, Any])
     reason = ""
     if outcome is Outcome.UNDECIDED:
         room = min(abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b))
-        reason = _what_it_takes(finding, room, plan["confidence"])
+        reason = _what_it_takes(finding, room, plan.confidence)
     return ClaimFinding(trial, claim, outcome, finding, reason)
 
 

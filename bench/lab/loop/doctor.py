@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,10 +43,10 @@ class Checkup:
         return f"{mark} {self.subject}: {self.found}{advice}"
 
 
-def examine(backend: str, *, limits: bool = False) -> Iterator[Checkup]:
+def examine(backend: str, *, with_ceilings: bool = False) -> Iterator[Checkup]:
     """Yield findings, the quick ones first; the noise floor takes about a minute.
 
-    With `limits`, the machine's ceilings follow, which take about a minute more.
+    With `with_ceilings`, the machine's ceilings follow, which take about a minute more.
     """
     yield processor()
     yield load(os.getloadavg()[0], os.cpu_count() or 1)
@@ -64,7 +64,7 @@ def examine(backend: str, *, limits: bool = False) -> Iterator[Checkup]:
         yield gpu(found["result"], gpus())
         yield memory_statistics(found["result"])
         yield noise_floor(backend, server)
-        for ceiling in ceilings.measure(server, backend) if limits else ():
+        for ceiling in ceilings.measure(server, backend) if with_ceilings else ():
             yield limit(ceiling)
     finally:
         server.close()
@@ -150,7 +150,7 @@ def noise_floor(backend: str, server: ForkServer) -> Checkup:
 
 
 def _judged_floor(data: TrialData, plan: Plan) -> Checkup:
-    finding = assess(data, data.metric("step_time_s"), CONTROL, asdict(plan))
+    finding = assess(data, data.metric("step_time_s"), CONTROL, plan)
     if finding is None:
         return Checkup("bad", "noise floor", "nothing was measured", "run with a longer time limit")
     estimate: Estimate = finding.estimate

@@ -384,7 +384,7 @@ class _Loop:
                 values[arm] |= process.memory()
                 if arm != CONTROL and arm not in self.data.curves:
                     yield process.memory_curve()
-                    yield from filter(None, [process.work()] if self.plan.limits else [])
+                    yield from filter(None, [process.work()] if self.plan.ceilings else [])
                 process.finish()
             except ArmFailed as failed:
                 del bench[arm]

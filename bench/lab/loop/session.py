@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ class Session:
     def __init__(self, writer: RunWriter, header: Header, server: ForkServer) -> None:
         self.header = header
         self.path = writer.path
-        self.plan = Plan(**header.plan)
+        self.plan = header.plan
         self.trials: dict[str, TrialData] = {}
         self.sealed = False
         self._writer = writer
@@ -81,10 +80,10 @@ class Session:
             machine=machine,
             environment=environment,
             conditions=facts.conditions(),
-            plan=asdict(plan),
+            plan=plan,
         )
         writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
-        for ceiling in ceilings.measure(server, backend) if plan.limits else ():
+        for ceiling in ceilings.measure(server, backend) if plan.ceilings else ():
             writer.write(ceiling)
         return cls(writer, header, server)
 

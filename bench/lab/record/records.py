@@ -11,8 +11,11 @@ from pydantic import (
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
+    field_validator,
     model_validator,
 )
+
+from keras_ab.bench.lab.words.plan import Plan
 
 SCHEMA = 3
 """Raised when a reader of the old schema would misread the new one.
@@ -20,6 +23,9 @@ SCHEMA = 3
 2: attempts, claims on them, trials that time nothing.
 3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
 """
+
+JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
+"""Fields of a plan that every verdict depends on: no default may stand for them."""
 
 PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
 Scalar = int | float | str | bool | None
@@ -42,7 +48,14 @@ class Header(Record):
     machine: dict[str, Any]
     environment: dict[str, Any]
     conditions: dict[str, Any]
-    plan: dict[str, Any]
+    plan: Plan
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _says_what_verdicts_depend_on(cls, plan: Any) -> Any:
+        if isinstance(plan, dict) and (missing := [n for n in JUDGED_BY if n not in plan]):
+            raise ValueError(f"no {', '.join(missing)}")
+        return plan
 
 
 class Ceiling(Record):

@@ -22,7 +22,7 @@ class LabError(Exception):
         return f"{self.must}\n  received: {self.received}\n  what to do: {self.do}"
 
 
-class DeclarationError(LabError):
+class DeclarationError(LabError, ValueError):
     """An experiment, case or plan that cannot be measured as declared."""
 
 

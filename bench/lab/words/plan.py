@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AliasChoices, Field
 
 from keras_ab.bench.lab.words.errors import DeclarationError
 
@@ -26,11 +30,17 @@ class Plan:
         budget_s: seconds after which a trial adds no block to the first `min_blocks`.
         seed: of the weights, the batches and the order of the arms.
         confidence: level of the intervals.
-        limits: whether the machine's ceilings are measured first, and the work of each arm's step
+        ceilings: whether the machine's ceilings are measured first, and the work of each arm's step
             is counted, to be held against them.
         profile: whether each arm is traced by the framework's profiler when all is timed.
         profile_time_s: how long each arm is traced, about; and sampled without the profiler beside.
     """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {
+        "extra": "forbid",
+        "strict": True,
+        "allow_inf_nan": False,
+    }
 
     precision: float = 0.0125
     margin: float = 0.02
@@ -41,7 +51,7 @@ class Plan:
     budget_s: float = 300.0
     seed: int = 20_190_130
     confidence: float = 0.95
-    limits: bool = False
+    ceilings: Annotated[bool, Field(validation_alias=AliasChoices("ceilings", "limits"))] = False
     profile: bool = False
     profile_time_s: float = 20.0
 
