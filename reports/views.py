@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from keras_ab.bench.lab.judge import text
@@ -14,6 +14,7 @@ from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import Absent, Attempted
 from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports.figures import paired_rounds
 from keras_ab.reports.judged import JudgedTrial
 
@@ -173,6 +174,11 @@ def tried(trial: JudgedTrial) -> list[Tried]:
 def tried_on(trial: JudgedTrial) -> list[str]:
     """Return the arms on which something was tried, in order."""
     return list(dict.fromkeys(attempt.arm for attempt in trial.data.attempts))
+
+
+def as_facts(plan: Plan) -> dict[str, Any]:
+    """Return a plan as nested facts."""
+    return asdict(plan)
 
 
 def facts(nested: Any, path: str = "") -> Iterator[tuple[str, str]]:
