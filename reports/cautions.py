@@ -9,6 +9,7 @@ from statistics import median
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.records import End, Round
+from keras_ab.reports import identical
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.tables import throttled
 
@@ -29,6 +30,14 @@ def of_run(run: JudgedRun) -> list[Caution]:
     found = [Caution(notice, "continue it with --ab-resume") for notice in run.run.notices]
     if any(record.kind == "resumed" for record in run.run.records):
         found.append(Caution("the run was cut off once and continued later"))
+    controls = identical.of_run(run)
+    if controls and controls.is_more_than_chance:
+        found.append(
+            Caution(
+                f"this run told its own identical arms apart too often: {controls.says}",
+                "trust no difference of the size of these, end other programs and measure again",
+            )
+        )
     git = run.header.conditions.get("git")
     if isinstance(git, dict) and git.get("dirty"):
         found.append(

@@ -14,7 +14,7 @@ def test_the_answer_states_both_bandwidths(tmp_path: Path) -> None:
         {"n": 1},
         {"native": 1.0, "copy": 0.8},
         noise=0.0,
-        sizes={arm: {"bytes_moved": 7e8} for arm in ("native", "copy")},
+        sizes={arm: {"work_bytes": 7e8} for arm in ("native", "copy")},
     )
     path = simulated.write(
         tmp_path / "run.jsonl", simulated.header("2026-01-02T0304-kernel"), [scene]

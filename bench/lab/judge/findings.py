@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from keras_ab.bench.lab.judge import verdicts
+from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann, interval
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord, MetricRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 
 
@@ -155,6 +155,8 @@ def assess(
         plan: the run's plan, as recorded in the header.
         floor: the metric's noise floor in this trial, where it is known already.
     """
+    if metric.name == PEAK_DEVICE_MEMORY.name:
+        return _assess_peaks(data, metric, arm, plan)
     is_quality = data.judges(metric.name)
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
@@ -177,6 +179,30 @@ def assess(
         smallest_effect=verdicts.smallest_effect(estimate, floor, confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, confidence),
         p_value=verdicts.p_value(estimate, floor),
+    )
+
+
+def _assess_peaks(data: TrialData, metric: MetricRecord, arm: str, plan: Plan) -> Finding | None:
+    """Return the finding on peaks of device memory, by what repeats in them; see `peaks`."""
+    both = peaks.compared(data, arm)
+    if both is None or peaks.too_small(data, arm):
+        return None
+    own, baseline = both
+    estimate = peaks.spread(own, baseline, plan.confidence)
+    thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
+    told = estimate.p_value if isinstance(estimate, peaks.Spread) else None
+    return Finding(
+        trial=data.declared.trial,
+        arm=arm,
+        metric=metric,
+        estimate=estimate,
+        thresholds=thresholds,
+        verdict=verdicts.judge(estimate, thresholds, metric.better),
+        baseline_value=baseline.least if baseline.counted else 0.0,
+        arm_value=own.least if own.counted else 0.0,
+        smallest_effect=verdicts.smallest_effect(estimate, 0.0, plan.confidence),
+        blocks_to_settle=math.inf if told is not None else estimate.blocks,
+        p_value=told if told is not None else verdicts.p_value(estimate, 0.0),
     )
 
 
@@ -233,7 +259,7 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Plan) -> ClaimFind
     finding = None if data.invalid else assess(data, metric, claim.arm, plan)
     trial = data.declared.trial
     if finding is None:
-        reason = data.invalid or data.why_not(claim.arm) or _why_nothing(data, metric)
+        reason = data.invalid or data.why_not(claim.arm) or _why_nothing(data, metric, claim.arm)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
@@ -245,13 +271,17 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Plan) -> ClaimFind
     return ClaimFinding(trial, claim, outcome, finding, reason)
 
 
-def _why_nothing(data: TrialData, metric: MetricRecord) -> str:
+def _why_nothing(data: TrialData, metric: MetricRecord, arm: str) -> str:
     if not data.blocks:
         return "no block was finished"
+    if metric.name == PEAK_DEVICE_MEMORY.name and peaks.too_small(data, arm):
+        return peaks.TOO_SMALL
     return f"this machine does not tell {metric.title}"
 
 
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
+    if isinstance(finding.estimate, peaks.Spread):
+        return "the order of operations moves the peaks across the claim's bound"
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = Estimate(
         0.0,
