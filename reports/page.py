@@ -120,7 +120,7 @@ def _has_energy(row: AnswerRow) -> bool:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports", "."),
+        loader=PackageLoader("keras_ab.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
