@@ -9,6 +9,7 @@ from statistics import median
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.records import End, Round
+from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports import identical
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.tables import throttled
@@ -120,10 +121,11 @@ def _gpu(trial: JudgedTrial) -> Iterator[Caution]:
 
 
 def _floor(trial: JudgedTrial) -> Iterator[Caution]:
-    step = next((f for f in trial.findings if f.metric.name == "step_time_s"), None)
+    step = next((f for f in trial.findings if f.metric.name == STEP_TIME.name), None)
     if step and step.thresholds.floor > step.thresholds.margin:
-        limits = step.thresholds
-        floor, margin = (text.beyond(x, "ratio") for x in (limits.floor, limits.margin))
+        floor, margin = (
+            text.beyond(x, "ratio") for x in (step.thresholds.floor, step.thresholds.margin)
+        )
         yield Caution(
             f"two copies of the baseline lay {floor} from their mean, more than the margin of "
             f"{margin}: differences within that are this machine's noise",

@@ -31,7 +31,7 @@ class Gate:
     changes: list[Change]
     regressions: list[Change]
     invalid: list[str]
-    turned: list[tuple[str, str, str, str]]
+    turned: list[tuple[str, str, Word, Word]]
     refused: list[str]
 
     @property

@@ -55,7 +55,7 @@ class Identical:
     @property
     def says(self) -> str:
         """The count in words, and what chance alone would do."""
-        level, n = text.percent(1 - self.confidence), len(self.pairs)
+        level, n = text.level(1 - self.confidence), len(self.pairs)
         expected = text.number((1 - self.confidence) * n, 2)
         told = f"{len(self.apart)} of {text.count(n, 'identical pair')} told apart at {level}"
         if not self.is_more_than_chance:

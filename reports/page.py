@@ -108,7 +108,7 @@ def page(runs: Runs) -> str:
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             profiles=profiles.of_runs(runs.runs),
             sweeps=sweeps.of_machines(here),
-            limits=ceilings.of_machines(here),
+            ceilings=ceilings.of_machines(here),
             many=multiplicity(trials, confidence),
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
@@ -18,7 +19,7 @@ WIDTH = 100
 HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
 
 
-def verdict_table(trials: dict[str, TrialData], plan: Plan) -> str:
+def verdict_table(trials: Mapping[str, TrialData], plan: Plan) -> str:
     """Return verdicts, claims, and what was not measured, in at most 100 columns."""
     judged = [judge_trial(data, plan) for data in trials.values()]
     names = short_names([trial.data.declared for trial in judged])

@@ -44,6 +44,13 @@ def test_identical_arms_are_called_equivalent_when_there_are_blocks_enough():
     assert found.count(Verdict.EQUIVALENT) / 500 >= 0.8
 
 
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("effect", [MARGIN, -MARGIN])
+def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(name, effect):
+    found = verdicts(MACHINES[name], effect, TRIALS, blocks=20)
+    assert found.count(Verdict.EQUIVALENT) / TRIALS <= 0.035
+
+
 def test_three_percent_is_found_with_ten_blocks():
     found = verdicts(QUIET, 0.03, TRIALS, blocks=10)
     assert found.count(Verdict.WORSE) / TRIALS >= 0.90
