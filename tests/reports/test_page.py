@@ -52,7 +52,7 @@ def elements(written: Path) -> Elements:
         "0.931× [0.927, 0.935]",
         "has paid for that after about",
         "Power: a difference of",
-        "after Holm’s correction for their number, of 0.05 at most",
+        "after Holm’s correction for their number, of 0.050 at most",
         "of these survive it",
         "identical pairs told apart at 5 %",
         "would be judged better or worse by chance, on average",

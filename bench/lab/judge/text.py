@@ -227,7 +227,7 @@ def left_open(finding: Finding) -> str:
         word = "seed" if finding.metric.scale == "difference" else "block"
         return f"{blocks(e.blocks, word)}: too few to conclude anything"
     if isinstance(e, Spread):
-        return f"its peaks, {sizes(e.arm)}, and the baseline’s, {sizes(e.baseline)}, overlap"
+        return f"{sizes(e.arm)}, overlapping the baseline’s {sizes(e.baseline)}"
     low, high = (_beside_none(finding, x) for x in (e.low, e.high))
     return f"between {low} and {high}"
 
