@@ -204,10 +204,11 @@ class BenchFile(pytest.File):
             experiments = experiments_in(load_module(str(self.path)))
         except LabError as error:
             raise self.CollectError(f"{self.path.name}: {error}") from error
-        if not experiments:
+        if not experiments and self.session.isinitpath(self.path):
             raise self.CollectError(
                 f"{self.path.name}: a bench file declares an Experiment at module level\n"
-                "  received: none\n  what to do: see CONTRIBUTING.md, 'Add an experiment'"
+                "  received: none\n"
+                "  what to do: EXPERIMENT = Experiment(...), as help(keras_ab) shows"
             )
         for experiment in experiments.values():
             yield from self.config.stash[_INVOCATION].items(self, experiment)

@@ -94,7 +94,7 @@ def page(runs: Runs) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports", "."),
+        loader=PackageLoader("keras_ab.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

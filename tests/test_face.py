@@ -119,7 +119,7 @@ def test_a_bench_file_begins_with_one_import_of_ours_or_two(file):
 
 
 def test_nothing_imports_by_the_names_of_the_folders():
-    """In a checkout `bench`, `kernels` and `reports` could be imported, and would be second copies."""
+    """In a checkout `bench`, `kernels` and `reports` can be imported, as second copies."""
     folders = {"bench", "kernels", "reports"}
     for file in (*MODULES.values(), *(ROOT / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

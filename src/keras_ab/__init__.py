@@ -1,6 +1,29 @@
 """Controlled A/B experiments on training techniques: what a bench file and a notebook need.
 
-Nothing is imported before it is asked for, and no framework ever.
+A bench file, ``bench_sums.py``, that needs no framework; ``pytest --benchmark --ab-backend plain
+bench_sums.py`` measures it::
+
+    from keras_ab import Case, Experiment, Prepared, Source, arm
+
+
+    def sums(count, case):
+        numbers = list(range(count))
+        return Prepared(lambda: sum(numbers))
+
+
+    EXPERIMENT = Experiment(
+        name="sums",
+        question="Does summing twice as many numbers take twice as long?",
+        method="Sums of lists of Python's integers.",
+        sources=(Source("A. Author", "A page", 2026, "https://example.org"),),
+        arms=(arm("once", sums, 500, "500 numbers"), arm("twice", sums, 1000, "1000 numbers")),
+        cases=(Case({}),),
+        backends=("plain",),
+    )
+
+`arm` says what an arm can be, `Workload` and `built` how a Keras model is trained in one. In a
+notebook, ``load("runs/")`` reads what was measured. Nothing is imported before it is asked for,
+and no framework ever.
 """
 
 from importlib import import_module

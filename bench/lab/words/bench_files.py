@@ -14,7 +14,7 @@ from keras_ab.bench.lab.words.declare import Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError
 
 OURS = Path(bench.__file__).resolve().parent
-"""The folder of the bench files that come with this package."""
+"""The folder of the experiments that come with this package, and of what they are made of."""
 
 
 def load_module(file: str) -> ModuleType:
@@ -26,8 +26,9 @@ def load_module(file: str) -> ModuleType:
     path = Path(file).resolve()
     if path.suffix != ".py" or not path.is_file():
         raise DeclarationError("a bench file is a Python file", file, "check the path")
-    if path.parent == OURS:
-        return importlib.import_module(f"{bench.__name__}.{path.stem}")
+    if OURS in path.parents:
+        parts = path.relative_to(OURS).with_suffix("").parts
+        return importlib.import_module(".".join([bench.__name__, *parts]))
     root, name = _place(path)
     if sys.path[:1] != [str(root)]:
         sys.path.insert(0, str(root))
