@@ -14,6 +14,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess, findings
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
 from keras_ab.bench.lab.record.records import Attempted, Block, Failure, Learned, TrialLine
+from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
@@ -129,7 +130,7 @@ class Invocation:
         self._config = config
         self._backend = option("--ab-backend")
         backends.load(self._backend)
-        self._runs: Path = option("--ab-runs")
+        self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
         self._asked = Plan(
             precision=option("--ab-precision"),
