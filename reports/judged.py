@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,9 @@ from keras_ab.bench.lab.judge.findings import (
     assess,
     claim_findings,
     findings,
+    why_nothing,
 )
+from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.judge.text import ROUNDING
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
 from keras_ab.bench.lab.record.records import Header
@@ -86,7 +88,7 @@ class JudgedTrial:
             made = [a for a in self.data.attempts if a.arm == arm]
             works = sum(a.what == "works" for a in made)
             return Standing("not timed", f"{works} of {len(made)} attempts work")
-        reason = self.data.why_not(arm) or "no block was finished"
+        reason = why_nothing(self.data, STEP_TIME, arm)
         if any(absent.arm in (arm, None) for absent in self.data.absences) or not self._failed(arm):
             return Standing("not measured here", reason.removeprefix("not measured here: "))
         return Standing("failed", reason)
@@ -108,11 +110,18 @@ class JudgedRun:
         return self.run.header
 
 
-def judge_trial(data: TrialData, plan: Plan) -> JudgedTrial:
-    """Judge one trial from its raw samples."""
+def judge_trial(data: TrialData, plan: Plan, prior: Prior | None = None) -> JudgedTrial:
+    """Judge one trial from its raw samples, and what its run's trials say together."""
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
-    control = assess(data, step, CONTROL, plan) if step else None
-    return JudgedTrial(data, plan, findings(data, plan), claim_findings(data, plan), control)
+    control = assess(data, step, CONTROL, plan, prior=prior) if step else None
+    found, claims = findings(data, plan, prior), claim_findings(data, plan, prior)
+    return JudgedTrial(data, plan, found, claims, control)
+
+
+def judge_trials(trials: Sequence[TrialData], plan: Plan) -> list[JudgedTrial]:
+    """Judge the trials of a run, each by all of them."""
+    prior = run_prior(trials, plan)
+    return [judge_trial(data, plan, prior) for data in trials]
 
 
 @dataclass(frozen=True)

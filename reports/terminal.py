@@ -7,7 +7,7 @@ import textwrap
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.reports.judged import JudgedTrial, judge_trial, reason
+from keras_ab.reports.judged import JudgedTrial, judge_trials, reason
 from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 100
@@ -16,7 +16,7 @@ HEADINGS = ("trial and arm", "step time", "verdict", "peak memory", "quality")
 
 def verdict_table(trials: dict[str, TrialData], plan: Plan) -> str:
     """Return verdicts, claims, and what was not measured, in at most 100 columns."""
-    judged = [judge_trial(data, plan) for data in trials.values()]
+    judged = judge_trials(list(trials.values()), plan)
     names = short_names([trial.data.declared for trial in judged])
     parts = (_verdicts(judged, names), _claims(judged), _troubles(judged, names))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
