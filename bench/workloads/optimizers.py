@@ -48,8 +48,8 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def optimizer(recipe: Recipe) -> Any:
-    """Return the recipe's optimizer, with its decay, clipping and accumulation."""
+def optimizer(recipe: Recipe, model: Any) -> Any:
+    """Return the recipe's optimizer for a model, with its decay, clipping and accumulation."""
     make = partial(OPTIMIZERS[recipe.optimizer], learning_rate(recipe))
     options: dict[str, Any] = {}
     if recipe.decay == "decoupled":
@@ -60,9 +60,10 @@ def optimizer(recipe: Recipe) -> Any:
         {"gradient_accumulation_steps": recipe.accumulate} if recipe.accumulate > 1 else {}
     )
     if recipe.clipping == "adaptive":
-        from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+        from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, unit_axes
 
-        return AdaptiveGradientClipping(make(**options), exclude=(HEAD,), **accumulate)
+        axes = unit_axes(model)
+        return AdaptiveGradientClipping(make(**options), (HEAD,), axes=axes, **accumulate)
     return make(**options, **accumulate)
 
 

@@ -104,7 +104,7 @@ def compiled_model(workload: Workload, recipe: Recipe, case: Params) -> Any:
         model = workload.model(case, recipe)
     regularise(model, recipe)
     model.compile(
-        optimizer=optimizer(recipe),
+        optimizer=optimizer(recipe, model),
         loss=losses.loss(workload, recipe, case),
         jit_compile=recipe.jit,
         steps_per_execution=recipe.steps_per_execution,
