@@ -258,16 +258,13 @@ class Invocation:
             self._session.close(seal=complete)
 
     def summarise(self, terminal: Any) -> None:
-        """Print the verdict table and write the report."""
+        """Print the answers and write the report."""
         if self._session is None:
             return
-        from keras_ab.reports.page import write_page
-        from keras_ab.reports.terminal import verdict_table
+        from keras_ab.reports.closing import close
 
-        terminal.section("verdicts", sep="=")
-        terminal.write_line(verdict_table(self._session.trials, self.plan))
-        page = write_page([self._session.path], self._session.path.with_suffix(".html"))
-        terminal.write_line(f"\nrun file: {self._session.path}\nreport:   {page}")
+        terminal.section("answers", sep="=")
+        terminal.write_line(close(self._session.path, self._session.trials, self.plan))
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:

@@ -155,7 +155,7 @@ def check_logits(model: Any) -> None:
 
 
 def optimizer(recipe: Recipe, model: Any) -> Any:
-    """Return the recipe's optimizer for a model, with its schedule, decay, clipping and accumulation."""
+    """Return the recipe's optimizer, with its schedule, decay, clipping and accumulation."""
     decay = {"weight_decay": recipe.weight_decay} if recipe.decay == "decoupled" else {}
     return optimizers.optimizer(
         recipe.optimizer,

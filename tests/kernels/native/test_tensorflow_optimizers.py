@@ -23,7 +23,7 @@ FITS = {
     "fit-jit": {"jit_compile": True},
     "fit-eager": {"run_eagerly": True},
 }
-AXES = {name: (0, 1, 2) for name in ("conv/kernel", "variable_3")}
+AXES = dict.fromkeys(("conv/kernel", "variable_3"), (0, 1, 2))
 OPTIMIZERS = {
     "adam": lambda: adam.Adam(0.01),
     "adam-decay": lambda: adam.Adam(0.01, weight_decay=0.1, clipnorm=1.0),
