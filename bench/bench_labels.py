@@ -2,12 +2,8 @@
 
 from dataclasses import replace
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, grid, sweep
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import TIPS
+from keras_ab import KERAS, Claim, Experiment, Guard, Metric, Recipe, arm, grid, sources, sweep
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
-from keras_ab.bench.workloads.recipe import Recipe, arm
 
 ONE_HOT = Recipe(labels="one_hot_float32")
 SPARSE = replace(ONE_HOT, labels="sparse_int32")
@@ -31,7 +27,7 @@ EXPERIMENT = Experiment(
         "label smoothing and mixup, which need dense targets."
     ),
     backends=KERAS,
-    sources=(TIPS,),
+    sources=(sources.TIPS,),
     arms=(
         arm("one_hot", MANY_CLASSES, ONE_HOT, "one-hot float32 rows"),
         arm("sparse_int32", MANY_CLASSES, SPARSE, "class indices, int32"),

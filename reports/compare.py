@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from keras_ab.bench.lab.judge.contrasts import block_logs
 from keras_ab.bench.lab.judge.estimate import Estimate, difference, interval
-from keras_ab.bench.lab.judge.findings import Finding, block_logs
+from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, judge, p_value
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension

@@ -13,8 +13,13 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann
-from keras_ab.bench.lab.judge.findings import Finding, round_contrasts, seed_contrasts
+from keras_ab.bench.lab.judge.contrasts import (
+    block_contrast,
+    round_contrasts,
+    seed_contrasts,
+)
+from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports.canvas import Canvas
@@ -138,6 +143,8 @@ class Paired:
     blocks: list[int]
     finished: list[bool]
     ratios: list[list[float]]
+    centres: list[float]
+    """What the judge makes of each block."""
 
 
 def paired_rounds(trial: JudgedTrial, arm: str) -> Paired:
@@ -149,6 +156,7 @@ def paired_rounds(trial: JudgedTrial, arm: str) -> Paired:
         numbers,
         [n in data.blocks and arm in data.blocks[n].values for n in numbers],
         [round_contrasts(data, n, arm) for n in numbers],
+        [block_contrast(data, n, arm) for n in numbers],
     )
 
 
@@ -242,7 +250,8 @@ def _strip(canvas: Canvas, trial: JudgedTrial, paired: Paired, lanes: Lanes, row
     x = [start + n for start, block in finished for n in range(len(block))]
     y = lanes.place([ratio for _, block in finished for ratio in block], row)
     canvas.dots(zip(x, y, strict=True), colour, 4)
-    centres = lanes.place([hodges_lehmann(block) for _, block in finished], row)
+    kept = [x for done, x in zip(paired.finished, paired.centres, strict=True) if done]
+    centres = lanes.place(kept, row)
     lines = [
         ((start - 0.4, y), (start + len(block) - 0.6, y))
         for (start, block), y in zip(finished, centres, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from keras_ab.bench.lab.judge.answers import Answer, answers
@@ -14,6 +14,7 @@ from keras_ab.bench.lab.judge.findings import (
     claim_findings,
     findings,
 )
+from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.judge.text import ROUNDING
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
 from keras_ab.bench.lab.record.records import Header
@@ -75,13 +76,18 @@ class JudgedRun:
         return self.run.header
 
 
-def judge_trial(data: TrialData, plan: Plan) -> JudgedTrial:
-    """Judge one trial from its raw samples."""
+def judge_trial(data: TrialData, plan: Plan, prior: Prior | None = None) -> JudgedTrial:
+    """Judge one trial from its raw samples, and what its run's trials say together."""
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
-    control = assess(data, step, CONTROL, plan) if step else None
-    found = findings(data, plan)
-    claims = claim_findings(data, plan)
+    control = assess(data, step, CONTROL, plan, prior=prior) if step else None
+    found, claims = findings(data, plan, prior), claim_findings(data, plan, prior)
     return JudgedTrial(data, plan, found, claims, answers(data, found), control)
+
+
+def judge_trials(trials: Sequence[TrialData], plan: Plan) -> list[JudgedTrial]:
+    """Judge the trials of a run, each by all of them."""
+    prior = run_prior(trials, plan)
+    return [judge_trial(data, plan, prior) for data in trials]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.reports.judged import JudgedTrial, judge_trial, reason
+from keras_ab.reports.judged import JudgedTrial, judge_trials, reason
 from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 100
@@ -21,7 +21,7 @@ HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "en
 
 def verdict_table(trials: Mapping[str, TrialData], plan: Plan) -> str:
     """Return verdicts, claims, and what was not measured, in at most 100 columns."""
-    judged = [judge_trial(data, plan) for data in trials.values()]
+    judged = judge_trials(list(trials.values()), plan)
     names = short_names([trial.data.declared for trial in judged])
     parts = (_verdicts(judged, names), _claims(judged), _troubles(judged, names))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)

@@ -10,7 +10,6 @@ from typing import Any
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
-from keras_ab.bench.lab.judge.estimate import hodges_lehmann
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import TOO_SMALL
 from keras_ab.bench.lab.judge.verdicts import Verdict
@@ -157,10 +156,10 @@ def block_rows(trial: JudgedTrial) -> Iterator[BlockRow]:
     """Yield the table behind the picture of the paired rounds."""
     for arm in (*trial.data.treatments, CONTROL):
         paired = paired_rounds(trial, arm)
-        for number, finished, ratios in zip(
-            paired.blocks, paired.finished, paired.ratios, strict=True
+        for number, finished, ratios, centre in zip(
+            paired.blocks, paired.finished, paired.ratios, paired.centres, strict=True
         ):
-            shown = [math.exp(x) for x in (hodges_lehmann(ratios), min(ratios), max(ratios))]
+            shown = [math.exp(x) for x in (centre, min(ratios), max(ratios))]
             yield BlockRow(arm, number + 1, len(ratios), finished, *map(text.ratio, shown))
 
 

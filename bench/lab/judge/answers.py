@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keras_ab.bench.lab.judge import peaks
-from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.findings import Finding, why_nothing
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words import metrics
@@ -154,4 +154,5 @@ def _why_none(data: TrialData, arm: str) -> tuple[Word, str]:
     concerned = (arm, data.baseline, CONTROL, None)
     failed = any(failure.arm in concerned for failure in data.failures)
     word = Word.FAILED if failed and not absent else Word.NOT_MEASURED
-    return word, (reason or "no block was finished").removeprefix("not measured here: ")
+    why = reason or why_nothing(data, metrics.STEP_TIME, arm)
+    return word, why.removeprefix("not measured here: ")

@@ -120,7 +120,8 @@ def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: flo
     spread = estimate.standard_error * math.sqrt(estimate.blocks)
     needed = estimate.blocks
     for _ in range(20):  # the quantile depends on the number of blocks: iterate to a fixed point
-        t = t_quantile((1 + confidence) / 2, max(1, needed - 1))
+        degrees = max(1.0, estimate.degrees + needed - estimate.blocks)
+        t = t_quantile((1 + confidence) / 2, degrees)
         before, needed = needed, max(thresholds.min_blocks, math.ceil((t * spread / room) ** 2))
         if needed == before:
             break
