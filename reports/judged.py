@@ -69,6 +69,8 @@ class JudgedRun:
 
     run: Run
     trials: list[JudgedTrial]
+    prior: Prior = Prior()
+    """What its trials say together of the variance between blocks."""
 
     @property
     def header(self) -> Header:

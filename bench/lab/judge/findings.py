@@ -121,9 +121,9 @@ def _assess_peaks(data: TrialData, metric: MetricRecord, arm: str, plan: Plan) -
     if both is None or peaks.too_small(data, arm):
         return None
     own, baseline = both
-    estimate = peaks.spread(own, baseline, plan.confidence)
+    estimate = peaks.ranged(own, baseline, plan.confidence)
     thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
-    told = estimate.p_value if isinstance(estimate, peaks.Spread) else None
+    told = estimate.p_value if isinstance(estimate, peaks.Ranges) else None
     return Finding(
         trial=data.declared.trial,
         arm=arm,
@@ -226,7 +226,7 @@ def why_nothing(data: TrialData, metric: MetricRecord | Metric, arm: str) -> str
 
 
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
-    if isinstance(finding.estimate, peaks.Spread):
+    if isinstance(finding.estimate, peaks.Ranges):
         return "the order of operations moves the peaks across the claim's bound"
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = replace(finding.estimate, point=0.0)
