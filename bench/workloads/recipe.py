@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_ab.bench.lab.words.declare import Arm, Prepared, Value
 from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.workloads import losses

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from keras_ab.bench.lab.judge import verdicts
 from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann, interval
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
-from keras_ab.bench.lab.record.records import ClaimRecord, MetricRecord
+from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.metrics import STEP_TIME, Metric
 from keras_ab.bench.lab.words.plan import Plan
 
 
@@ -22,7 +22,7 @@ class Finding:
 
     trial: str
     arm: str
-    metric: MetricRecord
+    metric: Metric
     estimate: Estimate
     thresholds: Thresholds
     verdict: Verdict
@@ -47,7 +47,7 @@ def _log_bytes(value: float) -> float:
     return math.log(value if value > 1.0 else 1.0)
 
 
-def _scale(metric: MetricRecord) -> Callable[[float], float]:
+def _scale(metric: Metric) -> Callable[[float], float]:
     """Return what puts a metric's values on the scale where differences add."""
     if metric.scale == "difference":
         return float
@@ -61,7 +61,7 @@ def round_contrasts(data: TrialData, block: int, arm: str) -> list[float]:
 
 
 def _paired(
-    data: TrialData, metric: MetricRecord, rows: Sequence[Mapping[str, float]], arm: str
+    data: TrialData, metric: Metric, rows: Sequence[Mapping[str, float]], arm: str
 ) -> list[float]:
     """Return arm minus the mean of the baseline's copies, of each row that has both."""
     scale, baseline = _scale(metric), data.baseline
@@ -76,22 +76,22 @@ def _paired(
     return contrasts
 
 
-def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+def block_contrasts(data: TrialData, metric: Metric, arm: str) -> list[float]:
     """Return one contrast a finished block, in order: log ratios, or differences."""
     key = (metric.name, arm)
     if key not in data.contrasts:
-        by_rounds = metric.name == STEP_TIME.name
+        by_rounds = metric.per == "round"
         data.contrasts[key] = (_of_rounds if by_rounds else _of_blocks)(data, metric, arm)
     return data.contrasts[key]
 
 
-def _of_rounds(data: TrialData, _: MetricRecord, arm: str) -> list[float]:
+def _of_rounds(data: TrialData, _: Metric, arm: str) -> list[float]:
     finished = (number for number, block in sorted(data.blocks.items()) if arm in block.values)
     paired = (round_contrasts(data, number, arm) for number in finished)
     return [hodges_lehmann(contrasts) for contrasts in paired if contrasts]
 
 
-def _of_blocks(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+def _of_blocks(data: TrialData, metric: Metric, arm: str) -> list[float]:
     needed, name = (arm, data.baseline, CONTROL), metric.name
     blocks = (block.values for _, block in sorted(data.blocks.items()))
     rows = [{a: v[a][name] for a in needed if a in v and name in v[a]} for v in blocks]
@@ -105,7 +105,7 @@ def block_logs(data: TrialData, arm: str) -> list[float]:
     return [hodges_lehmann(logs) for logs in found if logs]
 
 
-def noise_floor(data: TrialData, metric: MetricRecord) -> float:
+def noise_floor(data: TrialData, metric: Metric) -> float:
     """Return how far each copy of the baseline lies from their mean, which arms are held against.
 
     That is half the A/A contrast: a difference counts when its interval is clear of both copies.
@@ -114,16 +114,16 @@ def noise_floor(data: TrialData, metric: MetricRecord) -> float:
     return abs(sum(contrasts) / len(contrasts)) / 2 if contrasts else 0.0
 
 
-def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+def seed_contrasts(data: TrialData, metric: Metric, arm: str) -> list[float]:
     """Return one contrast a judged seed."""
     return _paired(data, metric, data.lessons(metric.name), arm)
 
 
-def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
+def mean_value(data: TrialData, metric: Metric, arm: str) -> float:
     """Return what an arm's metric comes to over finished blocks (or judged seeds), or NaN."""
-    if metric.name == "step_time_s":
+    if metric.per == "round":
         return data.step_time_s(arm)
-    if data.judges(metric.name):
+    if metric.per == "seed":
         values = [found[arm] for found in data.lessons(metric.name) if arm in found]
     else:
         values = [
@@ -134,14 +134,14 @@ def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _margin(metric: MetricRecord, plan: Plan) -> float:
+def _margin(metric: Metric, plan: Plan) -> float:
     margin = metric.margin if metric.margin is not None else plan.margin
     return math.log1p(margin) if metric.scale == "ratio" else margin
 
 
 def assess(
     data: TrialData,
-    metric: MetricRecord,
+    metric: Metric,
     arm: str,
     plan: Plan,
     floor: float | None = None,
@@ -155,12 +155,12 @@ def assess(
         plan: the run's plan, as recorded in the header.
         floor: the metric's noise floor in this trial, where it is known already.
     """
-    is_quality = data.judges(metric.name)
+    is_quality = metric.per == "seed"
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
         return None
     confidence, enough = plan.confidence, 5 if is_quality else plan.min_blocks
-    stage = plan.min_blocks if metric.name == "step_time_s" else None
+    stage = plan.min_blocks if metric.per == "round" else None
     estimate = interval(contrasts, confidence, stage)
     if floor is None or arm == CONTROL or is_quality:
         floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
@@ -201,7 +201,7 @@ class ClaimFinding:
     reason: str
 
 
-def claim_bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float]:
+def claim_bounds(claim: ClaimRecord, metric: Metric) -> tuple[float, float]:
     """Return a claim's lower and upper bound, on the scale of its metric's estimates."""
     low = -math.inf if claim.at_least is None else claim.at_least
     high = math.inf if claim.at_most is None else claim.at_most
@@ -245,7 +245,7 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Plan) -> ClaimFind
     return ClaimFinding(trial, claim, outcome, finding, reason)
 
 
-def _why_nothing(data: TrialData, metric: MetricRecord) -> str:
+def _why_nothing(data: TrialData, metric: Metric) -> str:
     if not data.blocks:
         return "no block was finished"
     return f"this machine does not tell {metric.title}"

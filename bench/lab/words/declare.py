@@ -6,14 +6,14 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.code import written
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME, Metric, named
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 
 Value = int | float | str | bool
 CONTROL = "control"
@@ -400,7 +400,8 @@ class Experiment:
 
     @property
     def _outcomes(self) -> tuple[Metric, ...]:
-        return (self.quality.metric, *self.quality.also) if self.quality else ()
+        learnt = (self.quality.metric, *self.quality.also) if self.quality else ()
+        return tuple(replace(metric, per="seed") for metric in learnt)
 
     @property
     def all_metrics(self) -> tuple[Metric, ...]:

@@ -184,7 +184,7 @@ class Bench:
         if self.prepared is None or self.prepared.work is None:
             return {}
         found = self.prepared.work()
-        return {"flop": found.flop, "least_moved_bytes": found.least_bytes}
+        return {"flop": found.flop, "least_moved_bytes": found.least_moved_bytes}
 
     def trace(self, folder: str) -> dict[str, Any]:
         """Begin a trace whose files go into a folder."""
