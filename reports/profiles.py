@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.estimate import Middle
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.words.steps import StepProfile
 from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.steps import StepProfile
 from keras_ab.reports import alive
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import short_names
