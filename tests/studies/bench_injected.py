@@ -2,7 +2,7 @@
 
 from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
-from keras_ab.bench.workloads.doctor_probe import EXPERIMENT as IDENTICAL
+from keras_ab.bench.workloads.identical import TRAINING as IDENTICAL
 from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 CHECKED: Mapping[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 """How what is written and sent is validated: no unknown field, no NaN."""
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0)]
 
 
