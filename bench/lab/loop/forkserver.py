@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 
 import keras_ab
@@ -119,12 +120,16 @@ class ForkServer:
             return self._forked()
 
     def _forked(self) -> WorkerProcess:
-        ours, theirs = socket.socketpair()
-        log = tempfile.TemporaryFile()  # noqa: SIM115
-        with ours, theirs:
+        with contextlib.ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            log = stack.enter_context(tempfile.TemporaryFile())
             socket.send_fds(self._socket, [FORK], [theirs.fileno(), log.fileno()])
             pid, _ = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
-            return WorkerProcess(pid, Connection(ours.detach()), log, self._end)
+            end = partial(self._end, self._socket)
+            worker = WorkerProcess(pid, Connection(ours.detach()), log, end)
+            stack.pop_all()
+            theirs.close()
+            return worker
 
     def _begin_anew(self) -> None:
         self._release()
@@ -140,11 +145,11 @@ class ForkServer:
         self._begin()
         self._await_ready()
 
-    def _end(self, pid: int) -> int | None:
-        """End a worker and all that it started; return its exit status, None without a server."""
+    def _end(self, server: socket.socket, pid: int) -> int | None:
+        """End a worker and all that it started; return its exit status, None without its server."""
         try:
-            self._socket.sendall(END + NUMBERS.pack(pid, 0))
-            _, status = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
+            server.sendall(END + NUMBERS.pack(pid, 0))
+            _, status = NUMBERS.unpack(receive_exactly(server, NUMBERS.size))
         except (EOFError, OSError):
             if not self._closed:  # nobody else is left to do it
                 with contextlib.suppress(ProcessLookupError):

@@ -63,13 +63,12 @@ class WorkerProcess:
         if not self.answered(timeout_s):
             self.stop()
             raise WorkerTimeout
+        too_long = False
         try:
             if self._connection.poll():
                 return self._connection.recv_bytes(MOST_BYTES)
-        except (EOFError, OSError):
-            too_long = self._connection.closed  # which it then closes
-        else:
-            too_long = False
+        except (EOFError, OSError) as error:
+            too_long = error.args == ("bad message length",)
         self.stop()
         how = f"its answer was longer than {MOST_BYTES} bytes" if too_long else ended(self._status)
         raise WorkerLost(how, self.output())
