@@ -1,25 +1,23 @@
 """Two identical arms: what `keras-ab doctor` measures the noise floor with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from keras_ab import Arm, Case, Experiment, Params, Prepared, Recipe, Source
 from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source, Value
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
 
-def training_step(case: Mapping[str, Value]) -> Prepared:
+def training_step(case: Params) -> Prepared:
     """Return one training step of a small classifier of digits."""
-    from keras_ab.bench.workloads.classifier import MANY_CLASSES
-    from keras_ab.bench.workloads.recipe import Recipe, prepare
-
-    return prepare(MANY_CLASSES, Recipe(), {"batch": 128, "width": 512, **case})
+    return MANY_CLASSES(Recipe(), {"batch": 128, "width": 512, **case})
 
 
-def sums(_: Mapping[str, Value]) -> Prepared:
+def sums(_: Params) -> Prepared:
     """Return a step that needs no framework."""
     return Prepared(lambda: float(sum(range(1000))))
 
 
-def identical(name: str, build: Callable[[Mapping[str, Value]], Prepared], says: str) -> Experiment:
+def identical(name: str, build: Callable[[Params], Prepared], says: str) -> Experiment:
     """Return an experiment whose two arms are the same function."""
     return Experiment(
         name=name,

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.judge.contrasts import block_contrasts
 from keras_ab.bench.lab.judge.estimate import blocks_needed
-from keras_ab.bench.lab.judge.findings import block_contrasts
 from keras_ab.bench.lab.loop.arm_process import ArmFailed
 from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.asking import NoAnswer, Workers

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from keras_ab.bench.lab.words.errors import Refusal
-from keras_ab.bench.lab.words.metrics import STEP_TIME, Metric
+from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.steps import Amount, PeakMemory, Positive, StepProfile
 
@@ -138,6 +138,8 @@ class Trial(Record):
     """Whether blocks are measured; where not, guards and attempts are the whole result."""
     also: list[str] = []
     """Names of further outcomes of the same trainings."""
+    purpose: Dimension = "time"
+    """What the technique is for."""
 
     @model_validator(mode="before")
     @classmethod

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.steps import CHECKED
 
 UNITS = ("s", "B", "FLOP", "J", "1", "lines")
+
+Dimension = Literal["time", "memory", "quality", "energy"]
+"""What an arm can gain in, or lose in."""
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Metric:
         margin: the largest difference that does not matter, on the metric's scale (0.02 is 2 % of
             a ratio, or 0.02 of a difference); None stands for the plan's margin.
         per: whether there is a value for every ``round``, ``block`` or judged ``seed``.
+        moved_by_step: whether it is what a step moves, so that over the step time it is a
+            bandwidth, which the report then tells.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
@@ -36,6 +42,7 @@ class Metric:
     scale: Literal["ratio", "difference"] = "ratio"
     margin: float | None = None
     per: Literal["round", "block", "seed"] = "block"
+    moved_by_step: bool = False
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
