@@ -15,6 +15,7 @@ from keras_ab.bench.lab.judge.findings import assess, findings
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
 from keras_ab.bench.lab.record.records import Attempted, Block, Failure, Learned, TrialLine
+from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
@@ -130,7 +131,7 @@ class Invocation:
         self._config = config
         self._backend = option("--ab-backend")
         backends.load(self._backend)
-        self._runs: Path = option("--ab-runs")
+        self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
         self._asked = Plan(
             precision=option("--ab-precision"),
@@ -257,16 +258,13 @@ class Invocation:
             self._session.close(seal=complete)
 
     def summarise(self, terminal: Any) -> None:
-        """Print the verdict table and write the report."""
+        """Print the answers and write the report."""
         if self._session is None:
             return
-        from keras_ab.reports.page import write_page
-        from keras_ab.reports.terminal import verdict_table
+        from keras_ab.reports.closing import close
 
-        terminal.section("verdicts", sep="=")
-        terminal.write_line(verdict_table(self._session.trials, self.plan))
-        page = write_page([self._session.path], self._session.path.with_suffix(".html"))
-        terminal.write_line(f"\nrun file: {self._session.path}\nreport:   {page}")
+        terminal.section("answers", sep="=")
+        terminal.write_line(close(self._session.path, self._session.trials, self.plan))
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:

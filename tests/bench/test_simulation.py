@@ -1,6 +1,7 @@
 """The method, on simulated machines where the truth is known, and on samples of identical arms."""
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -162,6 +163,14 @@ def test_the_same_noise_on_steps_of_other_length_changes_nothing(name):
 def test_identical_arms_are_called_equivalent_when_there_are_blocks_enough():
     found = [judge(e, Thresholds(floor, MARGIN)) for e, floor in trials("quiet", 12, 20, 500)]
     assert found.count(Verdict.EQUIVALENT) / 500 >= 0.8
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("effect", [MARGIN, -MARGIN])
+def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(name, effect):
+    moved = ((replace(e, point=e.point + effect), floor) for e, floor in trials(name, 12, 20))
+    found = [judge(e, Thresholds(floor, MARGIN)) for e, floor in moved]
+    assert found.count(Verdict.EQUIVALENT) / TRIALS <= 0.035
 
 
 def test_three_percent_is_found_with_ten_blocks():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from keras_ab.bench.lab.judge import verdicts
+from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
 from keras_ab.bench.lab.judge.estimate import Estimate, interval
 from keras_ab.bench.lab.judge.moderation import Prior
@@ -13,7 +13,7 @@ from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord, MetricRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import STEP_TIME, Metric
+from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME, Metric
 from keras_ab.bench.lab.words.plan import Plan
 
 
@@ -87,6 +87,8 @@ def assess(
         floor: the metric's noise floor in this trial, where it is known already.
         prior: what the run's trials say together, where they do.
     """
+    if metric.name == PEAK_DEVICE_MEMORY.name:
+        return _assess_peaks(data, metric, arm, plan)
     is_quality = data.judges(metric.name)
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
@@ -110,6 +112,30 @@ def assess(
         smallest_effect=verdicts.smallest_effect(estimate, floor, confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, confidence),
         p_value=verdicts.p_value(estimate, floor),
+    )
+
+
+def _assess_peaks(data: TrialData, metric: MetricRecord, arm: str, plan: Plan) -> Finding | None:
+    """Return the finding on peaks of device memory, by what repeats in them; see `peaks`."""
+    both = peaks.compared(data, arm)
+    if both is None or peaks.too_small(data, arm):
+        return None
+    own, baseline = both
+    estimate = peaks.spread(own, baseline, plan.confidence)
+    thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
+    told = estimate.p_value if isinstance(estimate, peaks.Spread) else None
+    return Finding(
+        trial=data.declared.trial,
+        arm=arm,
+        metric=metric,
+        estimate=estimate,
+        thresholds=thresholds,
+        verdict=verdicts.judge(estimate, thresholds, metric.better),
+        baseline_value=baseline.least if baseline.counted else 0.0,
+        arm_value=own.least if own.counted else 0.0,
+        smallest_effect=verdicts.smallest_effect(estimate, 0.0, plan.confidence),
+        blocks_to_settle=math.inf if told is not None else estimate.blocks,
+        p_value=told if told is not None else verdicts.p_value(estimate, 0.0),
     )
 
 
@@ -192,12 +218,16 @@ def why_nothing(data: TrialData, metric: MetricRecord | Metric, arm: str) -> str
         return why
     if not data.blocks:
         return "no block was finished"
+    if metric.name == PEAK_DEVICE_MEMORY.name and peaks.too_small(data, arm):
+        return peaks.TOO_SMALL
     if metric.name == STEP_TIME.name:
         return f"no finished block has a round of both {arm} and {data.baseline}"
     return f"this machine does not tell {metric.title}"
 
 
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
+    if isinstance(finding.estimate, peaks.Spread):
+        return "the order of operations moves the peaks across the claim's bound"
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = replace(finding.estimate, point=0.0)
     needed = verdicts.blocks_to_settle(centred, lines, confidence)
