@@ -50,6 +50,7 @@ STEP = Built(observe=convolving.kernels)
 TRAINING = Experiment(
     name="acnet",
     question="Do asymmetric convolution blocks train better, and what does training cost?",
+    purpose="quality",
     method=(
         "A plain stack of 3×3 convolutions with BatchNorm learns digits. In the other arm every "
         "convolution is the sum of a 3×3, a 1×3 and a 3×1 one, each with its BatchNorm."

@@ -16,6 +16,7 @@ GRADIENTS = ("hidden_gradient", "kernel_gradient", "bias_gradient")
 EXPERIMENT = Experiment(
     name="chunked_cross_entropy",
     question="Does cross-entropy in chunks of the vocabulary save memory, and what does it cost?",
+    purpose="memory",
     method=(
         "A linear head gives a loss for each hidden state, and gradients for hidden states, kernel "
         "and bias, in one function compiled by XLA. The baseline holds the logits of every word; "

@@ -33,6 +33,7 @@ SMITH = Source(
 EXPERIMENT = Experiment(
     name="cyclical_lr",
     question="Does a cyclical learning rate generalise better than a fixed or a decaying one?",
+    purpose="quality",
     method=(
         f"A classifier of real digits takes {STEPS} steps of SGD with momentum. The rate is fixed, "
         "goes through three cycles between a quarter of its highest value and that, or decays "

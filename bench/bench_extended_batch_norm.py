@@ -82,6 +82,7 @@ STEP = Built(observe=observed)
 EXPERIMENT = Experiment(
     name="extended_batch_norm",
     question="Is Extended Batch Normalization better than BatchNorm at small batches?",
+    purpose="quality",
     method=(
         "A plain stack of convolutions learns digits, with BatchNorm after every convolution or "
         "with its extended form, which takes the mean of each channel but one standard deviation "

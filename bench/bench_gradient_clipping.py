@@ -63,6 +63,7 @@ def squeezed_norm() -> str | None:
 EXPERIMENT = Experiment(
     name="gradient_clipping",
     question="Does adaptive gradient clipping stabilise training, and what does it cost?",
+    purpose="quality",
     method=(
         "The same network without normalisation is trained by SGD with momentum: unclipped, with "
         "the whole gradient scaled to a norm of at most 1, and with each unit's gradient scaled to "

@@ -84,7 +84,7 @@ def _trial(
             *(Guard(each, 1e-5, f"same {each}", COMPUTING) for each in compared),
             Guard("bytes_moved", 0.0, "every arm's bytes are those of the same work"),
         ),
-        metrics=(Metric("bytes_moved", "bytes that the work must move", "B"),),
+        metrics=(Metric("bytes_moved", "bytes that the work must move", "B", moved_by_step=True),),
         claims=claims,
         does_not_show=(
             "A whole training step, in which the work is a part; low precision; a GPU, on which "

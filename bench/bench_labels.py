@@ -13,6 +13,7 @@ COMPACT = replace(ONE_HOT, labels="sparse_uint16")
 EXPERIMENT = Experiment(
     name="labels",
     question="Do sparse labels save memory or time against one-hot labels?",
+    purpose="memory",
     method=(
         "The same classifier is trained on the same images. The baseline stores each label as a "
         "one-hot row of float32 and uses categorical cross-entropy; the other arms store the class "

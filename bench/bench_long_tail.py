@@ -51,6 +51,7 @@ def accuracy(name: str, title: str) -> Metric:
 EXPERIMENT = Experiment(
     name="long_tail",
     question="Do losses made for long-tailed data help rare classes, and at whose cost?",
+    purpose="quality",
     method=(
         "A classifier learns from real digits of which each class is rarer than the one before, "
         f"the last a hundred times rarer than the first. After {STEPS} steps it is tested on "

@@ -49,6 +49,7 @@ def row_and_column_of_zeros() -> str | None:
 EXPERIMENT = Experiment(
     name="optimizers",
     question="Do Adafactor and SM3 save memory against Adam, and do they speed up training?",
+    purpose="memory",
     method=(
         "The same classifier of real digits takes training steps with each optimizer, from the "
         "same weights on the same batches. Bytes of state are counted from the optimizer's "

@@ -65,6 +65,7 @@ def with_training(mode: str) -> None:
 EXPERIMENT = Experiment(
     name="recompute",
     question="How much memory does recomputing activations save, and how much time does it cost?",
+    purpose="memory",
     method=(
         "A chain of residual convolution blocks is trained on real digits. The baseline keeps all "
         "activations for the backward pass; the other arms keep only what enters a block, or a "
@@ -149,6 +150,7 @@ EXPERIMENT = Experiment(
 SCOPE = Experiment(
     name="remat_scope",
     question="What does each mode of keras.RematScope save, and which run at all?",
+    purpose="memory",
     method=(
         "The chain of experiment recompute, its layers made and called under keras.RematScope. The "
         "blocks' call takes no training argument, so that every mode runs; each mode is also tried "
@@ -208,6 +210,7 @@ SCOPE = Experiment(
 WITH_STATE = Experiment(
     name="recompute_stateful",
     question="Can blocks with BatchNorm and Dropout be recomputed without changing what is learnt?",
+    purpose="memory",
     method=(
         "The chain of experiment recompute, with BatchNorm and Dropout in every block, which "
         "tf.recompute_grad and most modes of keras.RematScope do not stand. RematerialisedChain "

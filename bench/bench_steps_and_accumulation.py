@@ -17,6 +17,7 @@ OTT = Source(
 EXPERIMENT = Experiment(
     name="steps_and_accumulation",
     question="Does accumulating gradients give a large batch's step in a small batch's memory?",
+    purpose="memory",
     method=(
         "The baseline trains on a batch at once. The other arm cuts the same batch in four, and "
         "lets Keras' optimizer accumulate the four gradients and apply their mean. A step of this "

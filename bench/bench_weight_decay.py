@@ -81,6 +81,7 @@ def add_loss_of_a_lambda() -> None:
 EXPERIMENT = Experiment(
     name="weight_decay",
     question="Is L2 regularisation with half the factor the same as weight decay?",
+    purpose="quality",
     method=(
         "The same model is trained with decoupled weight decay, as Keras' optimizers apply it to "
         "every weight, and with an L2 penalty of half the factor on every weight in the loss. How "

@@ -114,6 +114,7 @@ STEP = Built(observe=observed)
 EXPERIMENT = Experiment(
     name="weight_standardization",
     question="Does standardising kernels speed up convergence, and what does it cost?",
+    purpose="quality",
     method=(
         "A plain stack of convolutions learns digits: as it is, with every kernel standardised "
         "and scaled by a learnt gain, and with BatchNorm after every convolution. The cost is the "

@@ -214,6 +214,14 @@ class BenchFile(pytest.File):
             yield from self.config.stash[_INVOCATION].items(self, experiment)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Say in pytest-benchmark's files what was found, once all that was asked for is measured."""
+    invocation = config.stash.get(_INVOCATION, None)
+    if invocation:
+        invocation.describe(output_json["benchmarks"])
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
     invocation = session.config.stash.get(_INVOCATION, None)

@@ -5,12 +5,13 @@ https://arxiv.org/abs/1804.04235, algorithms 4, 5 and 6.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_ab.kernels.plain_tensor import dense
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require_between, require_learning_rate
 
@@ -18,23 +19,15 @@ from keras_ab.kernels.require import require_between, require_learning_rate
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
-class Factors(NamedTuple):
-    """The two axes of a tensor that one matrix of its stack spans."""
+def factor_shapes(shape: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of R and C, axes kept; below rank 2 the one of V.
 
-    row: int
-    column: int
-
-
-def factored_axes(shape: Sequence[int]) -> Factors | None:
-    """Return the two largest axes, later ones first among equals; None below rank 2.
-
-    The paper factors matrices. A tensor of higher rank is treated as a stack of matrices over its
-    two largest axes, which keeps the fewest numbers.
+    The paper factors matrices. A tensor of higher rank is a stack of matrices over its last two
+    axes, as in Keras' own Adafactor.
     """
     if len(shape) < 2:
-        return None
-    largest = sorted(range(len(shape)), key=lambda axis: (shape[axis], axis))[-2:]
-    return Factors(*sorted(largest))
+        return (tuple(shape),)
+    return (*shape[:-1], 1), (*shape[:-2], 1, shape[-1])
 
 
 def reference_adafactor(
@@ -52,13 +45,8 @@ def reference_adafactor(
     """Run algorithm 4 (matrices) or 5 (vectors) with the proposed settings of algorithm 6.
 
     ρ_t = min(η, 1/√t)                      η alone without relative_step
-    α_t = max(ε₂, RMS(X_{t-1})) ρ_t         ρ_t alone without scale_parameter
     β̂₂ₜ = 1 - t^(-c)
-    R_t = β̂₂ₜ R_{t-1} + (1 - β̂₂ₜ) (G_t² + ε₁) 1_m          row sums
-    C_t = β̂₂ₜ C_{t-1} + (1 - β̂₂ₜ) 1_nᵀ (G_t² + ε₁)         column sums
-    V̂_t = R_t C_t / (1_nᵀ R_t)              a vector keeps V̂_t itself
-    U_t = G_t / √V̂_t
-    Û_t = U_t / max(1, RMS(U_t) / d)
+    Û_t, α_t as in ``reference_update``
     M_t = β₁ M_{t-1} + (1 - β₁) α_t Û_t,    X_t = X_{t-1} - M_t
 
     Args:
@@ -78,38 +66,73 @@ def reference_adafactor(
     """
     x = np.array(x, np.float64)
     m = np.zeros_like(x)
-    moments: dict = {}
+    moments = [np.zeros(shape) for shape in factor_shapes(x.shape)]
+    constants = epsilon_1, epsilon_2, clip_threshold, scale_parameter
     for t, gradient in enumerate(gradients, start=1):
-        g = np.asarray(gradient, np.float64)
-        v = _reference_second_moment(g**2 + epsilon_1, moments, 1.0 - t**-decay_rate)
-        u = g / np.sqrt(v)
-        if clip_threshold is not None:
-            u = u / max(1.0, _reference_rms(u) / clip_threshold)
-        alpha = min(learning_rate, t**-0.5) if relative_step else learning_rate
-        alpha *= max(epsilon_2, _reference_rms(x)) if scale_parameter else 1.0
-        m = beta_1 * m + (1.0 - beta_1) * alpha * u
+        rho = min(learning_rate, t**-0.5) if relative_step else learning_rate
+        update, moments = reference_update(x, moments, gradient, rho, t**-decay_rate, *constants)
+        m = beta_1 * m + (1.0 - beta_1) * update
         x = x - m
     return x
+
+
+def reference_update(
+    x: np.ndarray,
+    moments: Sequence[np.ndarray],
+    gradient: np.ndarray,
+    rho: float,
+    new: float,
+    epsilon_1: float = 1e-30,
+    epsilon_2: float = 1e-3,
+    clip_threshold: float | None = 1.0,
+    scale_parameter: bool = True,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return what one step subtracts from the weights, and the moments after it, in float64.
+
+    R_t = β̂₂ₜ R_{t-1} + (1 - β̂₂ₜ) (G_t² + ε₁) 1_m          row sums
+    C_t = β̂₂ₜ C_{t-1} + (1 - β̂₂ₜ) 1_nᵀ (G_t² + ε₁)         column sums
+    V̂_t = R_t C_t / (1_nᵀ R_t)              a vector keeps V̂_t itself
+    U_t = G_t / √V̂_t
+    Û_t = U_t / max(1, RMS(U_t) / d)
+    α_t = max(ε₂, RMS(X_{t-1})) ρ_t         ρ_t alone without scale_parameter
+
+    Means stand in for the sums: the quotient is the same.
+
+    Args:
+        x: X.
+        moments: R and C, or V, of ``factor_shapes``.
+        gradient: G.
+        rho: ρ_t.
+        new: 1 - β̂₂ₜ.
+        epsilon_1: ε₁.
+        epsilon_2: ε₂.
+        clip_threshold: d or None.
+        scale_parameter: Whether the step is relative to the weights' RMS.
+    """
+    x, g = np.asarray(x, np.float64), np.asarray(gradient, np.float64)
+    if not x.size:
+        return np.zeros_like(x), list(moments)
+    with np.errstate(all="ignore"):
+        squares = g**2 + epsilon_1
+        moments = [
+            (1.0 - new) * np.asarray(m, np.float64)
+            + new * squares.mean(_ones(np.shape(m)), keepdims=True)
+            for m in moments
+        ]
+        v = moments[0] if x.ndim < 2 else moments[0] * moments[1] / moments[0].mean(-2, keepdims=True)
+        u = g / np.sqrt(v)
+        if clip_threshold is not None:
+            u = u / np.maximum(1.0, _reference_rms(u) / clip_threshold)
+        return u * rho * (np.maximum(epsilon_2, _reference_rms(x)) if scale_parameter else 1.0), moments
 
 
 def _reference_rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(x**2)))
 
 
-def _reference_second_moment(squares: np.ndarray, moments: dict, beta_2: float) -> np.ndarray:
-    factors = factored_axes(squares.shape)
-    if factors is None:
-        moments["V"] = beta_2 * moments.get("V", 0.0) + (1.0 - beta_2) * squares
-        return moments["V"]
-    stack = np.moveaxis(squares, factors, (-2, -1))
-    v = np.empty_like(stack)
-    for k in np.ndindex(stack.shape[:-2]):
-        r, c = moments.get(k, (0.0, 0.0))
-        r = beta_2 * r + (1.0 - beta_2) * stack[k].sum(axis=1)
-        c = beta_2 * c + (1.0 - beta_2) * stack[k].sum(axis=0)
-        moments[k] = (r, c)
-        v[k] = np.outer(r, c) / r.sum()
-    return np.moveaxis(v, (-2, -1), factors)
+def _ones(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the axes along which a shape is 1."""
+    return tuple(axis for axis, n in enumerate(shape) if n == 1)
 
 
 @keras.saving.register_keras_serializable(package="keras_ab")
@@ -177,13 +200,8 @@ class Adafactor(keras.optimizers.Optimizer):
 
     def _build_second_moments(self, variable: Any) -> list:
         dtype = accumulation_dtype(keras.backend.standardize_dtype(variable.dtype))
-        factors = factored_axes(variable.shape)
-        averaged = () if factors is None else ((factors.column,), (factors.row,))
-        shapes = [
-            tuple(1 if axis in axes else n for axis, n in enumerate(variable.shape))
-            for axes in averaged or ((),)
-        ]
-        names = ("velocity",) if factors is None else ("row", "column")
+        shapes = factor_shapes(variable.shape)
+        names = ("row", "column") if len(shapes) == 2 else ("velocity",)
         return [
             self.add_variable(shape, dtype=dtype, name=f"{variable.name}_{name}")
             for shape, name in zip(shapes, names, strict=True)
@@ -202,15 +220,14 @@ class Adafactor(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         dtype = self._second_moments[index][0].dtype
         x = ops.cast(ops.convert_to_tensor(variable), dtype)
-        u = self._clipped(self._normalised(ops.cast(ops.convert_to_tensor(gradient), dtype), index))
+        u = self._clipped(self._normalised(ops.cast(dense(gradient), dtype), index))
         update = self._smoothed(self._step_size(x, learning_rate) * u, index)
         self.assign(variable, ops.cast(x - update, variable.dtype))
 
     def _normalised(self, g: Any, index: int) -> Any:
-        t = ops.cast(self.iterations + 1, g.dtype)
         moments = self._second_moments[index]
         squares = ops.square(g) + self.epsilon_1
-        new = ops.power(t, -self.decay_rate)
+        new = self._new(g.dtype)
         averages = []
         for moment in moments:
             average = (1.0 - new) * moment + new * _mean_to(squares, moment.shape)
@@ -219,8 +236,7 @@ class Adafactor(keras.optimizers.Optimizer):
         if len(averages) == 1:
             return g / ops.sqrt(averages[0])
         row, column = averages
-        axis = factored_axes(g.shape).row  # type: ignore[union-attr]
-        row_scale = ops.sqrt(ops.mean(row, axis=axis, keepdims=True)) / ops.sqrt(row)
+        row_scale = ops.sqrt(ops.mean(row, axis=-2, keepdims=True)) / ops.sqrt(row)
         return g * row_scale / ops.sqrt(column)
 
     def _clipped(self, u: Any) -> Any:
@@ -228,10 +244,18 @@ class Adafactor(keras.optimizers.Optimizer):
             return u
         return u / ops.maximum(1.0, _rms(u) / self.clip_threshold)
 
-    def _step_size(self, x: Any, learning_rate: Any) -> Any:
-        rho = ops.cast(learning_rate, x.dtype)
+    def _new(self, dtype: Any) -> Any:
+        """Return 1 - β̂₂ₜ."""
+        return ops.power(ops.cast(self.iterations + 1, dtype), -self.decay_rate)
+
+    def _rho(self, learning_rate: Any, dtype: Any) -> Any:
+        rho = ops.cast(learning_rate, dtype)
         if self.relative_step:
-            rho = ops.minimum(rho, ops.rsqrt(ops.cast(self.iterations + 1, x.dtype)))
+            rho = ops.minimum(rho, ops.rsqrt(ops.cast(self.iterations + 1, dtype)))
+        return rho
+
+    def _step_size(self, x: Any, learning_rate: Any) -> Any:
+        rho = self._rho(learning_rate, x.dtype)
         return rho * ops.maximum(_rms(x), self.epsilon_2) if self.scale_parameter else rho
 
     def _smoothed(self, update: Any, index: int) -> Any:
@@ -261,5 +285,4 @@ def _rms(x: Any) -> Any:
 
 def _mean_to(x: Any, shape: Sequence[int]) -> Any:
     """Return the mean over every axis along which ``shape`` is 1, axes kept."""
-    axes = tuple(axis for axis, n in enumerate(shape) if n == 1 and x.shape[axis] != 1)
-    return ops.mean(x, axis=axes, keepdims=True) if axes else x
+    return ops.mean(x, axis=_ones(shape), keepdims=True) if _ones(shape) else x

@@ -4,33 +4,82 @@ Source: A. Brock, S. De, S. L. Smith, K. Simonyan, "High-Performance Large-Scale
 Without Normalization", 2021, https://arxiv.org/abs/2102.06171, section 4.1, equation 3.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_ab.kernels.plain_tensor import dense
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require, require_between
 
 NOT_ON_THE_INNER_OPTIMIZER = ("gradient_accumulation_steps", "loss_scale_factor")
 
 
-def unit_axes(rank: int, depthwise: bool = False) -> tuple[int, ...]:
-    """Return the axes over which one unit's norm is taken.
+def unit_axes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Return the axes over which one unit's norm is taken, for each weight of a model by its path.
 
-    A unit is one output: a column of a ``(inputs, outputs)`` matrix, one ``[..., o]`` of a
-    convolution's ``(height, width, inputs, outputs)`` kernel (also when the first three are 1), one
-    ``[..., i, o]`` of a depthwise kernel. A bias, a gain or a scalar is one unit as a whole.
+    A unit is one output of a layer, and its axes are the layer's inputs: the first of a
+    ``(inputs, outputs)`` matrix, all but the last of a convolution's kernel, all but the last two
+    of a depthwise one, all but the last but one of a transposed one, and what an ``EinsumDense``
+    sums over, as in attention's projections. A bias, a gain or a scalar is one unit as a whole.
 
     Args:
-        rank: Number of axes of the weight.
-        depthwise: Whether the last two axes are both outputs.
+        model: A built model.
     """
-    if rank <= 1:
+    layers = model._flatten_layers()
+    return {
+        v.path: _axes_in(layer, v)
+        for layer in layers
+        for v in layer._trainable_variables
+        if len(v.shape) > 1
+    }
+
+
+def _axes_in(layer: Any, variable: Any) -> tuple[int, ...]:
+    rank = len(variable.shape)
+    if variable.name in WHOLE:
         return tuple(range(rank))
-    return tuple(range(rank - 2 if depthwise else rank - 1))
+    if isinstance(layer, keras.layers.EinsumDense) and variable is layer._kernel:
+        return _summed(layer.equation)
+    if "depthwise" in variable.name or isinstance(layer, DEPTHWISE):
+        return tuple(range(rank - 2))
+    if isinstance(layer, TRANSPOSED):
+        return (*range(rank - 2), rank - 1)
+    return tuple(range(rank - 1))
+
+
+WHOLE = ("bias", "gamma", "beta", "alpha", "gain", "scale")
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+
+
+def _summed(equation: str) -> tuple[int, ...]:
+    """Return the axes of an einsum's second operand that the result lacks."""
+    operands, result = equation.replace(" ", "").split("->")
+    kernel = operands.split(",")[1]
+    return tuple(axis for axis, letter in enumerate(kernel) if letter not in result)
+
+
+def axes_by_rank(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the axes of one unit up to rank 2, where the shape alone says them.
+
+    Raises:
+        ValueError: From rank 3 on: a convolution's kernel and an attention's projection look alike.
+    """
+    require(
+        len(shape) < 3,
+        "The axes of a kernel's units must be given from rank 3 on.",
+        tuple(shape),
+        "Pass axes=unit_axes(model).",
+    )
+    return (0,) * (len(shape) > 0)
 
 
 def reference_clipped(
@@ -38,7 +87,7 @@ def reference_clipped(
     weight: np.ndarray,
     clipping: float = 0.01,
     epsilon: float = 1e-3,
-    depthwise: bool = False,
+    axes: tuple[int, ...] | None = None,
 ) -> np.ndarray:
     """Clip unit by unit, as equation 3 reads.
 
@@ -49,20 +98,17 @@ def reference_clipped(
         weight: W, of G's shape.
         clipping: λ.
         epsilon: ε.
-        depthwise: Whether the last two axes are both outputs.
+        axes: Over which a unit's norm is taken; ``axes_by_rank`` where it is None.
 
     Returns:
         The clipped gradient, float64, of G's shape.
     """
-    g, w = np.array(gradient, np.float64), np.asarray(weight, np.float64)
-    unit_rank = 0 if g.ndim <= 1 else g.ndim - len(unit_axes(g.ndim, depthwise))
-    for i in np.ndindex(g.shape[g.ndim - unit_rank :]):
-        unit = (..., *i)
-        norm = float(np.linalg.norm(np.ravel(g[unit])))
-        largest = clipping * max(float(np.linalg.norm(np.ravel(w[unit]))), epsilon)
-        if norm > largest:
-            g[unit] *= largest / norm
-    return g
+    g, w = np.asarray(gradient, np.float64), np.asarray(weight, np.float64)
+    axes = axes_by_rank(g.shape) if axes is None else axes
+    with np.errstate(all="ignore"):
+        norm, w_norm = (np.sqrt(np.sum(x * x, axis=axes, keepdims=True)) for x in (g, w))
+        largest = clipping * np.maximum(w_norm, epsilon)
+        return g * np.where(norm > largest, largest / norm, 1.0)
 
 
 def unitwise_norm(x: Any, axes: tuple[int, ...]) -> Any:
@@ -70,7 +116,8 @@ def unitwise_norm(x: Any, axes: tuple[int, ...]) -> Any:
     if not axes:
         return ops.abs(x)
     largest = ops.max(ops.abs(x), axis=axes, keepdims=True)
-    scale = ops.where(largest == 0.0, ops.ones_like(largest), largest)
+    usable = ops.logical_and(largest > 0.0, ops.isfinite(largest))
+    scale = ops.where(usable, largest, ops.ones_like(largest))
     return scale * ops.sqrt(ops.sum(ops.square(x / scale), axis=axes, keepdims=True))
 
 
@@ -89,7 +136,8 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
             pass its name. ``()`` clips everything.
         clipping: λ. The paper takes 0.01 for batches of 4096, more for smaller ones.
         epsilon: ε, the least norm that a unit is taken to have, so that zeros can grow.
-        depthwise: Strings in the ``path`` of kernels whose last two axes are both outputs.
+        axes: The axes over which a unit's norm is taken, by the end of the weight's ``path``, as
+            ``unit_axes(model)`` gives them; needed for weights of rank 3 and more.
         gradient_accumulation_steps: Steps whose mean gradient is clipped and applied.
         loss_scale_factor: Factor by which the loss was multiplied; divided out before the clipping.
         name: Name of the optimizer.
@@ -109,7 +157,7 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         exclude: Sequence[str] | Callable[[Any], bool],
         clipping: float = 0.01,
         epsilon: float = 1e-3,
-        depthwise: Sequence[str] = ("depthwise",),
+        axes: Mapping[str, Sequence[int]] | None = None,
         gradient_accumulation_steps: int | None = None,
         loss_scale_factor: float | None = None,
         name: str = "adaptive_gradient_clipping",
@@ -131,12 +179,14 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         self.exclude = exclude if callable(exclude) else tuple(exclude)
         self.clipping = require_between("clipping", clipping, 0.0, low_included=False)
         self.epsilon = require_between("epsilon", epsilon, 0.0, low_included=False)
-        self.depthwise = tuple(depthwise)
+        self.axes = {path: tuple(own) for path, own in (axes or {}).items()}
 
     def build(self, variables: list) -> None:
         if self.built:
             return
         self._require_known_names(variables)
+        for variable in variables:
+            self._axes_of(variable)
         self.inner_optimizer.build(variables)
         super().build(variables)
 
@@ -181,11 +231,11 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
             gradient: Gradient of the weight's shape.
             variable: The weight, with its ``path``.
         """
-        if self._is_excluded(variable) or 0 in variable.shape:
+        gradient = dense(gradient)
+        if self._is_left(variable):
             return gradient
-        gradient = ops.convert_to_tensor(gradient)
         dtype = accumulation_dtype(keras.backend.standardize_dtype(variable.dtype))
-        axes = unit_axes(len(variable.shape), any(n in variable.path for n in self.depthwise))
+        axes = self._axes_of(variable)
         g = ops.cast(gradient, dtype)
         norm = unitwise_norm(g, axes)
         weight_norm = unitwise_norm(ops.cast(ops.convert_to_tensor(variable), dtype), axes)
@@ -193,7 +243,19 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         scale = ops.where(norm > largest, largest / norm, ops.ones_like(norm))
         return ops.cast(g * scale, gradient.dtype)
 
-    def _is_excluded(self, variable: Any) -> bool:
+    def _axes_of(self, variable: Any) -> tuple[int, ...]:
+        if self._is_left(variable):
+            return ()
+        path = f"/{variable.path}"
+        for end, axes in self.axes.items():
+            if path.endswith(f"/{end}"):
+                return axes
+        return axes_by_rank(variable.shape)
+
+    def _is_left(self, variable: Any) -> bool:
+        """Whether there is nothing to clip."""
+        if 0 in variable.shape:
+            return True
         if callable(self.exclude):
             return bool(self.exclude(variable))
         return any(name in variable.path for name in self.exclude)
@@ -208,7 +270,7 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
             else list(exclude),
             "clipping": self.clipping,
             "epsilon": self.epsilon,
-            "depthwise": list(self.depthwise),
+            "axes": {path: list(own) for path, own in self.axes.items()},
             "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "loss_scale_factor": self.loss_scale_factor,
         }

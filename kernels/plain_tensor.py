@@ -1,4 +1,4 @@
-"""A variable's value as a tensor that later assignments leave alone."""
+"""Tensors that are no more than that: not a variable that changes, not rows with their indices."""
 
 from typing import Any
 
@@ -17,3 +17,12 @@ def plain_tensor(value: Any) -> Any:
     """
     tensor = ops.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
     return tensor.value() if hasattr(tensor, "read_value") else tensor
+
+
+def dense(gradient: Any) -> Any:
+    """Return a gradient as one tensor: an embedding's comes as rows and their indices.
+
+    A row whose index occurs twice is the sum of both, which no function but a linear one may be
+    taken of row by row.
+    """
+    return ops.convert_to_tensor(gradient, sparse=False)

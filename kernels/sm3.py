@@ -4,7 +4,6 @@ Source: R. Anil, V. Gupta, T. Koren, Y. Singer, "Memory-Efficient Adaptive Optim
 https://arxiv.org/abs/1901.11150, algorithms SM3-I and SM3-II.
 """
 
-import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ab.kernels.plain_tensor import dense
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require, require_between, require_learning_rate
 
@@ -22,6 +22,14 @@ VARIANTS = ("I", "II")
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
+def accumulator_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the shapes of the accumulators, one for each axis, the other axes kept as 1."""
+    return [
+        tuple(n if axis == kept else 1 for axis, n in enumerate(shape))
+        for kept in range(len(shape))
+    ] or [()]
+
+
 def reference_sm3(
     w: np.ndarray,
     gradients: Sequence[np.ndarray],
@@ -29,16 +37,9 @@ def reference_sm3(
     momentum: float = 0.0,
     variant: str = "II",
 ) -> np.ndarray:
-    """Run SM3 coordinate by coordinate, as the paper's pseudocode is written.
+    """Run SM3 from accumulators of zero.
 
-    The cover has one set S_r for each slice of the tensor, n_1 + ... + n_p sets in all:
-
-        SM3-I:   μ_t(r) = μ_{t-1}(r) + max_{j in S_r} g_t(j)²
-                 ν_t(i) = min_{r: i in S_r} μ_t(r)
-        SM3-II:  ν_t(i) = min_{r: i in S_r} μ_{t-1}(r) + g_t(i)²
-                 μ_t(r) = max_{j in S_r} ν_t(j)
-        both:    u_t = g_t / √ν_t   with 0/0 = 0
-                 m_t = β m_{t-1} + (1 - β) u_t,   w_{t+1} = w_t - η m_t
+        m_t = β m_{t-1} + (1 - β) u_t,   w_{t+1} = w_t - η m_t     u_t as in ``reference_update``
 
     Args:
         w: First weights, any shape.
@@ -52,28 +53,47 @@ def reference_sm3(
     """
     w = np.array(w, np.float64)
     m = np.zeros_like(w)
-    slices = [(axis, k) for axis, n in enumerate(w.shape) for k in range(n)]
-    mu: dict[tuple, float] = dict.fromkeys(slices if w.shape else [()], 0.0)
-    for g in gradients:
-        nu = _reference_nu(np.asarray(g, np.float64), mu, variant)
-        for i in np.ndindex(w.shape):
-            u = 0.0 if nu[i] == 0.0 else float(g[i]) / math.sqrt(nu[i])
-            m[i] = momentum * m[i] + (1.0 - momentum) * u
-            w[i] -= learning_rate * m[i]
+    mu = [np.zeros(shape) for shape in accumulator_shapes(w.shape)]
+    for gradient in gradients:
+        u, mu = reference_update(mu, gradient, variant)
+        m = momentum * m + (1.0 - momentum) * u
+        w = w - learning_rate * m
     return w
 
 
-def _reference_nu(g: np.ndarray, mu: dict, variant: str) -> dict:
-    coordinates = list(np.ndindex(g.shape))
-    cover: dict[tuple, list[tuple]] = {i: [*enumerate(i)] or [()] for i in coordinates}
-    if variant == "I":
-        for r in mu:
-            mu[r] += max((g[j] ** 2 for j in coordinates if r in cover[j]), default=0.0)
-        return {i: min(mu[r] for r in cover[i]) for i in coordinates}
-    nu = {i: min(mu[r] for r in cover[i]) + g[i] ** 2 for i in coordinates}
-    for r in mu:
-        mu[r] = max((nu[j] for j in coordinates if r in cover[j]), default=0.0)
-    return nu
+def reference_update(
+    mu: Sequence[np.ndarray], gradient: np.ndarray, variant: str = "II"
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the direction of one step and the accumulators after it, in float64.
+
+    The cover has one set S_r for each slice of the tensor, n_1 + ... + n_p sets in all:
+
+        SM3-I:   μ_t(r) = μ_{t-1}(r) + max_{j in S_r} g_t(j)²
+                 ν_t(i) = min_{r: i in S_r} μ_t(r)
+        SM3-II:  ν_t(i) = min_{r: i in S_r} μ_{t-1}(r) + g_t(i)²
+                 μ_t(r) = max_{j in S_r} ν_t(j)
+        both:    u_t = g_t / √ν_t   with 0/0 = 0
+
+    Args:
+        mu: μ, of ``accumulator_shapes``.
+        gradient: g.
+        variant: ``"I"`` or ``"II"``.
+    """
+    g, mu = np.asarray(gradient, np.float64), [np.asarray(a, np.float64) for a in mu]
+    with np.errstate(all="ignore"):
+        if variant == "I":
+            mu = [a + _reference_max(g**2, a.shape) for a in mu]
+            nu = reduce(np.minimum, mu)
+        else:
+            nu = reduce(np.minimum, mu) + g**2
+            mu = [_reference_max(nu, a.shape) for a in mu]
+        return np.where(nu == 0.0, 0.0, g / np.sqrt(nu)), mu
+
+
+def _reference_max(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Return the maximum over every axis along which ``shape`` is 1; squares are 0 or more."""
+    axes = tuple(axis for axis, n in enumerate(shape) if n == 1)
+    return x.max(axis=axes, keepdims=True, initial=0.0)
 
 
 @keras.saving.register_keras_serializable(package="keras_ab")
@@ -134,14 +154,9 @@ class SM3(keras.optimizers.Optimizer):
 
     def _build_accumulators(self, variable: Any) -> list:
         dtype = accumulation_dtype(keras.backend.standardize_dtype(variable.dtype))
-        rank = len(variable.shape)
-        shapes = [
-            tuple(n if axis == kept else 1 for axis, n in enumerate(variable.shape))
-            for kept in range(rank)
-        ] or [()]
         return [
             self.add_variable(shape, dtype=dtype, name=f"{variable.name}_accumulator_{axis}")
-            for axis, shape in enumerate(shapes)
+            for axis, shape in enumerate(accumulator_shapes(variable.shape))
         ]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -157,7 +172,7 @@ class SM3(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         accumulators = self._accumulators[index]
         dtype = accumulators[0].dtype
-        g = ops.cast(ops.convert_to_tensor(gradient), dtype)
+        g = ops.cast(dense(gradient), dtype)
         nu, moments = self._second_moments(ops.square(g), accumulators)
         u = ops.where(nu <= self.epsilon, ops.zeros_like(g), g / ops.sqrt(nu))
         for accumulator, mu in zip(accumulators, moments, strict=True):
@@ -187,5 +202,5 @@ class SM3(keras.optimizers.Optimizer):
 
 def _slice_max(x: Any, shape: tuple[int, ...]) -> Any:
     """Return the maximum over every axis along which ``shape`` is 1, axes kept."""
-    axes = tuple(axis for axis, n in enumerate(shape) if n == 1 and x.shape[axis] != 1)
+    axes = tuple(axis for axis, n in enumerate(shape) if n == 1)
     return ops.max(x, axis=axes, keepdims=True) if axes else x

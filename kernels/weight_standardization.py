@@ -34,7 +34,7 @@ def reference_standardized(kernel: np.ndarray, gain: np.ndarray, epsilon: float)
     w = np.array(kernel, np.float64)
     for i in range(w.shape[-1]):
         centred = w[..., i] - w[..., i].mean()
-        w[..., i] = gain[i] * centred / np.sqrt(max(float(np.sum(centred**2)), epsilon))
+        w[..., i] = gain[i] * centred / np.sqrt(np.maximum(np.sum(centred**2), epsilon))
     return w
 
 

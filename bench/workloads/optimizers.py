@@ -46,13 +46,14 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 
 
 def optimizer(
-    name: str, rate: Any, *, clipping: str = "none", accumulate: int = 1, **options: Any
+    name: str, rate: Any, model: Any, *, clipping: str = "none", accumulate: int = 1, **options: Any
 ) -> Any:
     """Return an optimizer that clips gradients and accumulates those of several steps.
 
     Args:
         name: one of `OPTIMIZERS`.
         rate: the learning rate, or a schedule.
+        model: whose layers say which axes adaptive clipping takes the norms over.
         clipping: one of `CLIPPINGS`.
         accumulate: steps whose gradients make one update.
         options: of Keras' optimizers, such as ``weight_decay``.
@@ -62,7 +63,7 @@ def optimizer(
     make = partial(OPTIMIZERS[name], rate, **options)
     more: dict[str, Any] = {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
     if clipping == "adaptive":
-        from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+        from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, unit_axes
 
-        return AdaptiveGradientClipping(make(), exclude=(HEAD,), **more)
+        return AdaptiveGradientClipping(make(), (HEAD,), axes=unit_axes(model), **more)
     return make(**more)

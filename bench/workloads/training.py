@@ -93,7 +93,7 @@ class Workload:
         regularise(model, recipe)
         one_hot = recipe.labels.startswith("one_hot")
         model.compile(
-            optimizer=optimizer(recipe),
+            optimizer=optimizer(recipe, model),
             loss=losses.loss(recipe.loss, one_hot=one_hot, counts=partial(self.counts, case)),
             jit_compile=recipe.jit,
             steps_per_execution=recipe.steps_per_execution,
@@ -154,12 +154,13 @@ def check_logits(model: Any) -> None:
         )
 
 
-def optimizer(recipe: Recipe) -> Any:
+def optimizer(recipe: Recipe, model: Any) -> Any:
     """Return the recipe's optimizer, with its schedule, decay, clipping and accumulation."""
     decay = {"weight_decay": recipe.weight_decay} if recipe.decay == "decoupled" else {}
     return optimizers.optimizer(
         recipe.optimizer,
         schedules.learning_rate(recipe.schedule, recipe.learning_rate, recipe.schedule_steps),
+        model,
         clipping=recipe.clipping,
         accumulate=recipe.accumulate,
         **decay,

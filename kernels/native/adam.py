@@ -8,6 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_ab.kernels.native.fused import FusedUpdate
+from keras_ab.kernels.plain_tensor import dense
+from keras_ab.kernels.precision import accumulation_dtype
 
 
 def reference(
@@ -73,6 +75,23 @@ class Adam(FusedUpdate, keras.optimizers.Adam):
             raise ValueError(
                 "The fused Adam needs amsgrad=False; got True; use keras.optimizers.Adam"
             )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Take one variable's step in plain operations, in float32 whatever the variable's dtype.
+
+        Keras computes in the variable's: in bfloat16 its 1 - 0.999 is 0.
+        """
+        if 0 in variable.shape:
+            return
+        dtype = accumulation_dtype(variable.dtype)
+        slots = self.kernel_slots(self._get_variable_index(variable))
+        w, m, v, g = (ops.cast(dense(x), dtype) for x in (variable, *slots, gradient))
+        m = m + (g - m) * (1.0 - self.beta_1)
+        v = v + (g * g - v) * (1.0 - self.beta_2)
+        alpha = ops.cast(self.kernel_scalars(learning_rate)[0], dtype)
+        w = w - alpha * m / (ops.sqrt(v) + self.epsilon)
+        for old, new in zip((variable, *slots), (w, m, v), strict=True):
+            self.assign(old, ops.cast(new, old.dtype))
 
     def kernel_scalars(self, learning_rate: Any) -> list[Any]:
         """Return α_t, with 1 − βᵗ from expm1: in float32 1 − 0.999 is off in the fifth digit."""

@@ -1,4 +1,7 @@
-"""Extended batch normalisation's statistics, forward and backward."""
+"""Extended batch normalisation's statistics, forward and backward.
+
+The formula is ``kernels.extended_batch_norm.reference_moments`` with ``"channel_means"``.
+"""
 
 from typing import Any
 
@@ -11,26 +14,6 @@ from keras_ab.kernels.native.call import Request, call, differentiable, unconver
 from keras_ab.kernels.native.stablehlo import Like, Tensor
 
 DTYPES = ("float32", "bfloat16", "float16")
-
-
-def reference(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the statistics in float64.
-
-    Formula: μ_c = mean of x over all axes but the channels; σ² = mean of (x − μ_c)² over all axes.
-
-    Args:
-        x: (..., channels).
-
-    Returns:
-        mean (channels,) and variance (), float64.
-
-    Source: Luo, Yan, Jiang, Wang, Xiao and Ke (2020), Extended Batch Normalization,
-    https://arxiv.org/abs/2003.05569, section 3.
-    """
-    flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
-    with np.errstate(all="ignore"):
-        mean = flat.mean(axis=0)
-        return mean, np.mean((flat - mean) ** 2)
 
 
 def reference_gradient(x: np.ndarray, d_mean: np.ndarray, d_variance: float) -> np.ndarray:

@@ -11,15 +11,7 @@ from keras_ab.kernels.native import cache
 from keras_ab.kernels.native.build import SOURCES
 from keras_ab.kernels.native.errors import NotAvailable
 
-UNITS = (
-    "adam",
-    "sm3",
-    "adafactor",
-    "clip",
-    "cross_entropy",
-    "standardize",
-    "batch_statistics",
-)
+UNITS = tuple(sorted(path.stem for path in SOURCES.glob("*.cu")))  # one for each kernel
 HEADERS = ("tensors.h", "packs.h", "device.h")
 # NVRTC has no standard headers; these are all that tensors.h takes from one.
 STDINT = "typedef long long int64_t; typedef int int32_t; typedef unsigned int uint32_t;"

@@ -8,6 +8,7 @@ import keras
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, unconverted
 from keras_ab.kernels.native.stablehlo import Tensor
+from keras_ab.kernels.plain_tensor import dense
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -112,11 +113,6 @@ def compiled(owner: Any, name: str, variables: list[Any], update: Any) -> Any:
         held = _Held(key, bound)
         object.__setattr__(owner, name, held)
     return held.function
-
-
-def dense(gradient: Any) -> Any:
-    """Return the gradient as one tensor: an embedding's comes as rows and their indices."""
-    return keras.ops.convert_to_tensor(gradient, sparse=False)
 
 
 def check_variables(variables: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 from pathlib import Path
 from types import ModuleType
 
@@ -11,18 +12,12 @@ from keras_ab.kernels.native.errors import NotAvailable
 # The CPU wheel exports the symbol from the second, the GPU wheel from the first (TF 2.21).
 TENSORFLOW_LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
 API_SYMBOL = "_ZN3xla3ffi12GetXlaFfiApiEv"  # xla::ffi::GetXlaFfiApi()
-TARGETS = (
-    "kab_adam",
-    "kab_sm3",
-    "kab_adafactor",
-    "kab_adaptive_clip",
-    "kab_cross_entropy_forward",
-    "kab_cross_entropy_backward",
-    "kab_standardize_forward",
-    "kab_standardize_backward",
-    "kab_batch_statistics_forward",
-    "kab_batch_statistics_backward",
-)
+
+
+class Target(ctypes.Structure):
+    """A kernel as XLA knows it, with a handler for each platform."""
+
+    _fields_ = (("name", ctypes.c_char_p), ("cpu", ctypes.c_void_p), ("cuda", ctypes.c_void_p))
 
 
 @functools.cache
@@ -43,8 +38,7 @@ def library() -> ctypes.CDLL:
         ) from error
     loaded.kab_register.argtypes = [ctypes.c_void_p]
     loaded.kab_register.restype = ctypes.c_char_p
-    loaded.kab_handler.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
-    loaded.kab_handler.restype = ctypes.c_void_p
+    loaded.kab_targets.restype = ctypes.POINTER(Target)
     return loaded
 
 
@@ -83,10 +77,10 @@ def with_jax() -> None:
     """Register every kernel with JAX's XLA, once."""
     import jax
 
-    for target in TARGETS:
-        for jax_platform, platform in (("cpu", b"Host"), ("CUDA", b"CUDA")):
-            handler = ctypes.c_void_p(library().kab_handler(target.encode(), platform))
-            jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handler), platform=jax_platform)
+    for target in itertools.takewhile(lambda t: t.name, library().kab_targets()):
+        for platform, handler in (("cpu", target.cpu), ("CUDA", target.cuda)):
+            capsule = jax.ffi.pycapsule(ctypes.c_void_p(handler))
+            jax.ffi.register_ffi_target(target.name.decode(), capsule, platform=platform)
 
 
 def with_backend(backend: str) -> None:

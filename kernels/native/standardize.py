@@ -1,4 +1,7 @@
-"""Scaled weight standardisation of one kernel, forward and backward."""
+"""Scaled weight standardisation of one kernel, forward and backward.
+
+Formula and plain form are those of kernels/weight_standardization.py.
+"""
 
 import math
 from typing import Any
@@ -10,41 +13,18 @@ from keras import ops
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, differentiable, unconverted
 from keras_ab.kernels.native.stablehlo import Tensor
+from keras_ab.kernels.plain_tensor import plain_tensor
+from keras_ab.kernels.weight_standardization import standardized
 
 DTYPES = ("float32", "bfloat16", "float16")
 EPSILON = 1e-4  # Brock et al.'s code, https://github.com/google-deepmind/deepmind-research
-
-
-def reference(kernel: np.ndarray, gain: np.ndarray, epsilon: float = EPSILON) -> np.ndarray:
-    """Compute the standardised kernel in float64.
-
-    Formula: Ŵ_i = g_i (W_i − μ_i) / √max(N σ_i², ε), for each output unit i of fan-in N.
-
-    Args:
-        kernel: (..., in, out); all axes but the last are fan-in.
-        gain: (out,).
-        epsilon: ε.
-
-    Source: Brock, De and Smith (2021), Characterizing signal propagation to close the performance
-    gap in unnormalized ResNets, https://arxiv.org/abs/2101.08692, equation 2; ε as in the code of
-    https://arxiv.org/abs/2102.06171.
-    """
-    w = np.asarray(kernel, np.float64).reshape(_fan_in(kernel), kernel.shape[-1])
-    with np.errstate(all="ignore"):
-        d = w - w.mean(axis=0)
-        scale = 1 / np.sqrt(np.maximum((d * d).sum(axis=0), epsilon))
-        return (d * scale * np.asarray(gain, np.float64)).reshape(kernel.shape)
-
-
-def _fan_in(kernel: np.ndarray) -> int:
-    return math.prod(kernel.shape[:-1])
 
 
 def reference_gradient(
     kernel: np.ndarray, gain: np.ndarray, upstream: np.ndarray, epsilon: float = EPSILON
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the gradients for kernel and gain in float64, by the chain rule step by step."""
-    w = np.asarray(kernel, np.float64).reshape(_fan_in(kernel), kernel.shape[-1])
+    w = np.asarray(kernel, np.float64).reshape(math.prod(kernel.shape[:-1]), kernel.shape[-1])
     u = np.asarray(upstream, np.float64).reshape(w.shape)
     with np.errstate(all="ignore"):
         d = w - w.mean(axis=0)
@@ -71,7 +51,7 @@ def standardize(kernel: Any, gain: Any, epsilon: float = EPSILON) -> Any:
         TypeError: A dtype is not as above.
         NotAvailable: Native kernels are asked for and not there.
     """
-    kernel, gain = ops.convert_to_tensor(kernel), ops.convert_to_tensor(gain)
+    kernel, gain = plain_tensor(kernel), plain_tensor(gain)
     _check(kernel, gain, epsilon)
     gain = ops.cast(gain, "float32")
     return (_native if switch.native() else _plain)(kernel, gain, epsilon)
@@ -92,11 +72,7 @@ def _check(kernel: Any, gain: Any, epsilon: float) -> None:
 
 
 def _plain(kernel: Any, gain: Any, epsilon: float) -> Any:
-    w = ops.cast(kernel, "float32")
-    axes = tuple(range(len(kernel.shape) - 1))
-    d = w - ops.mean(w, axis=axes, keepdims=True)
-    squares = ops.sum(d * d, axis=axes, keepdims=True)
-    return ops.cast(d * ops.rsqrt(ops.maximum(squares, epsilon)) * gain, kernel.dtype)
+    return ops.cast(standardized(ops.cast(kernel, "float32"), gain, epsilon), kernel.dtype)
 
 
 def _native(kernel: Any, gain: Any, epsilon: float) -> Any:

@@ -14,15 +14,7 @@ Device = Literal["cpu", "cuda"]
 MODES = ("native", "reference", "require")
 VARIABLE = "KERAS_AB_KERNELS"
 __all__ = ["NotAvailable", "Required", "Status", "mode", "native", "status", "use"]
-OPS = (
-    "adam",
-    "sm3",
-    "adafactor",
-    "adaptive_clip",
-    "cross_entropy",
-    "standardize",
-    "batch_statistics",
-)
+OPS = device_code.UNITS
 
 
 @dataclass(frozen=True)

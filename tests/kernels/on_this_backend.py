@@ -7,7 +7,11 @@ import keras
 import numpy as np
 
 from keras_ab.kernels.adafactor import Adafactor, reference_adafactor
-from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, reference_clipped
+from keras_ab.kernels.adaptive_gradient_clipping import (
+    AdaptiveGradientClipping,
+    reference_clipped,
+    unit_axes,
+)
 from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D
 from keras_ab.kernels.attention_2d import Attention2D
 from keras_ab.kernels.chunked_cross_entropy import chunked_cross_entropy, reference_losses
@@ -59,7 +63,7 @@ def check_extended_batch_norm():
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-def _trained(optimizer):
+def _trained(make):
     layers = [
         WSConv2D(8, 3, padding="same"),
         ExtendedBatchNormalization(),
@@ -70,19 +74,22 @@ def _trained(optimizer):
     ]
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.layers.Input((6, 6, 2)), *layers])
-    model.compile(optimizer, LDAMLoss([9, 3, 1]))
+    model.compile(make(model), LDAMLoss([9, 3, 1]))
     x = np.random.default_rng(1).normal(size=(16, 6, 6, 2))
     return model.fit(x, np.arange(16) % 3, epochs=3, verbose=0).history["loss"]
 
 
 def check_training():
-    for optimizer in (
-        SM3(CyclicalLearningRate(0.01, 0.05, 2)),
-        AdaptiveGradientClipping(
-            keras.optimizers.Adam(0.01), ["dense"], gradient_accumulation_steps=2
+    for make in (
+        lambda _: SM3(CyclicalLearningRate(0.01, 0.05, 2)),
+        lambda model: AdaptiveGradientClipping(
+            keras.optimizers.Adam(0.01),
+            ["dense"],
+            axes=unit_axes(model),
+            gradient_accumulation_steps=2,
         ),
     ):
-        losses = _trained(optimizer)
+        losses = _trained(make)
         assert np.isfinite(losses).all(), losses
         assert losses[-1] < losses[0], losses
 

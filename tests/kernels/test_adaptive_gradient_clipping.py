@@ -24,9 +24,14 @@ def _problem(shape, seed=0):
     )
 
 
+def _last_is_out(shape):
+    return tuple(range(max(len(shape) - 1, min(len(shape), 1))))
+
+
 def _clip(g, w, dtype="float32", exclude=(), **options):
-    optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(1.0), exclude, **options)
-    variable = keras.Variable(w, dtype=dtype, name=options.pop("path", "kernel"))
+    axes = {"kernel": _last_is_out(g.shape)} if np.ndim(g) > 2 else None
+    optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(1.0), exclude, axes=axes, **options)
+    variable = keras.Variable(w, dtype=dtype, name="kernel")
     clipped = optimizer.clipped(keras.ops.cast(g, dtype), variable)
     assert keras.backend.standardize_dtype(clipped.dtype) == dtype
     return keras.ops.convert_to_numpy(keras.ops.cast(clipped, "float64"))
@@ -36,7 +41,7 @@ def _clip(g, w, dtype="float32", exclude=(), **options):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_equals_equation_3(shape, clipping):
     g, w = _problem(shape)
-    expected = reference_clipped(g, w, clipping)
+    expected = reference_clipped(g, w, clipping, axes=_last_is_out(shape))
     np.testing.assert_allclose(_clip(g, w, clipping=clipping), expected, rtol=1e-6)
 
 
@@ -44,7 +49,8 @@ def test_equals_equation_3(shape, clipping):
 @given(shape=array_shapes(min_dims=1, max_dims=5, max_side=4), seed=st.integers(0, 99))
 def test_equals_equation_3_on_any_shape(shape, seed):
     g, w = _problem(shape, seed)
-    np.testing.assert_allclose(_clip(g, w), reference_clipped(g, w), rtol=1e-6)
+    expected = reference_clipped(g, w, axes=_last_is_out(shape))
+    np.testing.assert_allclose(_clip(g, w), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -64,21 +70,60 @@ def test_a_pointwise_kernel_of_one_input_is_clipped_by_channel():
     np.testing.assert_allclose(_clip(g, w).ravel(), [0.01, 0.001, -0.01], rtol=1e-6)
 
 
-def test_a_depthwise_kernel_has_a_unit_for_each_channel():
+def _paths(axes):
+    """By the last two parts of the path: a weight and its layer."""
+    return {"/".join(path.split("/")[-2:]): own for path, own in axes.items()}
+
+
+def test_axes_are_a_layers_inputs():
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 6))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    x = layers.DepthwiseConv2D(3, name="depth")(x)
+    x = layers.SeparableConv2D(4, 3, name="separable", padding="same")(x)
+    x = layers.Conv2DTranspose(5, 2, name="transposed")(x)
+    x = layers.Reshape((25, 5))(x)
+    x = layers.Conv1D(6, 3, padding="same", name="conv1d")(x)
+    x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    x = layers.LSTM(3, name="lstm")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="dense")(x))
+    assert _paths(unit_axes(model)) == {
+        "conv/kernel": (0, 1, 2),
+        "depth/kernel": (0, 1),
+        "separable/depthwise_kernel": (0, 1),
+        "separable/pointwise_kernel": (0, 1, 2),
+        "transposed/kernel": (0, 1, 3),
+        "conv1d/kernel": (0, 1),
+        "query/kernel": (0,),
+        "query/bias": (0, 1),
+        "key/kernel": (0,),
+        "key/bias": (0, 1),
+        "value/kernel": (0,),
+        "value/bias": (0, 1),
+        "attention_output/kernel": (0, 1),
+        "lstm_cell/kernel": (0,),
+        "lstm_cell/recurrent_kernel": (0,),
+        "dense/kernel": (0,),
+    }
+
+
+def test_every_layers_units_are_clipped_as_equation_3_reads():
+    inputs = keras.Input((5, 6))
+    x = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs)
+    model = keras.Model(inputs, keras.layers.Conv1DTranspose(4, 3)(x))
+    axes = unit_axes(model)
+    optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(1.0), (), axes=axes)
+    optimizer.build(model.trainable_variables)
+    for i, variable in enumerate(model.trainable_variables):
+        g, _ = _problem(tuple(variable.shape), i)
+        expected = reference_clipped(g, variable, axes=axes.get(variable.path))
+        np.testing.assert_allclose(optimizer.clipped(g, variable), expected, rtol=1e-6)
+
+
+def test_the_axes_of_a_kernel_of_rank_3_are_never_guessed():
     optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(1.0), ())
-    layer = keras.layers.DepthwiseConv2D(3, name="depthwise_conv2d")
-    layer.build((None, 8, 8, 4))
-    g, _ = _problem(tuple(layer.kernel.shape))
-    expected = reference_clipped(g, layer.kernel.numpy(), depthwise=True)
-    np.testing.assert_allclose(optimizer.clipped(g, layer.kernel), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("rank", "depthwise", "axes"),
-    [(0, False, ()), (1, False, (0,)), (2, False, (0,)), (4, False, (0, 1, 2)), (4, True, (0, 1))],
-)
-def test_axes_of_a_unit(rank, depthwise, axes):
-    assert unit_axes(rank, depthwise) == axes
+    with pytest.raises(ValueError, match=r"Received: \(3, 4, 5\)\. Pass axes=unit_axes\(model\)"):
+        optimizer.build([keras.Variable(np.ones((3, 4, 5)))])
 
 
 def test_large_gradients_are_clipped_and_not_lost_to_overflow():
@@ -91,7 +136,8 @@ def test_large_gradients_are_clipped_and_not_lost_to_overflow():
 def test_what_is_not_finite_stays_so(bad):
     g = np.array([[1.0, 1.0], [bad, 1.0]], "float32")
     clipped = _clip(g, np.ones((2, 2), "float32"))
-    np.testing.assert_array_equal(np.isfinite(clipped), [[True, True], [False, True]])
+    np.testing.assert_array_equal(clipped, reference_clipped(g, np.ones((2, 2))).astype("float32"))
+    assert np.isnan(clipped[1, 0])
 
 
 def _model():

@@ -12,7 +12,14 @@ from typing import Any
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.code import written
 from keras_ab.bench.lab.words.errors import DeclarationError
-from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME, Metric, named
+from keras_ab.bench.lab.words.metrics import (
+    DIMENSIONS,
+    MEASURED,
+    STEP_TIME,
+    Dimension,
+    Metric,
+    named,
+)
 from keras_ab.bench.lab.words.step_work import StepWork
 
 Value = int | float | str | bool
@@ -375,9 +382,12 @@ class Experiment:
     attempts: tuple[Attempt, ...] = ()
     timed: bool = True
     """Whether there is anything to time; where not, guards and attempts are the whole result."""
+    purpose: Dimension = "time"
+    """What the technique is for; answers begin with it."""
 
     def __post_init__(self) -> None:
         _check_name("an experiment", self.name)
+        self._check_purpose()
         if not self.sources:
             raise DeclarationError(
                 "an experiment names the source of what it tries",
@@ -387,6 +397,14 @@ class Experiment:
         self._check_arms_and_cases()
         self._check_attempts()
         self._check_claims()
+
+    def _check_purpose(self) -> None:
+        if self.purpose not in DIMENSIONS or (self.purpose == "quality" and not self.quality):
+            raise DeclarationError(
+                f"the purpose of an experiment is one of {', '.join(DIMENSIONS)}, and measured",
+                f"{self.purpose!r} for {self.name!r}",
+                "name what the technique is for; quality needs a Quality",
+            )
 
     def _check_arms_and_cases(self) -> None:
         if len(self.arms) < 2:

@@ -12,6 +12,15 @@ struct Grid {
 // Returns an empty string, or what is wrong and what to do.
 std::string launch(const char* unit, const char* kernel, Grid grid, void* stream, void** parameters);
 
+// The same for a kernel of a unit, kab_cuda_kernel_<unit>_<kernel>, with its parameters by value.
+template <class... Parameters>
+std::string launch_with(const char* unit, const char* kernel, Grid grid, void* stream,
+                        Parameters... parameters) {
+  void* pointers[] = {const_cast<void*>(static_cast<const void*>(&parameters))...};
+  const std::string name = std::string("kab_cuda_kernel_") + unit + "_" + kernel;
+  return launch(unit, name.c_str(), grid, stream, pointers);
+}
+
 }  // namespace kab
 
 // For Python: why the driver cannot be used, or null; the compute capabilities of its devices (90

@@ -23,7 +23,7 @@ void kab_adam(const kab_adam_tensor* tensors, int64_t count, double alpha, doubl
               double beta_2, double epsilon, const kab_workers* workers);
 
 void kab_sm3(const kab_sm3_tensor* tensors, int64_t count, double learning_rate, double momentum,
-             const kab_workers* workers);
+             double epsilon, const kab_workers* workers);
 
 typedef struct {
   double rho, decay, epsilon_1, epsilon_2, clip_threshold;

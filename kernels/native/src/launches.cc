@@ -51,13 +51,13 @@ std::string launch_adam(const std::vector<kab_adam_tensor>& tensors, const float
 }
 
 std::string launch_sm3(const std::vector<kab_sm3_tensor>& tensors, const float* learning_rate,
-                       double momentum, void* stream) {
-  float decay = float(momentum), rate = float(1 - momentum);
+                       double momentum, double epsilon, void* stream) {
+  float decay = float(momentum), rate = float(1 - momentum), least = float(epsilon);
   std::vector<kab_sm3_tensor> entries, lines;
   for (const auto& t : tensors) (t.rank < 2 ? entries : lines).push_back(t);
   const auto step = [&](const char* kernel) {
     return [&, kernel](auto& pack, Grid grid) {
-      void* parameters[] = {&pack, &learning_rate, &decay, &rate};
+      void* parameters[] = {&pack, &learning_rate, &decay, &rate, &least};
       return launch("sm3", kernel, grid, stream, parameters);
     };
   };
@@ -70,11 +70,11 @@ std::string launch_sm3(const std::vector<kab_sm3_tensor>& tensors, const float* 
   return error.empty() ? in_packs(lines, sm3_tiles, step("kab_cuda_kernel_sm3_lines")) : error;
 }
 
-int64_t adafactor_scratch_bytes(const std::vector<kab_adafactor_tensor>& tensors) {
+int64_t adafactor_scratch(const std::vector<kab_adafactor_tensor>& tensors) {
   int64_t numbers = 1;
   for (const auto& t : tensors)
     if (t.c) numbers += 2 * t.lead * t.rows + t.lead + 2;
-  return numbers * int64_t(sizeof(double));
+  return numbers;
 }
 
 std::string launch_adafactor(const std::vector<kab_adafactor_tensor>& tensors, AdafactorRates r,
@@ -118,7 +118,7 @@ std::string launch_adaptive_clip(const std::vector<kab_clip_tensor>& tensors, do
       [](const kab_clip_tensor& t) { return t.units == 1 ? 1 : ceil_div(t.units, kColumns); },
       [&](auto& pack, Grid grid) {
         void* parameters[] = {&pack, &clipping, &epsilon};
-        return launch("clip", "kab_cuda_kernel_adaptive_clip", grid, stream, parameters);
+        return launch("adaptive_clip", "kab_cuda_kernel_adaptive_clip", grid, stream, parameters);
       });
 }
 
@@ -145,8 +145,10 @@ extern "C" const char* kab_launch_adam(const kab_adam_tensor* tensors, int64_t c
 }
 
 extern "C" const char* kab_launch_sm3(const kab_sm3_tensor* tensors, int64_t count,
-                                      const float* learning_rate, double momentum, void* stream) {
-  return kept(kab::launch_sm3({tensors, tensors + count}, learning_rate, momentum, stream));
+                                      const float* learning_rate, double momentum, double epsilon,
+                                      void* stream) {
+  return kept(
+      kab::launch_sm3({tensors, tensors + count}, learning_rate, momentum, epsilon, stream));
 }
 
 extern "C" const char* kab_launch_adafactor(const kab_adafactor_tensor* tensors, int64_t count,

@@ -21,8 +21,9 @@ struct AdafactorRates {
 std::string launch_adam(const std::vector<kab_adam_tensor>& tensors, const float* alpha,
                         AdamRates rates, void* stream);
 std::string launch_sm3(const std::vector<kab_sm3_tensor>& tensors, const float* learning_rate,
-                       double momentum, void* stream);
-int64_t adafactor_scratch_bytes(const std::vector<kab_adafactor_tensor>& tensors);
+                       double momentum, double epsilon, void* stream);
+// Doubles of scratch memory.
+int64_t adafactor_scratch(const std::vector<kab_adafactor_tensor>& tensors);
 std::string launch_adafactor(const std::vector<kab_adafactor_tensor>& tensors,
                              AdafactorRates rates, double* scratch, void* stream);
 std::string launch_adaptive_clip(const std::vector<kab_clip_tensor>& tensors, double clipping,

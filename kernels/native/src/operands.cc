@@ -162,19 +162,17 @@ std::vector<kab_adafactor_tensor> adafactor_tensors(Walk& walk) {
   return tensors;
 }
 
-// The paper's units: a vector is one; a matrix, or a stack that projects one axis to several, has
-// its first axis as fan-in; a convolution kernel has all axes but the last.
+// A factor for each unit: units are the last of a tensor's elements, whatever its axes.
 std::vector<kab_clip_tensor> clip_tensors(Walk& walk) {
   std::vector<kab_clip_tensor> tensors;
   while (walk.more()) {
-    const View w = walk.floating(), g = walk.operand_like(w);
+    const View w = walk.floating(), g = walk.operand_like(w), factor = walk.result();
+    const int64_t units = factor.n;
+    if (factor.dtype != KAB_FLOAT32 || (units ? w.n % units : w.n))
+      walk.refuse("factors must be float32, one a unit of " + text(w), text(factor));
     if (!walk.good()) break;
-    int64_t units = 1;
-    if (w.rank() > 3) units = w.dims.back();
-    if (w.rank() == 2 || w.rank() == 3)
-      for (int64_t axis = 1; axis < w.rank(); ++axis) units *= w.dims[axis];
-    float* factor = walk.numbers_out(units);
-    tensors.push_back({w.data, g.data, factor, units ? w.n / units : 0, units, w.dtype});
+    tensors.push_back({w.data, g.data, static_cast<float*>(factor.data),
+                       units ? w.n / units : 0, units, w.dtype});
   }
   return tensors;
 }

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kBlock = 32768;
 
 struct Step {
-  float learning_rate, momentum, rate;  // rate = 1 - momentum, subtracted in double
+  float learning_rate, momentum, rate, epsilon;  // rate = 1 - momentum, subtracted in double
 };
 
 // Accumulators are sums of squares, so their bit patterns order as their values do, and a NaN (its
@@ -34,7 +34,7 @@ KAB_INLINE void line_as(const T* w, const T* g, const T* m, T* w_out, T* m_out, 
     const uint32_t b = pattern(nu);
     top = b > top ? b : top;
     last_max[j] = b > last_max[j] ? b : last_max[j];
-    float step = nu == 0.f ? 0.f : gj / std::sqrt(nu);  // the paper's 0/0 = 0
+    float step = nu <= s.epsilon ? 0.f : gj / std::sqrt(nu);  // the paper's 0/0 = 0
     if (m) {
       step = kab::load(m[j]) * s.momentum + step * s.rate;
       kab::store(m_out + j, step);
@@ -86,7 +86,7 @@ KAB_INLINE void entries_as(const kab_sm3_tensor* t, int64_t begin, int64_t end, 
   for (int64_t i = begin; i < end; ++i) {
     const float gi = kab::load(g[i]), nu = t->accumulator[0][i] + gi * gi;
     t->accumulator_out[0][i] = nu;
-    float step = nu == 0.f ? 0.f : gi / std::sqrt(nu);
+    float step = nu <= s.epsilon ? 0.f : gi / std::sqrt(nu);
     if (m) {
       step = kab::load(m[i]) * s.momentum + step * s.rate;
       kab::store(m_out + i, step);
@@ -140,8 +140,8 @@ int64_t lines_a_block(const kab_sm3_tensor& t) {
 }  // namespace
 
 extern "C" void kab_sm3(const kab_sm3_tensor* tensors, int64_t count, double learning_rate,
-                        double momentum, const kab_workers* workers) {
-  const Step step{float(learning_rate), float(momentum), float(1 - momentum)};
+                        double momentum, double epsilon, const kab_workers* workers) {
+  const Step step{float(learning_rate), float(momentum), float(1 - momentum), float(epsilon)};
   kab::Blocks blocks;
   int64_t elements = 0;
   for (int64_t i = 0; i < count; ++i) {

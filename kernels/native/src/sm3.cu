@@ -5,8 +5,8 @@ using namespace kab;
 __device__ inline float minimum(float a, float b) { return a != a || a < b ? a : b; }
 
 __device__ inline float new_weight(const kab_sm3_tensor& t, int64_t i, float g, float nu,
-                                   float learning_rate, float momentum, float rate) {
-  float step = nu == 0.f ? 0.f : g / sqrtf(nu);
+                                   float learning_rate, float momentum, float rate, float epsilon) {
+  float step = nu <= epsilon ? 0.f : g / sqrtf(nu);
   if (t.momentum) {
     step = load(t.momentum, i, t.dtype) * momentum + step * rate;
     store(t.momentum_out, i, step, t.dtype);
@@ -15,14 +15,15 @@ __device__ inline float new_weight(const kab_sm3_tensor& t, int64_t i, float g, 
 }
 
 KAB_KERNEL kab_cuda_kernel_sm3_clear(const __grid_constant__ Pack<kab_sm3_tensor> pack,
-                                     const float*, float, float) {
+                                     const float*, float, float, float) {
   const kab_sm3_tensor& t = pack.item[owner(pack)];
   for (int axis = 0; axis < t.rank; ++axis)
     for (int64_t k = threadIdx.x; k < t.dims[axis]; k += kThreads) t.accumulator_out[axis][k] = 0.f;
 }
 
 KAB_KERNEL kab_cuda_kernel_sm3_entries(const __grid_constant__ Pack<kab_sm3_tensor> pack,
-                                       const float* learning_rate, float momentum, float rate) {
+                                       const float* learning_rate, float momentum, float rate,
+                                       float epsilon) {
   const int which = owner(pack);
   const kab_sm3_tensor& t = pack.item[which];
   const int64_t begin = int64_t(blockIdx.x - pack.first[which]) * kChunk;
@@ -30,7 +31,7 @@ KAB_KERNEL kab_cuda_kernel_sm3_entries(const __grid_constant__ Pack<kab_sm3_tens
   for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
     const float g = load(t.g, i, t.dtype), nu = t.accumulator[0][i] + g * g;
     t.accumulator_out[0][i] = nu;
-    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate), t.dtype);
+    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate, epsilon), t.dtype);
   }
 }
 
@@ -41,7 +42,8 @@ __device__ inline void raise_to(float* p, unsigned pattern) {
 // A tile of lines by columns. Maxima over its columns are kept in registers, over its lines in
 // shared memory, so that global atomics are one a column and thread, and one a line and axis.
 KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor> pack,
-                                     const float* learning_rate, float momentum, float rate) {
+                                     const float* learning_rate, float momentum, float rate,
+                                       float epsilon) {
   __shared__ unsigned line_top[kTile];
   const int which = owner(pack);
   const kab_sm3_tensor& t = pack.item[which];
@@ -66,7 +68,7 @@ KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor
     }
     const int64_t i = (first + row) * n + j;
     const float g = load(t.g, i, t.dtype), nu = low + g * g;
-    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate), t.dtype);
+    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate, epsilon), t.dtype);
     const unsigned pattern = __float_as_uint(nu) & 0x7fffffffu;
     column_top = pattern > column_top ? pattern : column_top;
     atomicMax(&line_top[row], pattern);

@@ -7,6 +7,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from keras_ab.kernels.sm3 import SMALLEST_NORMAL
+
 DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 CODES = {np.dtype(t): i for i, t in enumerate(DTYPES.values())}
 MAX_RANK = 8
@@ -82,7 +84,7 @@ class Cpu:
         self.library.kab_adam(structs, c_int64(len(structs)), *numbers, self.workers)
 
     def sm3(self, structs: Any, rate: float, momentum: float) -> None:
-        numbers = c_double(rate), c_double(momentum)
+        numbers = c_double(rate), c_double(momentum), c_double(SMALLEST_NORMAL)
         self.library.kab_sm3(structs, c_int64(len(structs)), *numbers, self.workers)
 
     def adafactor(self, structs: Any, step: tuple[float, ...]) -> None:
@@ -119,8 +121,8 @@ class Cuda:
 
     def sm3(self, structs: Any, rate: float, momentum: float) -> None:
         call = self.library.kab_launch_sm3
-        count = c_int64(len(structs))
-        self.check(call(structs, count, number(rate), c_double(momentum), None))
+        numbers = number(rate), c_double(momentum), c_double(SMALLEST_NORMAL)
+        self.check(call(structs, c_int64(len(structs)), *numbers, None))
 
     def adafactor(self, structs: Any, step: tuple[float, ...]) -> None:
         scratch = np.zeros(sum(2 * s.lead * s.rows + s.lead + 2 for s in structs))

@@ -5,15 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_ab.kernels.native import (
-    adafactor,
-    adam,
-    adaptive_clip,
-    batch_statistics,
-    cross_entropy,
-    sm3,
-)
+from keras_ab.kernels import adafactor, sm3
+from keras_ab.kernels.adaptive_gradient_clipping import reference_clipped
+from keras_ab.kernels.extended_batch_norm import reference_moments
+from keras_ab.kernels.native import adam, batch_statistics, cross_entropy
 from keras_ab.kernels.native import standardize as ws
+from keras_ab.kernels.weight_standardization import reference_standardized
 from tests.kernels.native import c_interface as c
 
 SHAPES = [(), (1,), (0,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (0, 3), (3, 0), (2, 3, 5)]
@@ -82,7 +79,7 @@ def check_adam(kernels: Any, shapes: list, dtype: Any, rng: np.random.Generator)
 def sm3_tensor(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, momentum: float
 ) -> dict:
-    dims = [(d,) for d in shape] if len(shape) > 1 else [shape]
+    dims = sm3.accumulator_shapes(shape)
     t = {k: random(rng, shape, dtype) for k in ("w", "g")}
     t["mu"] = [positive(rng, d, np.float32) for d in dims]
     t["mu_out"] = [np.full(d, np.nan, np.float32) for d in dims]
@@ -90,22 +87,21 @@ def sm3_tensor(
 
 
 def check_sm3(kernels: Any, tensors: list[dict], momentum: float) -> None:
-    rates = {"learning_rate": 0.1, "momentum": momentum}
-    expected = [sm3.reference(t["w"], t["mu"], t["g"], m=t.get("m"), **rates) for t in tensors]
+    expected = [sm3.reference_update(t["mu"], t["g"]) for t in tensors]
     before = copies(tensors)
     kernels.sm3(c.sm3_structs(tensors), 0.1, momentum)
-    for t, start, (w, mu, m) in zip(tensors, before, expected, strict=True):
-        near(t["w"], w, beside=start["w"])
+    for t, start, (step, mu) in zip(tensors, before, expected, strict=True):
+        if momentum:
+            step = momentum * start["m"].astype(np.float64) + (1 - momentum) * step
+            near(t["m"], step, beside=start["m"])
+        near(t["w"], start["w"].astype(np.float64) - 0.1 * step, beside=start["w"])
         for got, accumulator in zip(t["mu_out"], mu, strict=True):
             near(got, accumulator)
-        if m is not None:
-            near(t["m"], m, beside=start["m"])
 
 
 def adafactor_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> dict:
     t = {k: random(rng, shape, dtype) for k in ("w", "g")}
-    names = {"r": shape[:-1], "c": shape[:-2] + shape[-1:]} if len(shape) > 1 else {"r": shape}
-    for name, own in names.items():
+    for name, own in zip("rc", adafactor.factor_shapes(shape), strict=False):
         t[name] = positive(rng, own, np.float32)
         t[f"{name}_out"] = np.full(own, np.nan, np.float32)
     return t
@@ -113,21 +109,30 @@ def adafactor_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: An
 
 def check_adafactor(kernels: Any, tensors: list[dict], decay: float = 0.3) -> None:
     expected = [
-        adafactor.reference(t["w"], t["r"], t.get("c"), t["g"], rho=0.01, decay=decay)
-        for t in tensors
+        adafactor.reference_update(t["w"], moments(t), t["g"], 0.01, decay) for t in tensors
     ]
     before = copies(tensors)
     kernels.adafactor(c.adafactor_structs(tensors), (0.01, decay, *ADAFACTOR.values()))
-    for t, start, (w, r, column) in zip(tensors, before, expected, strict=True):
-        near(t["w"], w, beside=start["w"])
-        near(t["r_out"], r)
-        if column is not None:
-            near(t["c_out"], column)
+    for t, start, (update, new) in zip(tensors, before, expected, strict=True):
+        near(t["w"], start["w"].astype(np.float64) - update, beside=start["w"])
+        for got, moment in zip(("r_out", "c_out"), new, strict=False):
+            near(t[got], moment)
+
+
+def moments(t: dict) -> list[np.ndarray]:
+    return [t[name] for name in "rc" if name in t]
+
+
+def unit_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A vector is one unit; of a kernel the last axis is the outputs."""
+    return tuple(range(len(shape) - 1)) if len(shape) > 1 else tuple(range(len(shape)))
 
 
 def clip_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> dict:
     t = {"w": random(rng, shape, dtype), "g": random(rng, shape, dtype, 0.02)}
-    return t | {"factor": np.full(adaptive_clip.unit_shape(shape), np.nan, np.float32)}
+    axes = unit_axes(shape)
+    units = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+    return t | {"factor": np.full(units, np.nan, np.float32)}
 
 
 def check_clip(kernels: Any, tensors: list[dict]) -> None:
@@ -135,7 +140,7 @@ def check_clip(kernels: Any, tensors: list[dict]) -> None:
     for t in tensors:
         with np.errstate(invalid="ignore"):
             got = (t["g"].astype(np.float32) * t["factor"]).astype(t["g"].dtype)
-        near(got, adaptive_clip.reference(t["w"], t["g"]))
+        near(got, reference_clipped(t["g"], t["w"], axes=unit_axes(t["w"].shape)))
 
 
 class Tensors:
@@ -182,7 +187,7 @@ def check_standardize(tensors: Any, rng: np.random.Generator, shape: Any, dtype:
     w, up = random(rng, shape, dtype), random(rng, shape, dtype)
     gain = random(rng, shape[-1:], np.float32)
     y, d, d_gain = tensors.standardize(w, gain, up)
-    near(y, ws.reference(w, gain))
+    near(y, reference_standardized(w, gain, ws.EPSILON))
     d_expected, gain_expected = ws.reference_gradient(w, gain, up)
     near(d, d_expected)
     near(d_gain, gain_expected)
@@ -192,7 +197,7 @@ def check_batch_statistics(tensors: Any, rng: np.random.Generator, shape: Any, d
     x = (random(rng, shape, np.float32) + np.float32(3)).astype(dtype)
     d_mean, d_var = random(rng, shape[-1:], np.float32), random(rng, (1,), np.float32)
     mean, variance, d = tensors.batch_statistics(x, d_mean, d_var)
-    expected = batch_statistics.reference(x)
+    expected = reference_moments(x, "channel_means")
     near(mean, expected[0])
     near(variance[0], expected[1])
     near(d, batch_statistics.reference_gradient(x, d_mean, d_var[0]))

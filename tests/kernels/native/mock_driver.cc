@@ -16,8 +16,8 @@ namespace sm3 {
 namespace adafactor {
 #include "adafactor.cu"
 }
-namespace clip {
-#include "clip.cu"
+namespace adaptive_clip {
+#include "adaptive_clip.cu"
 }
 namespace cross_entropy {
 #include "cross_entropy.cu"
@@ -48,7 +48,7 @@ const Kernel kKernels[] = {
     KERNEL(adafactor, adafactor_scale),
     KERNEL(adafactor, adafactor_apply),
     KERNEL(adafactor, adafactor_vector),
-    KERNEL(clip, adaptive_clip),
+    KERNEL(adaptive_clip, adaptive_clip),
     KERNEL(cross_entropy, cross_entropy_forward),
     KERNEL(cross_entropy, cross_entropy_backward),
     KERNEL(standardize, standardize_forward),

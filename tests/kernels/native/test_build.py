@@ -15,7 +15,7 @@ compiles = pytest.mark.usefixtures("compiler")
 SMALL = "int answer() { return 42; }"
 BUILD = """
 from pathlib import Path
-from kernels.native import build
+from keras_ab.kernels.native import build
 build.SOURCES = Path({sources!r})
 print(build.library())
 """

@@ -230,7 +230,7 @@ import ctypes, sys
 if sys.argv[2:]:
     mock = ctypes.CDLL(sys.argv[2])
     ctypes.c_int.in_dll(mock, "mock_version").value = int(sys.argv[3])
-from kernels.native import device_code
+from keras_ab.kernels.native import device_code
 library = ctypes.CDLL(sys.argv[1])
 try:
     device_code.check(library)

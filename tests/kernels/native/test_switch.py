@@ -103,7 +103,7 @@ def test_status_of_the_reference(monkeypatch):
         ("reference", "chosen by KERAS_AB_KERNELS")
     }
     with kernels.use("reference"):
-        assert {s.why for s in kernels.status()} == {"chosen by kernels.use"}
+        assert {s.why for s in kernels.status()} == {"chosen by keras_ab.kernels.use"}
 
 
 def test_an_unknown_backend(monkeypatch):
@@ -113,7 +113,7 @@ def test_an_unknown_backend(monkeypatch):
 
 def test_importing_and_asking_costs_no_framework():
     code = (
-        "import sys, kernels; kernels.use('native'); kernels.status();"
+        "import sys; from keras_ab import kernels; kernels.use('native'); kernels.status();"
         "print([m for m in ('tensorflow', 'keras', 'jax', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
