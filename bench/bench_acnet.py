@@ -5,23 +5,24 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import (
+from keras_ab import (
+    KERAS,
+    TEST_ACCURACY,
     Arm,
+    Built,
     Claim,
     Experiment,
     Guard,
+    Params,
     Prepared,
     Quality,
     Source,
+    arm,
     grid,
+    sources,
     sweep,
 )
-from keras_ab.bench.sources import TEN
-from keras_ab.bench.workloads import built, convolving, image_sets
-from keras_ab.bench.workloads.built import Built
-from keras_ab.bench.workloads.convolving import network
-from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params, nbytes
+from keras_ab.bench.workloads import convolving, image_sets, training
 
 DING = Source(
     author="X. Ding, Y. Guo, G. Ding, J. Han",
@@ -37,30 +38,32 @@ Convert = Callable[[Any, Params], Any]
 
 
 def one_kernel(case: Params) -> Any:
-    return network(case, convolving.normalised)
+    return convolving.network(case, convolving.normalised)
 
 
 def three_branches(case: Params) -> Any:
-    return network(case, convolving.asymmetric)
+    return convolving.network(case, convolving.asymmetric)
 
 
-PLAIN = Built(one_kernel, observe=built.kernels)
+STEP = Built(observe=convolving.kernels)
 
 TRAINING = Experiment(
     name="acnet",
     question="Do asymmetric convolution blocks train better, and what does training cost?",
+    purpose="quality",
     method=(
         "A plain stack of 3×3 convolutions with BatchNorm learns digits. In the other arm every "
         "convolution is the sum of a 3×3, a 1×3 and a 3×1 one, each with its BatchNorm."
     ),
     held_fixed="first 3×3 kernels, images, batches and their order, optimizer, precision",
     does_not_show="Networks and images of the paper's size.",
-    sources=(DING, TEN),
+    sources=(DING, sources.TEN),
     arms=(
-        built.arm("one_kernel", PLAIN, "Conv2D 3×3 and BatchNormalization"),
-        built.arm(
+        arm("one_kernel", STEP, one_kernel, "Conv2D 3×3 and BatchNormalization"),
+        arm(
             "three_branches",
-            replace(PLAIN, model=three_branches),
+            STEP,
+            three_branches,
             "keras_ab.kernels.asymmetric_convolution.AsymmetricConvolution2D",
         ),
     ),
@@ -76,7 +79,7 @@ TRAINING = Experiment(
     ),
     quality=Quality(
         metric=replace(TEST_ACCURACY, margin=0.005),
-        train=partial(built.train_and_score, TRAINED_STEPS),
+        train=partial(STEP.train_and_score, TRAINED_STEPS),
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3),
         tuning_seeds=(1, 2),
@@ -119,14 +122,14 @@ def fuse(model: Any, case: Params) -> Any:
     from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D
 
     blocks = iter([b.fuse() for b in model.layers if isinstance(b, AsymmetricConvolution2D)])
-    fused = network(case, lambda x, _filters, _stride: next(blocks)(x))
+    fused = convolving.network(case, lambda x, _filters, _stride: next(blocks)(x))
     fused.get_layer("head").set_weights(model.get_layer("head").get_weights())
     return fused
 
 
 def plain(case: Params) -> Any:
     """Return the plain network as it is used: normalisation folded into kernels and biases."""
-    return network(case, convolving.plain)
+    return convolving.network(case, convolving.plain)
 
 
 def as_it_is(model: Any, _case: Params) -> Any:
@@ -151,13 +154,13 @@ def predicting(make: Make, convert: Convert, case: Params) -> Prepared:
             error = float(np.abs(outputs - wanted).max() / np.abs(wanted).max())
         return {"fusion_error": error, "outputs": outputs}
 
-    return Prepared(predict, {"weights_bytes": nbytes(used.weights)}, observe)
+    return Prepared(predict, {"weights_bytes": training.nbytes(used.weights)}, observe)
 
 
 def inference_arm(name: str, make: Make, convert: Convert, says: str) -> Arm:
     """Return the arm that predicts with a network after its conversion."""
     shown: Callable[..., Any] = make if convert is as_it_is else convert
-    return Arm(name, partial(predicting, make, convert), says, recipe=Built(shown))
+    return Arm(name, partial(predicting, make, convert), says, recipe=shown)
 
 
 INFERENCE = Experiment(
@@ -170,7 +173,7 @@ INFERENCE = Experiment(
     ),
     held_fixed="images, batch, precision; layers but for the blocks",
     does_not_show="Converters that fold BatchNorm by themselves.",
-    sources=(DING, TEN),
+    sources=(DING, sources.TEN),
     arms=(
         inference_arm("plain", plain, as_it_is, "Conv2D 3×3, normalisation folded in"),
         inference_arm("three_branches", trained, as_it_is, "AsymmetricConvolution2D"),

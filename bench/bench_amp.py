@@ -1,36 +1,30 @@
 """Does mixed precision lower memory and speed up training, and does the documented switch do it?"""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import (
+from keras_ab import (
+    KERAS,
+    TEST_ACCURACY,
     Arm,
     Attempt,
     Case,
     Claim,
     Experiment,
     Guard,
+    NotMeasuredHere,
+    Params,
     Prepared,
     Quality,
+    Recipe,
     Source,
-    Value,
+    arm,
+    backends,
     grid,
+    sources,
     sweep,
 )
-from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.lab.worker import backends
-from keras_ab.bench.sources import TEN
-from keras_ab.bench.workloads.by_name import BY_NAME, test_data
-from keras_ab.bench.workloads.recipe import (
-    TEST_ACCURACY,
-    Params,
-    Recipe,
-    arm,
-    prepare,
-    train_and_score,
-)
+from keras_ab.bench.workloads.by_name import BY_NAME
 
 FLOAT32 = Recipe()
 FLOAT16 = replace(FLOAT32, dtype_policy="mixed_float16")
@@ -48,7 +42,7 @@ MICIKEVICIUS = Source(
 
 QUALITY = Quality(
     metric=TEST_ACCURACY,
-    train=partial(train_and_score, BY_NAME, test_data, 100),
+    train=partial(BY_NAME.train_and_score, 100),
     seeds=(0, 1, 2, 3, 4),
     learning_rates=(1e-3,),
     tuning_seeds=(),
@@ -82,7 +76,7 @@ FULL = (
 )
 
 
-def float16(case: Mapping[str, Value]) -> Prepared:
+def float16(case: Params) -> Prepared:
     """Make a step under mixed_float16 ready, on a device that has units for it, or a tiny step."""
     kinds = {device["kind"] for device in backends.of_keras().facts()["devices"]}
     if kinds == {"cpu"} and case != FLOAT16_QUICK.params:
@@ -91,10 +85,10 @@ def float16(case: Mapping[str, Value]) -> Prepared:
             "a CPU: it emulates float16, and a step of this size takes minutes",
             f"use a GPU, or the case {FLOAT16_QUICK.id}, which shows how slow that is",
         )
-    return prepare(BY_NAME, FLOAT16, case)
+    return BY_NAME(FLOAT16, case)
 
 
-def claimed(arm: str, source: Source = TEN) -> tuple[Claim, ...]:
+def claimed(arm: str, source: Source = sources.TEN) -> tuple[Claim, ...]:
     """Return what the source promises of mixed precision, as claims about an arm."""
     return (
         Claim(
@@ -140,7 +134,7 @@ def documented_switch() -> str:
     weights = []
     for recipe in (FLOAT32, replace(FLOAT32, graph_rewrite=SWITCH)):
         keras.utils.set_random_seed(0)
-        observe = prepare(BY_NAME, recipe, case).observe
+        observe = BY_NAME(recipe, case).observe
         assert observe is not None  # noqa: S101 - a recipe's step can be observed
         weights.append(observe()["weights"])
     if np.array_equal(*weights):
@@ -164,7 +158,7 @@ EXPERIMENT = Experiment(
         "2 added and Keras 3 does not. Models whose weights, not activations, fill the memory: "
         "master weights stay float32."
     ),
-    sources=(TEN, MICIKEVICIUS),
+    sources=(sources.TEN, MICIKEVICIUS),
     arms=(
         arm("float32", BY_NAME, FLOAT32, "float32 throughout"),
         arm(
@@ -220,7 +214,7 @@ IN_FLOAT16 = Experiment(
     ),
     held_fixed=EXPERIMENT.held_fixed,
     does_not_show="bfloat16, which has float32's range and needs no loss scaling: see amp.",
-    sources=(MICIKEVICIUS, TEN),
+    sources=(MICIKEVICIUS, sources.TEN),
     arms=(
         arm("float32", BY_NAME, FLOAT32, "float32 throughout"),
         Arm("float16", float16, "Keras' policy mixed_float16, with loss scaling", recipe=FLOAT16),

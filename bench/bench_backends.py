@@ -5,11 +5,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Arm, Attempt, Claim, Experiment, Guard, Prepared, grid
-from keras_ab.bench.lab.worker import backends
-from keras_ab.bench.sources import DEEP_DIVE
-from keras_ab.bench.workloads.recipe import Params
+from keras_ab import (
+    KERAS,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Params,
+    Prepared,
+    Recipe,
+    arm,
+    backends,
+    grid,
+    sources,
+)
+from keras_ab.bench.workloads.by_name import BY_NAME
 
 OBSERVED_STEPS = 4
 
@@ -45,11 +55,8 @@ def prepare(execution: Execution, case: Params) -> Prepared:
     """Make Keras' training step ready on this process's framework, from weights by NumPy."""
     import keras
 
-    from keras_ab.bench.workloads.by_name import BY_NAME
-    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
-
     seed = random.getrandbits(32)  # the lab seeds it alike in every process
-    model = compiled_model(BY_NAME, Recipe(), case)
+    model = BY_NAME.compiled(Recipe(), case)
     draw_weights(model, seed)
     size = int(case["batch"])
     batch = tuple(keras.ops.convert_to_tensor(part[:size]) for part in BY_NAME.data(case))
@@ -61,18 +68,12 @@ def prepare(execution: Execution, case: Params) -> Prepared:
 
 def observe(model: Any, training: backends.Training, batch: Any) -> dict[str, Any]:
     """Return the first loss and gradients, and the loss that Keras reports after a few steps."""
-    from keras_ab.bench.workloads.recipe import flat
+    from keras_ab.bench.workloads.training import flat
 
     loss, gradients = backends.of_keras().loss_and_gradients(model, batch)
     for _ in range(OBSERVED_STEPS):
         later_loss = training.step(batch)
     return {"loss": loss, "gradients": flat(gradients), "later_loss": later_loss}
-
-
-def arm(name: str, backend: str, execution: Execution, says: str, **more: Any) -> Arm:
-    """Return the arm that trains on a framework, in processes of that framework."""
-    build = partial(prepare, execution)
-    return Arm(name, build, says, recipe=execution, backend=backend, **more)
 
 
 def without_jit() -> None:
@@ -107,13 +108,15 @@ EXPERIMENT = Experiment(
     "XLA shares JAX's compiler.",
     held_fixed=HELD_FIXED,
     does_not_show=DOES_NOT_SHOW,
-    sources=(DEEP_DIVE,),
+    sources=(sources.DEEP_DIVE,),
     backends=KERAS,
     arms=(
-        arm("tensorflow", "tensorflow", DEFAULT, "TensorFlow, tf.function"),
-        arm("tensorflow_xla", "tensorflow", COMPILED, "TensorFlow, compiled by XLA"),
-        arm("jax", "jax", DEFAULT, "JAX, jax.jit"),
-        arm("torch", "torch", DEFAULT, "PyTorch, eager"),
+        arm("tensorflow", prepare, DEFAULT, "TensorFlow, tf.function", backend="tensorflow"),
+        arm(
+            "tensorflow_xla", prepare, COMPILED, "TensorFlow, compiled by XLA", backend="tensorflow"
+        ),
+        arm("jax", prepare, DEFAULT, "JAX, jax.jit", backend="jax"),
+        arm("torch", prepare, DEFAULT, "PyTorch, eager", backend="torch"),
     ),
     cases=(
         *grid(model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
@@ -152,12 +155,21 @@ COMPILED_STEPS = Experiment(
     method=METHOD + "compiled by XLA on TensorFlow and JAX, by torch.compile on PyTorch.",
     held_fixed=HELD_FIXED,
     does_not_show=DOES_NOT_SHOW,
-    sources=(DEEP_DIVE,),
+    sources=(sources.DEEP_DIVE,),
     backends=KERAS,
     arms=(
-        arm("tensorflow_xla", "tensorflow", COMPILED, "TensorFlow, compiled by XLA"),
-        arm("jax", "jax", COMPILED, "JAX, jax.jit"),
-        arm("torch_compile", "torch", COMPILED, "PyTorch, torch.compile", time_limit_s=600.0),
+        arm(
+            "tensorflow_xla", prepare, COMPILED, "TensorFlow, compiled by XLA", backend="tensorflow"
+        ),
+        arm("jax", prepare, COMPILED, "JAX, jax.jit", backend="jax"),
+        arm(
+            "torch_compile",
+            prepare,
+            COMPILED,
+            "PyTorch, torch.compile",
+            backend="torch",
+            time_limit_s=600.0,
+        ),
     ),
     cases=grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
     guards=GUARDS,
@@ -181,12 +193,12 @@ EAGER_STEPS = Experiment(
     "writes JAX's step without jax.jit.",
     held_fixed=HELD_FIXED,
     does_not_show=DOES_NOT_SHOW,
-    sources=(DEEP_DIVE,),
+    sources=(sources.DEEP_DIVE,),
     backends=KERAS,
     arms=(
-        arm("tensorflow", "tensorflow", EAGER, "TensorFlow, eager"),
-        arm("jax", "jax", EAGER, "JAX without jax.jit, as the chapter writes it"),
-        arm("torch", "torch", EAGER, "PyTorch, eager"),
+        arm("tensorflow", prepare, EAGER, "TensorFlow, eager", backend="tensorflow"),
+        arm("jax", prepare, EAGER, "JAX without jax.jit, as the chapter writes it", backend="jax"),
+        arm("torch", prepare, EAGER, "PyTorch, eager", backend="torch"),
     ),
     cases=grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
     guards=GUARDS,

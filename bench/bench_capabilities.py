@@ -1,12 +1,10 @@
 """What can a functional, a sequential and a subclassed model do on the installed versions?"""
 
+from collections.abc import Iterator
 from functools import partial
 
-from keras_ab.bench.lab.words.declare import Attempt, Case, Claim, Experiment, Guard, Source
-from keras_ab.bench.sources import DEEP_DIVE, PRINCIPLES, STYLES, TIPS
-from keras_ab.bench.workloads import built, classifier, style_attempts
-from keras_ab.bench.workloads import styles as written
-from keras_ab.bench.workloads.built import Built
+from keras_ab import Attempt, Built, Case, Claim, Experiment, Guard, Source, arm, sources
+from keras_ab.bench.workloads import classifier, style_attempts, styles
 
 TRIED = (
     ("summarise", "a summary with the shape of each layer's output"),
@@ -41,7 +39,7 @@ TRIED_ON_CLASSES = (
 
 def attempts() -> tuple[Attempt, ...]:
     """Return everything that is tried: most on every style."""
-    cells = [(name, says, style) for name, says in TRIED for style in written.STYLES]
+    cells = [(name, says, style) for name, says in TRIED for style in styles.STYLES]
     cells += [(name, says, "subclass") for name, says in TRIED_ON_CLASSES]
     return tuple(
         Attempt(name, says, partial(getattr(style_attempts, name), style), style)
@@ -49,42 +47,53 @@ def attempts() -> tuple[Attempt, ...]:
     )
 
 
-def claim(style: str, attempt: str, works: bool, source: Source, statement: str) -> Claim:
-    """Return what a source says of one cell of the table."""
-    name = f"{style}-{attempt}".replace("_", "-")
-    return Claim(name, statement, style, attempt=attempt, works=works, source=source)
+def claims(source: Source, *cells: tuple[str, str, bool, str]) -> Iterator[Claim]:
+    """Yield what a source says of cells of the table: style, attempt, whether it works, words."""
+    for style, attempt, works, statement in cells:
+        name = f"{style}-{attempt}".replace("_", "-")
+        yield Claim(name, statement, style, attempt=attempt, works=works, source=source)
 
 
 CLAIMS = (
-    claim("functional", "summarise", True, STYLES, "A symbolic model can be summarised."),
-    claim(
-        "subclass", "summarise", False, STYLES, "The summary of an imperative one is but a list."
+    *claims(
+        sources.STYLES,
+        ("functional", "summarise", True, "A symbolic model can be summarised."),
+        ("subclass", "summarise", False, "The summary of an imperative one is but a list."),
+        ("functional", "rebuild", True, "get_config describes a symbolic model."),
+        ("sequential", "rebuild", True, "get_config describes a symbolic model."),
+        ("subclass", "rebuild", False, "get_config does not suit a subclassed model."),
+        ("functional", "json", True, "to_json gives the model without its code."),
+        ("functional", "clone", True, "A symbolic model is easily cloned."),
+        ("subclass", "clone", False, "clone_model does not suit a subclassed model."),
+        ("functional", "load", True, "save gives the model without its code."),
+        ("sequential", "load", True, "save gives the model without its code."),
+        ("subclass", "save", False, "save does not suit a subclassed model."),
+        ("functional", "misfit", True, "Most errors are found when layers are connected."),
+        ("subclass", "misfit", False, "Errors are found when the model is run."),
+        ("subclass", "control_flow", True, "Any control flow can be written in a class."),
     ),
-    claim("functional", "plot", True, PRINCIPLES, "plot_model shows the whole structure."),
-    claim("functional", "rebuild", True, STYLES, "get_config describes a symbolic model."),
-    claim("sequential", "rebuild", True, STYLES, "get_config describes a symbolic model."),
-    claim("subclass", "rebuild", False, STYLES, "get_config does not suit a subclassed model."),
-    claim("functional", "json", True, STYLES, "to_json gives the model without its code."),
-    claim("functional", "clone", True, STYLES, "A symbolic model is easily cloned."),
-    claim("subclass", "clone", False, STYLES, "clone_model does not suit a subclassed model."),
-    claim("functional", "load", True, STYLES, "save gives the model without its code."),
-    claim("sequential", "load", True, STYLES, "save gives the model without its code."),
-    claim("subclass", "save", False, STYLES, "save does not suit a subclassed model."),
-    claim("subclass", "load", False, TIPS, "Loading a subclassed model has limited support."),
-    claim("functional", "features", True, DEEP_DIVE, "Inner outputs can be had from the graph."),
-    claim("subclass", "features", False, DEEP_DIVE, "There is no graph to take features from."),
-    claim("functional", "misfit", True, STYLES, "Most errors are found when layers are connected."),
-    claim("subclass", "misfit", False, STYLES, "Errors are found when the model is run."),
-    claim("functional", "numpy_function", False, PRINCIPLES, "NumPy cannot take symbolic tensors."),
-    claim("functional", "tensorflow_function", True, PRINCIPLES, "Use tf.concat instead of NumPy."),
-    claim("sequential", "skip_connection", False, TIPS, "Sequential models have no branches."),
-    claim("subclass", "control_flow", True, STYLES, "Any control flow can be written in a class."),
-    claim("subclass", "weights_in_call", False, PRINCIPLES, "Weights made in call fail training."),
-    claim(
-        "functional", "weights_in_call", False, PRINCIPLES, "Weights made in call fail training."
+    *claims(
+        sources.PRINCIPLES,
+        ("functional", "plot", True, "plot_model shows the whole structure."),
+        ("functional", "numpy_function", False, "NumPy cannot take symbolic tensors."),
+        ("functional", "tensorflow_function", True, "Use tf.concat instead of NumPy."),
+        ("subclass", "weights_in_call", False, "Weights made in call fail training."),
+        ("functional", "weights_in_call", False, "Weights made in call fail training."),
+        ("functional", "eager_tensor", False, "An eager tensor needs a layer around."),
     ),
-    claim("functional", "eager_tensor", False, PRINCIPLES, "An eager tensor needs a layer around."),
+    *claims(
+        sources.TIPS,
+        ("subclass", "load", False, "Loading a subclassed model has limited support."),
+        ("sequential", "skip_connection", False, "Sequential models have no branches."),
+    ),
+    *claims(
+        sources.DEEP_DIVE,
+        ("functional", "features", True, "Inner outputs can be had from the graph."),
+        ("subclass", "features", False, "There is no graph to take features from."),
+    ),
 )
+
+STEP = Built(classifier.train_data, classifier.test_data)
 
 EXPERIMENT = Experiment(
     name="capabilities",
@@ -101,10 +110,9 @@ EXPERIMENT = Experiment(
         "Distributed training; other ways of writing the same thing, of which some work where the "
         "one that was tried does not."
     ),
-    sources=(STYLES, TIPS, PRINCIPLES, DEEP_DIVE),
+    sources=(sources.STYLES, sources.TIPS, sources.PRINCIPLES, sources.DEEP_DIVE),
     arms=tuple(
-        built.arm(style, Built(model, classifier.train_data), f"the {style} style")
-        for style, model in written.STYLES.items()
+        arm(style, STEP, model, f"the {style} style") for style, model in styles.STYLES.items()
     ),
     cases=(Case({"depth": 2, "width": 8, "batch": 32}),),
     guards=(Guard("loss", 1e-5, "the three styles are the same model"),),

@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from keras_ab.bench.lab.words.declare import Arm, Claim, Experiment, Guard, Source, grid, sweep
-from keras_ab.bench.sources import KERNELS
+from keras_ab import Arm, Claim, Experiment, Guard, Source, grid, sources, sweep
 from keras_ab.bench.workloads import vocabulary_head as head
 
 ONLINE = Source(
@@ -17,6 +16,7 @@ GRADIENTS = ("hidden_gradient", "kernel_gradient", "bias_gradient")
 EXPERIMENT = Experiment(
     name="chunked_cross_entropy",
     question="Does cross-entropy in chunks of the vocabulary save memory, and what does it cost?",
+    purpose="memory",
     method=(
         "A linear head gives a loss for each hidden state, and gradients for hidden states, kernel "
         "and bias, in one function compiled by XLA. The baseline holds the logits of every word; "
@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
     ),
     held_fixed="hidden states, first weights, labels, float32, the same inputs in every step",
     does_not_show="A whole model, in which other layers may hold more; low precision.",
-    sources=(ONLINE, KERNELS),
+    sources=(ONLINE, sources.KERNELS),
     arms=(
         Arm("whole", partial(head.prepare, head.whole), "the logits of every word at once"),
         Arm("chunked", partial(head.prepare, head.chunked), "one chunk of words at a time"),
@@ -48,7 +48,7 @@ EXPERIMENT = Experiment(
             metric="peak_device_memory_bytes",
             at_most=1 / 3,
             where={"vocabulary": 32768},
-            source=KERNELS,
+            source=sources.KERNELS,
         ),
         Claim(
             id="same-time",
@@ -57,7 +57,7 @@ EXPERIMENT = Experiment(
             metric="step_time_s",
             at_most=1.1,
             where={"vocabulary": 32768},
-            source=KERNELS,
+            source=sources.KERNELS,
         ),
     ),
 )

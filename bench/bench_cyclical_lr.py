@@ -3,11 +3,20 @@
 from dataclasses import replace
 from functools import partial
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Quality, Source, grid
-from keras_ab.bench.sources import TEN
-from keras_ab.bench.workloads.classifier import DIGITS, test_data
-from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
+from keras_ab import (
+    KERAS,
+    TEST_ACCURACY,
+    Claim,
+    Experiment,
+    Guard,
+    Quality,
+    Recipe,
+    Source,
+    arm,
+    grid,
+    sources,
+)
+from keras_ab.bench.workloads.classifier import DIGITS
 
 STEPS = 330
 """Three cycles of 110 steps: with batches of 128, half a cycle is two epochs, as is advised."""
@@ -24,6 +33,7 @@ SMITH = Source(
 EXPERIMENT = Experiment(
     name="cyclical_lr",
     question="Does a cyclical learning rate generalise better than a fixed or a decaying one?",
+    purpose="quality",
     method=(
         f"A classifier of real digits takes {STEPS} steps of SGD with momentum. The rate is fixed, "
         "goes through three cycles between a quarter of its highest value and that, or decays "
@@ -36,7 +46,7 @@ EXPERIMENT = Experiment(
         "Whether cycles make the search for a rate unnecessary; long training; warm restarts; "
         "large models."
     ),
-    sources=(SMITH, TEN),
+    sources=(SMITH, sources.TEN),
     arms=(
         arm("fixed", DIGITS, FIXED, "one rate"),
         arm("triangular", DIGITS, replace(FIXED, schedule="triangular"), "cycles of equal height"),
@@ -59,7 +69,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=TEST_ACCURACY,
-        train=partial(train_and_score, DIGITS, test_data, STEPS),
+        train=partial(DIGITS.train_and_score, STEPS),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(0.01, 0.03, 0.1, 0.3),
         tuning_seeds=(100,),
@@ -73,7 +83,7 @@ EXPERIMENT = Experiment(
                 arm=policy,
                 metric="test_accuracy",
                 at_least=0.0,
-                source=TEN,
+                source=sources.TEN,
             )
             for policy in ("triangular", "triangular2")
         ),

@@ -1,25 +1,27 @@
 """Does using each loaded element several times make training faster, and is less learnt?"""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
+from keras_ab import (
     Attempt,
     Claim,
     Experiment,
     Guard,
+    Metric,
+    Params,
     Prepared,
     Quality,
+    Recipe,
     Source,
-    Value,
+    arm,
+    backends,
     grid,
+    sources,
 )
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import TEN
+from keras_ab.bench.workloads.classifier import DIGITS
 
 CHOI = Source(
     author="D. Choi, A. Passos, C. J. Shallue, G. E. Dahl",
@@ -34,7 +36,7 @@ SHUFFLED = 256
 BUDGET = 64
 """Steps of the baseline, each on fresh data: both the budget of steps and that of fresh data."""
 
-LEARNT_FROM: Mapping[str, Value] = {"edge": 28, "encoding": "png"}
+LEARNT_FROM: Params = {"edge": 28, "encoding": "png"}
 """Files for quality: small ones, because how large the files are does not change what is learnt."""
 
 
@@ -56,7 +58,7 @@ def flat(image: Any, payload: Any) -> tuple[Any, Any]:
     return tf.reshape(image, (-1,)), payload
 
 
-def batches(echo: Echo, case: Mapping[str, Value], elements: Any, seed: int = 0) -> Any:
+def batches(echo: Echo, case: Params, elements: Any, seed: int = 0) -> Any:
     """Return the pipeline from single elements to batches, with the echo in its place."""
     from keras_ab.kernels.data_echoing import echoed_batches
 
@@ -71,14 +73,11 @@ def batches(echo: Echo, case: Mapping[str, Value], elements: Any, seed: int = 0)
     )
 
 
-def prepare(echo: Echo, case: Mapping[str, Value]) -> Prepared:
+def prepare(echo: Echo, case: Params) -> Prepared:
     """Make one training step ready, with all that it takes to load its batch."""
-    from keras_ab.bench.lab.worker import backends
-    from keras_ab.bench.workloads.classifier import DIGITS
     from keras_ab.bench.workloads.image_files import elements
-    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
-    model = compiled_model(DIGITS, Recipe(), case)
+    model = DIGITS.compiled(Recipe(), case)
     training = backends.of_keras().training(model, jit=False)
     loaded = iter(batches(echo, case, elements(case).repeat()))
     return Prepared(
@@ -87,36 +86,30 @@ def prepare(echo: Echo, case: Mapping[str, Value]) -> Prepared:
     )
 
 
-def observe(echo: Echo, case: Mapping[str, Value], model: Any) -> dict[str, Any]:
+def observe(echo: Echo, case: Params, model: Any) -> dict[str, Any]:
     """Return how often each file is used in one pass, over e, and a loss from the first weights."""
     import numpy as np
 
-    from keras_ab.bench.lab.worker import backends
-    from keras_ab.bench.workloads.classifier import train_data
     from keras_ab.bench.workloads.image_files import elements
 
     count, size = int(case["files"]), int(case["batch"])
     once = batches(echo, case, elements(case, payload=np.arange(count)))
     used = np.concatenate([numbers for _, numbers in once.as_numpy_iterator()])
-    images, labels = train_data(case)
+    images, labels = DIGITS.data(case)
     batch = (images[:size], labels[:size])
     loss, _ = backends.of_keras().loss_and_gradients(model, batch, jit=False)
     return {"uses": np.bincount(used, minlength=count) / echo.factor, "loss": loss}
 
 
-def train(
-    echo: Echo, case: Mapping[str, Value], seed: int, learning_rate: float
-) -> dict[str, float]:
+def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str, float]:
     """Train on the budget of fresh data; return the accuracy there and at the budget of steps."""
     import keras
 
-    from keras_ab.bench.lab.worker import backends
-    from keras_ab.bench.workloads.classifier import DIGITS, test_data
     from keras_ab.bench.workloads.image_files import elements
-    from keras_ab.bench.workloads.recipe import Recipe, accuracy, compiled_model
+    from keras_ab.bench.workloads.training import accuracy
 
     keras.utils.set_random_seed(seed)
-    model = compiled_model(DIGITS, Recipe(learning_rate=learning_rate), case)
+    model = DIGITS.compiled(Recipe(learning_rate=learning_rate), case)
     training = backends.of_keras().training(model, jit=False)
     fresh = elements({**case, **LEARNT_FROM}).shuffle(int(case["files"]), seed=seed).repeat()
     loaded = iter(batches(echo, case, fresh, seed))
@@ -125,7 +118,7 @@ def train(
         for batch in islice(loaded, steps):
             training.step(batch)
         training.settle()
-        found[f"accuracy_at_same_{name}"] = accuracy(model, *test_data(case))
+        found[f"accuracy_at_same_{name}"] = accuracy(model, *DIGITS.test(case))
     return found
 
 
@@ -139,11 +132,6 @@ def snippet() -> str | None:
     pairs = tf.data.Dataset.from_tensor_slices(([1, 2], [3, 4])).flat_map(data_echoing(2))
     found = [tuple(map(int, pair)) for pair in pairs]
     return None if found == [(1, 3), (1, 3), (2, 4), (2, 4)] else f"yields {found}"
-
-
-def arm(name: str, echo: Echo, says: str) -> Arm:
-    """Return the arm that echoes so."""
-    return Arm(name, partial(prepare, echo), says, recipe=echo)
 
 
 EXPERIMENT = Experiment(
@@ -163,13 +151,18 @@ EXPERIMENT = Experiment(
         "Pipelines that load ahead on idle cores, where a step takes the longer of loading and "
         "training and not their sum; sources on a network; echoing of whole batches; long training."
     ),
-    sources=(CHOI, TEN),
+    sources=(CHOI, sources.TEN),
     arms=(
-        arm("once", Echo(), "each decoded image is used once"),
-        arm("before_2", Echo(2), "twice, repeated before augmentation"),
-        arm("before_4", Echo(4), "4 times, repeated before augmentation"),
-        arm("before_8", Echo(8), "8 times, repeated before augmentation"),
-        arm("after_4", Echo(4, "after_augmentation"), "4 times, repeated after augmentation"),
+        arm("once", prepare, Echo(), "each decoded image is used once"),
+        arm("before_2", prepare, Echo(2), "twice, before augmentation"),
+        arm("before_4", prepare, Echo(4), "4 times, before augmentation"),
+        arm("before_8", prepare, Echo(8), "8 times, before augmentation"),
+        arm(
+            "after_4",
+            prepare,
+            Echo(4, "after_augmentation"),
+            "4 times, after augmentation",
+        ),
     ),
     cases=(
         *grid(edge=(224,), encoding=("png",), files=(512,), batch=(32,), width=(128,)),
@@ -243,14 +236,14 @@ EXPERIMENT = Experiment(
             arm="after_4",
             metric="accuracy_at_same_data",
             at_least=0.0,
-            source=TEN,
+            source=sources.TEN,
         ),
         Claim(
             id="snippet-works",
             statement="The few lines that the source gives repeat each element of a data set.",
             arm="",
             attempt="snippet",
-            source=TEN,
+            source=sources.TEN,
         ),
     ),
     attempts=(Attempt("snippet", "the source's own function, through flat_map", snippet),),

@@ -1,23 +1,24 @@
 """Do smaller dtypes for features save as much memory as is said, and do they save time?"""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import cycle
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
+from keras_ab import (
     Attempt,
     Claim,
     Experiment,
     Guard,
+    Metric,
+    Params,
     Prepared,
-    Value,
+    Recipe,
+    arm,
+    backends,
     grid,
+    sources,
 )
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import TIPS
+from keras_ab.bench.workloads import classifier, digits
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,12 @@ class Storage:
     cast_on: str = "device"
 
 
-def pixels(storage: Storage, case: Mapping[str, Value]) -> Any:
+def pixels(storage: Storage, case: Params) -> Any:
     """Return the pixels of real digits as stored, ``(images, 784)``.
 
     Floats are in [-1, 1]; integers are the 0 to 255 of the file.
     """
     import numpy as np
-
-    from keras_ab.bench.workloads import digits
 
     images = digits.mnist()[0][: int(case["images"])].reshape(-1, digits.EDGE**2)
     if not storage.dtype.startswith("float"):
@@ -43,7 +42,7 @@ def pixels(storage: Storage, case: Mapping[str, Value]) -> Any:
     return images.astype(storage.dtype)
 
 
-def prepare(storage: Storage, case: Mapping[str, Value]) -> Prepared:
+def prepare(storage: Storage, case: Params) -> Prepared:
     """Make one step ready: the next batch from host memory to float32 on the device.
 
     Where the case says ``train``, a training step on the batch follows.
@@ -78,21 +77,11 @@ def features_alone(_start: int, features: Any) -> Any:
     return features
 
 
-def trained(case: Mapping[str, Value]) -> Any:
+def trained(case: Params) -> Any:
     """Return a function that takes a training step on features that begin at some image."""
-    from keras_ab.bench.lab.worker import backends
-    from keras_ab.bench.workloads import digits
-    from keras_ab.bench.workloads.classifier import DIGITS
-    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
-
     labels, size = digits.mnist()[1], int(case["batch"])
-    training = backends.of_keras().training(compiled_model(DIGITS, Recipe(), case), jit=False)
+    training = backends.of_keras().training(classifier.DIGITS.compiled(Recipe(), case), jit=False)
     return lambda start, features: training.step((features, labels[start : start + size]))
-
-
-def arm(name: str, storage: Storage, says: str) -> Arm:
-    """Return the arm that stores features so."""
-    return Arm(name, partial(prepare, storage), says, recipe=storage)
 
 
 def default_integer() -> str | None:
@@ -125,15 +114,16 @@ CASES = (
 FLOATS = Experiment(
     name="float_dtypes",
     question="Does float32 in place of float64 halve the memory of features, and save time?",
+    purpose="memory",
     method=METHOD,
     held_fixed=FIXED,
     does_not_show=DOES_NOT_SHOW,
-    sources=(TIPS,),
+    sources=(sources.TIPS,),
     arms=(
-        arm("float64", Storage("float64"), "float64, cast on the device"),
-        arm("float64_cast_on_host", Storage("float64", "host"), "float64, cast by NumPy"),
-        arm("float32", Storage("float32"), "float32, as the model takes it"),
-        arm("float16", Storage("float16"), "float16, cast on the device"),
+        arm("float64", prepare, Storage("float64"), "float64, cast on the device"),
+        arm("float64_cast_on_host", prepare, Storage("float64", "host"), "float64, cast by NumPy"),
+        arm("float32", prepare, Storage("float32"), "float32, as the model takes it"),
+        arm("float16", prepare, Storage("float16"), "float16, cast on the device"),
     ),
     cases=CASES,
     guards=(Guard("features", 2.0**-11, "equal after the cast, to half precision's rounding"),),
@@ -152,15 +142,16 @@ FLOATS = Experiment(
 INTEGERS = Experiment(
     name="integer_dtypes",
     question="How much memory do small integers save for pixels, and do they save time?",
+    purpose="memory",
     method=METHOD,
     held_fixed=FIXED,
     does_not_show=DOES_NOT_SHOW,
-    sources=(TIPS,),
+    sources=(sources.TIPS,),
     arms=(
-        arm("int64", Storage("int64"), "int64, cast on the device"),
-        arm("int32", Storage("int32"), "int32, cast on the device"),
-        arm("uint8", Storage("uint8"), "uint8, cast on the device"),
-        arm("uint8_cast_on_host", Storage("uint8", "host"), "uint8, cast by NumPy"),
+        arm("int64", prepare, Storage("int64"), "int64, cast on the device"),
+        arm("int32", prepare, Storage("int32"), "int32, cast on the device"),
+        arm("uint8", prepare, Storage("uint8"), "uint8, cast on the device"),
+        arm("uint8_cast_on_host", prepare, Storage("uint8", "host"), "uint8, cast by NumPy"),
     ),
     cases=CASES,
     guards=(Guard("features", 0.0, "equal after the cast"),),

@@ -1,22 +1,23 @@
 """How much faster than eager execution is a compiled training step?"""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
+from keras_ab import (
     Attempt,
     Claim,
     Experiment,
     Guard,
+    Params,
     Prepared,
-    Value,
+    Recipe,
+    arm,
     grid,
+    sources,
     sweep,
 )
-from keras_ab.bench.sources import PRINCIPLES, TIPS
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
 STEPS = 4
 """Training steps that the guards look at."""
@@ -30,12 +31,9 @@ class Mode:
     jit_compile: bool = False
 
 
-def prepare(mode: Mode, case: Mapping[str, Value]) -> Prepared:
+def prepare(mode: Mode, case: Params) -> Prepared:
     """Make `train_on_batch` ready in one mode, on one batch."""
-    from keras_ab.bench.workloads.classifier import MANY_CLASSES
-    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
-
-    model = compiled_model(MANY_CLASSES, Recipe(), case)
+    model = MANY_CLASSES.compiled(Recipe(), case)
     model.compile(optimizer=model.optimizer, loss=model.loss, **asdict(mode))
     images, labels = (part[: int(case["batch"])] for part in MANY_CLASSES.data(case))
     step = partial(model.train_on_batch, images, labels)
@@ -73,11 +71,6 @@ def look(mode: Mode) -> str | None:
 EAGER, GRAPH, XLA = Mode(run_eagerly=True), Mode(), Mode(jit_compile=True)
 
 
-def arm(name: str, mode: Mode, says: str) -> Arm:
-    """Return the arm that trains in a mode."""
-    return Arm(name, partial(prepare, mode), says, recipe=mode)
-
-
 EXPERIMENT = Experiment(
     name="eager",
     question="How much faster than eager execution is a compiled training step?",
@@ -92,11 +85,11 @@ EXPERIMENT = Experiment(
         "Large models, whose arithmetic hides the cost of eager execution, and the time that a "
         "person saves who can look at values."
     ),
-    sources=(TIPS, PRINCIPLES),
+    sources=(sources.TIPS, sources.PRINCIPLES),
     arms=(
-        arm("eager", EAGER, "compile(run_eagerly=True)"),
-        arm("graph", GRAPH, "compile(jit_compile=False): a tf.function"),
-        arm("graph_xla", XLA, "compile(jit_compile=True): a tf.function under XLA"),
+        arm("eager", prepare, EAGER, "compile(run_eagerly=True)"),
+        arm("graph", prepare, GRAPH, "compile(jit_compile=False): a tf.function"),
+        arm("graph_xla", prepare, XLA, "compile(jit_compile=True): a tf.function under XLA"),
     ),
     cases=(
         *grid(width=(128,), depth=(2,), batch=(64,)),
@@ -115,7 +108,7 @@ EXPERIMENT = Experiment(
             arm="graph",
             metric="step_time_s",
             at_most=1.0,
-            source=PRINCIPLES,
+            source=sources.PRINCIPLES,
         ),
         Claim(
             id="eager-shows-values",

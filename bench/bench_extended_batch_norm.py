@@ -1,27 +1,35 @@
 """Is Extended Batch Normalization better than BatchNorm where batches are small?"""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
-from keras_ab.bench.sources import LUO, TEN
-from keras_ab.bench.workloads import built, convolving
-from keras_ab.bench.workloads.built import Built
-from keras_ab.bench.workloads.convolving import network
-from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params
+from keras_ab import (
+    KERAS,
+    TEST_ACCURACY,
+    Attempt,
+    Built,
+    Claim,
+    Experiment,
+    Guard,
+    Params,
+    Quality,
+    arm,
+    grid,
+    sources,
+    sweep,
+)
+from keras_ab.bench.workloads import convolving
 
 TRAINED_EXAMPLES = 16_000
 """Of either arm, whatever the batch: a small batch is not to have seen less."""
 
 
 def batch_norm(case: Params) -> Any:
-    return network(case, convolving.normalised)
+    return convolving.network(case, convolving.normalised)
 
 
 def extended(case: Params) -> Any:
-    return network(case, convolving.extended_normalised)
+    return convolving.network(case, convolving.extended_normalised)
 
 
 def observed(model: Any) -> Mapping[str, Any]:
@@ -39,7 +47,7 @@ def observed(model: Any) -> Mapping[str, Any]:
         wanted = (x - moments.mean) / np.sqrt(moments.variance + layer.epsilon)
         found = keras.ops.convert_to_numpy(layer(x, training=True))
         error = float(np.abs(found - wanted).max())
-    return {**built.kernels(model), "formula_error": error}
+    return {**convolving.kernels(model), "formula_error": error}
 
 
 def import_the_base() -> str:
@@ -49,11 +57,10 @@ def import_the_base() -> str:
     return f"found {BatchNormalizationBase.__name__}"
 
 
-def train(arm: Built, case: Params, seed: int, learning_rate: float) -> float:
+def train(model: Any, case: Params, seed: int, learning_rate: float) -> float:
     """Train on the same number of examples whatever the batch; return the accuracy."""
-    return built.train_and_score(
-        TRAINED_EXAMPLES // int(case["batch"]), arm, case, seed, learning_rate
-    )
+    steps = TRAINED_EXAMPLES // int(case["batch"])
+    return STEP.train_and_score(steps, model, case, seed, learning_rate)
 
 
 def better_at(batch: int) -> Claim:
@@ -66,15 +73,16 @@ def better_at(batch: int) -> Claim:
         metric="test_accuracy",
         at_least=0.01,
         where={"batch": batch},
-        source=LUO,
+        source=sources.LUO,
     )
 
 
-BATCH_NORM = Built(batch_norm, observe=observed)
+STEP = Built(observe=observed)
 
 EXPERIMENT = Experiment(
     name="extended_batch_norm",
     question="Is Extended Batch Normalization better than BatchNorm at small batches?",
+    purpose="quality",
     method=(
         "A plain stack of convolutions learns digits, with BatchNorm after every convolution or "
         "with its extended form, which takes the mean of each channel but one standard deviation "
@@ -83,12 +91,13 @@ EXPERIMENT = Experiment(
     ),
     held_fixed="first kernels, images, batches and their order, optimizer, precision",
     does_not_show="Other normalisers for small batches, such as group normalisation.",
-    sources=(TEN, LUO),
+    sources=(sources.TEN, sources.LUO),
     arms=(
-        built.arm("batch_norm", BATCH_NORM, "keras.layers.BatchNormalization"),
-        built.arm(
+        arm("batch_norm", STEP, batch_norm, "keras.layers.BatchNormalization"),
+        arm(
             "extended",
-            replace(BATCH_NORM, model=extended),
+            STEP,
+            extended,
             "keras_ab.kernels.extended_batch_norm.ExtendedBatchNormalization",
         ),
     ),

@@ -1,23 +1,23 @@
 """Does adaptive gradient clipping stabilise training, and what does it cost?"""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import (
+from keras_ab import (
+    KERAS,
     Attempt,
     Claim,
     Experiment,
     Guard,
+    Metric,
+    Params,
     Quality,
-    Value,
+    Recipe,
+    arm,
     grid,
+    sources,
     sweep,
 )
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import BROCK, TEN
-from keras_ab.bench.workloads.by_name import BY_NAME, test_data
-from keras_ab.bench.workloads.recipe import Recipe, arm, train_and_score
+from keras_ab.bench.workloads.by_name import BY_NAME
 
 UNCLIPPED = Recipe(optimizer="sgd_momentum", learning_rate=1e-3)
 STEPS = 150
@@ -36,11 +36,11 @@ SWEEP = {
 
 
 def over_batch_sizes(
-    recipe: Recipe, case: Mapping[str, Value], seed: int, learning_rate: float
+    recipe: Recipe, case: Params, seed: int, learning_rate: float
 ) -> dict[str, float]:
     """Train at the learning rate and at shares of it; return the accuracy of each."""
     return {
-        name: train_and_score(BY_NAME, test_data, STEPS, recipe, case, seed, learning_rate * share)
+        name: BY_NAME.train_and_score(STEPS, recipe, case, seed, learning_rate * share)
         for name, share in SWEEP.items()
     }
 
@@ -63,6 +63,7 @@ def squeezed_norm() -> str | None:
 EXPERIMENT = Experiment(
     name="gradient_clipping",
     question="Does adaptive gradient clipping stabilise training, and what does it cost?",
+    purpose="quality",
     method=(
         "The same network without normalisation is trained by SGD with momentum: unclipped, with "
         "the whole gradient scaled to a norm of at most 1, and with each unit's gradient scaled to "
@@ -77,7 +78,7 @@ EXPERIMENT = Experiment(
         "The source's own code takes a 1×1×1×N kernel for a vector and clips the head too; what is "
         "measured follows the paper. At its best learning rate, each arm may do as well."
     ),
-    sources=(BROCK, TEN),
+    sources=(sources.BROCK, sources.TEN),
     arms=(
         arm("unclipped", BY_NAME, UNCLIPPED, "SGD with momentum 0.9"),
         arm(
@@ -132,7 +133,7 @@ EXPERIMENT = Experiment(
             arm="adaptive",
             metric="test_accuracy",
             at_least=0.1,
-            source=TEN,
+            source=sources.TEN,
         ),
         Claim(
             id="no-worse-at-low-rate",

@@ -5,20 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
-    Case,
-    Claim,
-    Experiment,
-    Guard,
-    Source,
-    grid,
-    sweep,
-)
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import ANIL, BROCK, KERNELS, LUO, SHAZEER
+from keras_ab import Arm, Case, Claim, Experiment, Guard, Metric, Source, grid, sources, sweep
 from keras_ab.bench.workloads import fused_kernels as work
-from keras_ab.bench.workloads.fused_kernels import Work
 
 COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
@@ -30,7 +18,7 @@ UPDATES = (
 )
 
 
-def _arms(of: Work, plain: str) -> tuple[Arm, ...]:
+def _arms(of: work.Work, plain: str) -> tuple[Arm, ...]:
     """Return the native kernel, a copy of as many bytes, and the two plain forms."""
     forms = {
         "native": "the native kernel, in one jit-compiled function",
@@ -49,7 +37,13 @@ def _arms(of: Work, plain: str) -> tuple[Arm, ...]:
 def _at_least(arm: str, times: float, where: dict[str, Any], statement: str) -> Claim:
     size = "-tiny" if where == TINY else ""
     return Claim(
-        f"{arm}{size}", statement, arm, "step_time_s", at_least=times, where=where, source=KERNELS
+        f"{arm}{size}",
+        statement,
+        arm,
+        "step_time_s",
+        at_least=times,
+        where=where,
+        source=sources.KERNELS,
     )
 
 
@@ -63,7 +57,7 @@ def _faster(times: float, where: dict[str, Any]) -> tuple[Claim, ...]:
 
 
 def _trial(
-    of: Work,
+    of: work.Work,
     name: str,
     does: str,
     plain: str,
@@ -83,14 +77,14 @@ def _trial(
             f"kernel reaches. Each block records what kernels.status() says."
         ),
         held_fixed="first values, inputs, float32, the same inputs in every step",
-        sources=(source, KERNELS),
+        sources=(source, sources.KERNELS),
         arms=_arms(of, plain),
         cases=cases,
         guards=(
             *(Guard(each, 1e-5, f"same {each}", COMPUTING) for each in compared),
             Guard("bytes_moved", 0.0, "every arm's bytes are those of the same work"),
         ),
-        metrics=(Metric("bytes_moved", "bytes that the work must move", "B"),),
+        metrics=(Metric("bytes_moved", "bytes that the work must move", "B", moved_by_step=True),),
         claims=claims,
         does_not_show=(
             "A whole training step, in which the work is a part; low precision; a GPU, on which "
@@ -133,7 +127,7 @@ def _clip(form: str) -> Any:
 
 
 ADAM = _trial(
-    of=Work("adam", work.parameters, 28, work.update(_adam)),
+    of=work.Work("adam", work.parameters, 28, work.update(_adam)),
     name="kernel_adam",
     does="updates all variables by Adam",
     plain="keras.optimizers.Adam",
@@ -153,11 +147,11 @@ ADAM = _trial(
     ),
 )
 SM3 = _trial(
-    of=Work("sm3", work.parameters, 12, work.update(_sm3)),
+    of=work.Work("sm3", work.parameters, 12, work.update(_sm3)),
     name="kernel_sm3",
     does="updates all variables by SM3-II",
     plain="SM3 in Keras operations (Keras has none)",
-    source=ANIL,
+    source=sources.ANIL,
     cases=UPDATES,
     compared=("weights",),
     claims=(
@@ -166,27 +160,27 @@ SM3 = _trial(
     ),
 )
 ADAFACTOR = _trial(
-    of=Work("adafactor", work.parameters, 12, work.update(_adafactor)),
+    of=work.Work("adafactor", work.parameters, 12, work.update(_adafactor)),
     name="kernel_adafactor",
     does="updates all variables by Adafactor",
     plain="keras.optimizers.Adafactor",
-    source=SHAZEER,
+    source=sources.SHAZEER,
     cases=UPDATES,
     compared=("weights",),
     claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
 )
 AGC = _trial(
-    of=Work("adaptive_clip", work.parameters, 12, work.update(_clip)),
+    of=work.Work("adaptive_clip", work.parameters, 12, work.update(_clip)),
     name="kernel_agc",
     does="clips all gradients adaptively for a step of SGD",
     plain="adaptive clipping in Keras operations (Keras has none)",
-    source=BROCK,
+    source=sources.BROCK,
     cases=UPDATES,
     compared=("weights",),
     claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
 )
 CROSS_ENTROPY = _trial(
-    of=Work("cross_entropy", work.logits, 12, work.cross_entropy),
+    of=work.Work("cross_entropy", work.logits, 12, work.cross_entropy),
     name="kernel_cross_entropy",
     does="computes softmax cross-entropy with integer labels and its gradient",
     plain="keras.ops.sparse_categorical_crossentropy",
@@ -207,7 +201,7 @@ CROSS_ENTROPY = _trial(
     ),
 )
 STANDARDIZATION = _trial(
-    of=Work("standardize", work.filter_weights, 20, work.standardization),
+    of=work.Work("standardize", work.filter_weights, 20, work.standardization),
     name="kernel_weight_standardization",
     does="standardises the kernels of a network, with gradients",
     plain="weight standardisation in Keras operations",
@@ -222,11 +216,11 @@ STANDARDIZATION = _trial(
     claims=_faster(2.5, {"stages": 4}),
 )
 STATISTICS = _trial(
-    of=Work("batch_statistics", work.activations, 12, work.statistics),
+    of=work.Work("batch_statistics", work.activations, 12, work.statistics),
     name="kernel_batch_statistics",
     does="computes a mean per channel and one variance, with gradients",
     plain="the same in Keras operations",
-    source=LUO,
+    source=sources.LUO,
     cases=(
         *grid(rows=(6272,), channels=(64,)),
         *grid(quick=False, rows=(100352,), channels=(128,)),

@@ -2,12 +2,8 @@
 
 from dataclasses import replace
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, grid, sweep
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import TIPS
+from keras_ab import KERAS, Claim, Experiment, Guard, Metric, Recipe, arm, grid, sources, sweep
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
-from keras_ab.bench.workloads.recipe import Recipe, arm
 
 ONE_HOT = Recipe(labels="one_hot_float32")
 SPARSE = replace(ONE_HOT, labels="sparse_int32")
@@ -17,6 +13,7 @@ COMPACT = replace(ONE_HOT, labels="sparse_uint16")
 EXPERIMENT = Experiment(
     name="labels",
     question="Do sparse labels save memory or time against one-hot labels?",
+    purpose="memory",
     method=(
         "The same classifier is trained on the same images. The baseline stores each label as a "
         "one-hot row of float32 and uses categorical cross-entropy; the other arms store the class "
@@ -30,7 +27,7 @@ EXPERIMENT = Experiment(
         "label smoothing and mixup, which need dense targets."
     ),
     backends=KERAS,
-    sources=(TIPS,),
+    sources=(sources.TIPS,),
     arms=(
         arm("one_hot", MANY_CLASSES, ONE_HOT, "one-hot float32 rows"),
         arm("sparse_int32", MANY_CLASSES, SPARSE, "class indices, int32"),

@@ -1,14 +1,21 @@
 """Do losses made for long-tailed data help rare classes, and at whose cost?"""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Quality, Source, Value, grid
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.workloads.classifier import test_data
+from keras_ab import (
+    KERAS,
+    Claim,
+    Experiment,
+    Guard,
+    Metric,
+    Params,
+    Quality,
+    Recipe,
+    Source,
+    arm,
+    grid,
+)
 from keras_ab.bench.workloads.long_tail import LONG_TAIL, accuracies
-from keras_ab.bench.workloads.recipe import Recipe, arm, train
 
 PLAIN = Recipe()
 STEPS = 300
@@ -28,11 +35,11 @@ MENON = Source(
 
 
 def train_and_score(
-    recipe: Recipe, case: Mapping[str, Value], seed: int, learning_rate: float
+    recipe: Recipe, case: Params, seed: int, learning_rate: float
 ) -> dict[str, float]:
     """Train from a seed and return the accuracies on the test digits."""
-    model = train(LONG_TAIL, STEPS, recipe, case, seed, learning_rate)
-    images, labels = test_data(case)
+    model = LONG_TAIL.train(STEPS, recipe, case, seed, learning_rate)
+    images, labels = LONG_TAIL.test(case)
     return accuracies(model.predict_on_batch(images).argmax(axis=-1), labels, case)
 
 
@@ -44,6 +51,7 @@ def accuracy(name: str, title: str) -> Metric:
 EXPERIMENT = Experiment(
     name="long_tail",
     question="Do losses made for long-tailed data help rare classes, and at whose cost?",
+    purpose="quality",
     method=(
         "A classifier learns from real digits of which each class is rarer than the one before, "
         f"the last a hundred times rarer than the first. After {STEPS} steps it is tested on "

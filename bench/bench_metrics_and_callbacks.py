@@ -1,23 +1,25 @@
 """Where should an expensive metric be computed, and what does TensorBoard cost?"""
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
+from keras_ab import (
     Arm,
     Attempt,
     Claim,
     Experiment,
     Guard,
+    NotMeasuredHere,
+    Params,
     Prepared,
-    Value,
+    Recipe,
     grid,
+    sources,
 )
-from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.sources import DEEP_DIVE, PRINCIPLES, TIPS
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
 Training = Callable[[], float]
 """Trains for some epochs; returns the metric on the examples kept apart, after the last."""
@@ -25,7 +27,7 @@ Fit = Callable[..., dict[str, list[float]]]
 """`Model.fit` on the batches to train on; returns the history."""
 
 
-def prepare(watch: Callable[[Any, Fit, Any], Training], case: Mapping[str, Value]) -> Prepared:
+def prepare(watch: Callable[[Any, Fit, Any], Training], case: Params) -> Prepared:
     """Make a training of some epochs ready, with the metric computed as `watch` says.
 
     Args:
@@ -35,13 +37,9 @@ def prepare(watch: Callable[[Any, Fit, Any], Training], case: Mapping[str, Value
     """
     import tensorflow as tf
 
-    from keras_ab.bench.workloads.classifier import MANY_CLASSES
-    from keras_ab.bench.workloads.recipe import Recipe, compiled_model, store_labels
-
     recipe = Recipe(labels="one_hot_float32")
-    model = compiled_model(MANY_CLASSES, recipe, case)
-    images, labels = MANY_CLASSES.data(case)
-    stored = store_labels(labels, recipe.labels, MANY_CLASSES.classes(case))
+    model = MANY_CLASSES.compiled(recipe, case)
+    images, stored = MANY_CLASSES.stored(recipe, case)
     size, kept = int(case["batch"]), int(case["kept"])
 
     def batches(start: int, count: int) -> Any:
@@ -194,7 +192,7 @@ EXPERIMENT = Experiment(
         "Metrics that a graph cannot compute at all, for which an eager model is the only way; "
         "TensorBoard's histograms and images, which are off by default."
     ),
-    sources=(TIPS, PRINCIPLES, DEEP_DIVE),
+    sources=(sources.TIPS, sources.PRINCIPLES, sources.DEEP_DIVE),
     arms=tuple(
         Arm(name, partial(prepare, watch), says)
         for name, watch, says in (
@@ -244,7 +242,7 @@ EXPERIMENT = Experiment(
             arm="eager_model",
             metric="step_time_s",
             at_most=1.0,
-            source=PRINCIPLES,
+            source=sources.PRINCIPLES,
         ),
         Claim(
             id="evaluation-model-of-any-model",
@@ -252,7 +250,7 @@ EXPERIMENT = Experiment(
             "kind of model that is.",
             arm="eager_model",
             attempt="sequential",
-            source=PRINCIPLES,
+            source=sources.PRINCIPLES,
         ),
     ),
     attempts=(

@@ -1,18 +1,11 @@
 """Is a functional, a sequential or a subclassed model faster than the others?"""
 
-from dataclasses import replace
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, grid, sweep
-from keras_ab.bench.sources import DEEP_DIVE, STYLES, TIPS
-from keras_ab.bench.workloads import built, classifier
-from keras_ab.bench.workloads.built import Built
-from keras_ab.bench.workloads.styles import functional, sequential, subclass
+from keras_ab import KERAS, Attempt, Built, Claim, Experiment, Guard, arm, grid, sources, sweep
+from keras_ab.bench.workloads import classifier, styles
 
-FUNCTIONAL = Built(functional, classifier.train_data)
-SEQUENTIAL = replace(FUNCTIONAL, model=sequential)
-SUBCLASS = replace(FUNCTIONAL, model=subclass)
+STEP = Built(classifier.train_data, classifier.test_data)
 
 
 def subclass_inside_functional() -> None:
@@ -21,7 +14,7 @@ def subclass_inside_functional() -> None:
     import numpy as np
 
     inputs = keras.Input((784,))
-    model = keras.Model(inputs, subclass({"depth": 1, "width": 8})(inputs))
+    model = keras.Model(inputs, styles.subclass({"depth": 1, "width": 8})(inputs))
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.train_on_batch(np.zeros((2, 784), np.float32), np.zeros(2, np.int32))
 
@@ -34,7 +27,7 @@ def functional_inside_subclass() -> None:
     class Outer(keras.Model):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = functional({"depth": 1, "width": 8})
+            self.inner = styles.functional({"depth": 1, "width": 8})
 
         def call(self, inputs: Any) -> Any:
             return self.inner(inputs)
@@ -57,11 +50,11 @@ EXPERIMENT = Experiment(
         "Eager execution, where each style runs other Python; models so deep that building them "
         "takes minutes."
     ),
-    sources=(TIPS, STYLES, DEEP_DIVE),
+    sources=(sources.TIPS, sources.STYLES, sources.DEEP_DIVE),
     arms=(
-        built.arm("functional", FUNCTIONAL, "layers called on symbolic tensors"),
-        built.arm("sequential", SEQUENTIAL, "a list of layers"),
-        built.arm("subclass", SUBCLASS, "a class with a call method"),
+        arm("functional", STEP, styles.functional, "layers called on symbolic tensors"),
+        arm("sequential", STEP, styles.sequential, "a list of layers"),
+        arm("subclass", STEP, styles.subclass, "a class with a call method"),
     ),
     backends=KERAS,
     cases=(
@@ -92,7 +85,7 @@ EXPERIMENT = Experiment(
             "one.",
             arm="",
             attempt="subclass_inside_functional",
-            source=DEEP_DIVE,
+            source=sources.DEEP_DIVE,
         ),
         Claim(
             id="mix-functional-inside",
@@ -100,7 +93,7 @@ EXPERIMENT = Experiment(
             "one.",
             arm="",
             attempt="functional_inside_subclass",
-            source=DEEP_DIVE,
+            source=sources.DEEP_DIVE,
         ),
     ),
 )

@@ -1,8 +1,7 @@
 """Do oneDNN's primitives make a training step faster on the CPU?"""
 
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Source, grid
+from keras_ab import Claim, Experiment, Guard, Recipe, Source, arm, grid
 from keras_ab.bench.workloads.by_name import BY_NAME
-from keras_ab.bench.workloads.recipe import Recipe, arm
 
 CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "-1"}
 OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"} | CPU_ONLY

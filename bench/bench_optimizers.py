@@ -3,20 +3,22 @@
 from dataclasses import replace
 from functools import partial
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import (
+from keras_ab import (
+    KERAS,
+    TEST_ACCURACY,
     Attempt,
     Claim,
     Experiment,
     Guard,
     Quality,
+    Recipe,
     Source,
+    arm,
     grid,
+    sources,
     sweep,
 )
-from keras_ab.bench.sources import ANIL, SHAZEER
-from keras_ab.bench.workloads.classifier import DIGITS, test_data
-from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Recipe, arm, train_and_score
+from keras_ab.bench.workloads.classifier import DIGITS
 
 ADAM = Recipe(optimizer="adam")
 
@@ -47,6 +49,7 @@ def row_and_column_of_zeros() -> str | None:
 EXPERIMENT = Experiment(
     name="optimizers",
     question="Do Adafactor and SM3 save memory against Adam, and do they speed up training?",
+    purpose="memory",
     method=(
         "The same classifier of real digits takes training steps with each optimizer, from the "
         "same weights on the same batches. Bytes of state are counted from the optimizer's "
@@ -61,7 +64,7 @@ EXPERIMENT = Experiment(
         "the classifier here uses GELU and centred pixels so that it can be compared at all."
     ),
     backends=KERAS,
-    sources=(SHAZEER, ANIL, CHEN),
+    sources=(sources.SHAZEER, sources.ANIL, CHEN),
     arms=(
         arm("adam", DIGITS, ADAM, "Keras' Adam"),
         arm("adafactor", DIGITS, replace(ADAM, optimizer="adafactor"), "Keras' Adafactor"),
@@ -98,7 +101,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=TEST_ACCURACY,
-        train=partial(train_and_score, DIGITS, test_data, 150),
+        train=partial(DIGITS.train_and_score, 150),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(1e-4, 1e-3, 1e-2, 1e-1),
         tuning_seeds=(100,),
@@ -118,7 +121,7 @@ EXPERIMENT = Experiment(
             arm="adafactor",
             metric="optimizer_state_bytes",
             at_most=0.1,
-            source=SHAZEER,
+            source=sources.SHAZEER,
         ),
         Claim(
             id="adafactor-factored-sublinear",
@@ -126,7 +129,7 @@ EXPERIMENT = Experiment(
             arm="adafactor_factored",
             metric="optimizer_state_bytes",
             at_most=0.1,
-            source=SHAZEER,
+            source=sources.SHAZEER,
         ),
         Claim(
             id="sm3-saves-memory",
@@ -134,7 +137,7 @@ EXPERIMENT = Experiment(
             arm="sm3",
             metric="optimizer_state_bytes",
             at_most=0.1,
-            source=ANIL,
+            source=sources.ANIL,
         ),
         Claim(
             id="sm3-momentum-saves-memory",
@@ -142,7 +145,7 @@ EXPERIMENT = Experiment(
             arm="sm3_momentum",
             metric="optimizer_state_bytes",
             at_most=0.55,
-            source=ANIL,
+            source=sources.ANIL,
         ),
         Claim(
             id="adafactor-faster",
@@ -150,7 +153,7 @@ EXPERIMENT = Experiment(
             arm="adafactor",
             metric="step_time_s",
             at_most=1.0,
-            source=SHAZEER,
+            source=sources.SHAZEER,
         ),
         Claim(
             id="sm3-faster",
@@ -158,7 +161,7 @@ EXPERIMENT = Experiment(
             arm="sm3",
             metric="step_time_s",
             at_most=1.0,
-            source=ANIL,
+            source=sources.ANIL,
         ),
         Claim(
             id="lion-saves-memory",

@@ -3,10 +3,20 @@
 from dataclasses import replace
 from functools import partial
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
-from keras_ab.bench.sources import TEN
-from keras_ab.bench.workloads.recipe import Params, Recipe, arm, prepare
+from keras_ab import (
+    KERAS,
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Params,
+    Recipe,
+    Source,
+    arm,
+    grid,
+    sources,
+    sweep,
+)
 from keras_ab.bench.workloads.residual_chain import REMAT_SCOPE, RESIDUAL_CHAIN
 
 KEEP = Recipe(learning_rate=1e-6)
@@ -35,7 +45,7 @@ def changed_by(recompute: str) -> str | None:
     observed = []
     for recipe in (KEEP, replace(KEEP, recompute=recompute)):
         keras.utils.set_random_seed(0)
-        observe = prepare(RESIDUAL_CHAIN, recipe, STATEFUL).observe
+        observe = RESIDUAL_CHAIN(recipe, STATEFUL).observe
         assert observe is not None  # noqa: S101 - a recipe's step can be observed
         observed.append(observe())
     kept, found = observed
@@ -49,12 +59,13 @@ def changed_by(recompute: str) -> str | None:
 
 def with_training(mode: str) -> None:
     """Take a step of blocks that take ``training``, made under `keras.RematScope`."""
-    prepare(RESIDUAL_CHAIN, replace(KEEP, recompute=mode), STATEFUL).step()
+    RESIDUAL_CHAIN(replace(KEEP, recompute=mode), STATEFUL).step()
 
 
 EXPERIMENT = Experiment(
     name="recompute",
     question="How much memory does recomputing activations save, and how much time does it cost?",
+    purpose="memory",
     method=(
         "A chain of residual convolution blocks is trained on real digits. The baseline keeps all "
         "activations for the backward pass; the other arms keep only what enters a block, or a "
@@ -66,7 +77,7 @@ EXPERIMENT = Experiment(
         "attempt here says how, and experiment recompute_stateful measures a form that does not. "
         "Models whose weights, not activations, fill the memory."
     ),
-    sources=(CHEN, TEN),
+    sources=(CHEN, sources.TEN),
     arms=(
         arm("keep", RESIDUAL_CHAIN, KEEP, "keep all activations"),
         arm(
@@ -131,7 +142,7 @@ EXPERIMENT = Experiment(
             "layers.",
             arm="each_block",
             attempt="batch_norm_and_dropout",
-            source=TEN,
+            source=sources.TEN,
         ),
     ),
 )
@@ -139,6 +150,7 @@ EXPERIMENT = Experiment(
 SCOPE = Experiment(
     name="remat_scope",
     question="What does each mode of keras.RematScope save, and which run at all?",
+    purpose="memory",
     method=(
         "The chain of experiment recompute, its layers made and called under keras.RematScope. The "
         "blocks' call takes no training argument, so that every mode runs; each mode is also tried "
@@ -198,6 +210,7 @@ SCOPE = Experiment(
 WITH_STATE = Experiment(
     name="recompute_stateful",
     question="Can blocks with BatchNorm and Dropout be recomputed without changing what is learnt?",
+    purpose="memory",
     method=(
         "The chain of experiment recompute, with BatchNorm and Dropout in every block, which "
         "tf.recompute_grad and most modes of keras.RematScope do not stand. RematerialisedChain "

@@ -1,16 +1,23 @@
 """Are raw operations lighter than layers, where a model reshapes and where it attends?"""
 
-from dataclasses import replace
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
-from keras_ab.bench.sources import PRINCIPLES, TIPS
-from keras_ab.bench.workloads import attending, built, reshaping
-from keras_ab.bench.workloads.attending import network
-from keras_ab.bench.workloads.built import Built
-from keras_ab.bench.workloads.recipe import Params
-from keras_ab.bench.workloads.reshaping import SUMMARY_LINES, chain, summary_lines
+from keras_ab import (
+    KERAS,
+    Attempt,
+    Built,
+    Claim,
+    Experiment,
+    Guard,
+    Params,
+    Source,
+    arm,
+    built,
+    grid,
+    sources,
+    sweep,
+)
+from keras_ab.bench.workloads import attending, reshaping
 
 GUARDS = (
     Guard("loss", 1e-5, "same loss from the same weights"),
@@ -25,19 +32,19 @@ ZHANG = Source(
 
 
 def layer(case: Params) -> Any:
-    return chain(case, reshaping.with_layer)
+    return reshaping.chain(case, reshaping.with_layer)
 
 
 def operation(case: Params) -> Any:
-    return chain(case, reshaping.with_operation)
+    return reshaping.chain(case, reshaping.with_operation)
 
 
 def tensorflow_in_layer(case: Params) -> Any:
-    return chain(case, reshaping.with_tensorflow)
+    return reshaping.chain(case, reshaping.with_tensorflow)
 
 
 def in_lambda(case: Params) -> Any:
-    return chain(case, reshaping.with_lambda)
+    return reshaping.chain(case, reshaping.with_lambda)
 
 
 def tensorflow_reshape() -> None:
@@ -48,7 +55,7 @@ def tensorflow_reshape() -> None:
     tf.reshape(keras.Input((4, 4)), (-1, 16))
 
 
-LAYER = Built(layer, sizes=summary_lines)
+STEP = Built(sizes=reshaping.summary_lines)
 
 RESHAPE = Experiment(
     name="reshape",
@@ -64,16 +71,17 @@ RESHAPE = Experiment(
         "Eager execution, where Python's cost is paid in every step; whether a reader finds one or "
         "the other more readable. Building includes counting the lines of the summary."
     ),
-    sources=(TIPS, PRINCIPLES),
+    sources=(sources.TIPS, sources.PRINCIPLES),
     arms=(
-        built.arm("layer", LAYER, "keras.layers.Reshape"),
-        built.arm("keras_ops", replace(LAYER, model=operation), "keras.ops.reshape"),
-        built.arm(
+        arm("layer", STEP, layer, "keras.layers.Reshape"),
+        arm("keras_ops", STEP, operation, "keras.ops.reshape"),
+        arm(
             "tf_in_layer",
-            replace(LAYER, model=tensorflow_in_layer),
+            STEP,
+            tensorflow_in_layer,
             "tf.reshape in the call of a custom layer",
         ),
-        built.arm("in_lambda", replace(LAYER, model=in_lambda), "tf.reshape in a Lambda"),
+        arm("in_lambda", STEP, in_lambda, "tf.reshape in a Lambda"),
     ),
     backends=KERAS,
     cases=(
@@ -82,7 +90,7 @@ RESHAPE = Experiment(
         *grid(quick=False, depth=(64,), batch=(256,)),
     ),
     guards=GUARDS,
-    metrics=(SUMMARY_LINES,),
+    metrics=(reshaping.SUMMARY_LINES,),
     attempts=(
         Attempt("tf_reshape", "tf.reshape on the symbolic output of a layer", tensorflow_reshape),
     ),
@@ -114,19 +122,19 @@ RESHAPE = Experiment(
 
 
 def layers(case: Params) -> Any:
-    return network(case, attending.with_layers)
+    return attending.network(case, attending.with_layers)
 
 
 def operations(case: Params) -> Any:
-    return network(case, attending.with_operations)
+    return attending.network(case, attending.with_operations)
 
 
 def attention_layer(case: Params) -> Any:
-    return network(case, attending.with_attention_layer)
+    return attending.network(case, attending.with_attention_layer)
 
 
 def one_layer(case: Params) -> Any:
-    return network(case, attending.in_one_layer)
+    return attending.network(case, attending.in_one_layer)
 
 
 def tensorflow_attention() -> None:
@@ -148,12 +156,12 @@ ATTENTION = Experiment(
     ),
     held_fixed="projections, first weights, images, batches and their order, optimizer",
     does_not_show="Images so large that the scores no longer fit; fused attention kernels.",
-    sources=(TIPS, ZHANG),
+    sources=(sources.TIPS, ZHANG),
     arms=(
-        built.arm("layers", Built(layers), "Reshape, Dot and Softmax layers"),
-        built.arm("keras_ops", Built(operations), "keras.ops"),
-        built.arm("attention_layer", Built(attention_layer), "keras.layers.Attention"),
-        built.arm("one_layer", Built(one_layer), "keras_ab.kernels.attention_2d.Attention2D"),
+        arm("layers", built, layers, "Reshape, Dot and Softmax layers"),
+        arm("keras_ops", built, operations, "keras.ops"),
+        arm("attention_layer", built, attention_layer, "keras.layers.Attention"),
+        arm("one_layer", built, one_layer, "keras_ab.kernels.attention_2d.Attention2D"),
     ),
     backends=KERAS,
     cases=(

@@ -2,11 +2,8 @@
 
 from dataclasses import replace
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Source, grid, sweep
-from keras_ab.bench.sources import KERAS_OPTIMIZERS
+from keras_ab import KERAS, Claim, Experiment, Guard, Recipe, Source, arm, grid, sources, sweep
 from keras_ab.bench.workloads.by_name import BY_NAME
-from keras_ab.bench.workloads.recipe import Recipe, arm
 
 WHOLE = Recipe()
 
@@ -20,6 +17,7 @@ OTT = Source(
 EXPERIMENT = Experiment(
     name="steps_and_accumulation",
     question="Does accumulating gradients give a large batch's step in a small batch's memory?",
+    purpose="memory",
     method=(
         "The baseline trains on a batch at once. The other arm cuts the same batch in four, and "
         "lets Keras' optimizer accumulate the four gradients and apply their mean. A step of this "
@@ -33,7 +31,7 @@ EXPERIMENT = Experiment(
         "same work, and left out. Batches that do not fit in memory at once, for which there is no "
         "baseline."
     ),
-    sources=(OTT, KERAS_OPTIMIZERS),
+    sources=(OTT, sources.KERAS_OPTIMIZERS),
     arms=(
         arm("whole", BY_NAME, WHOLE, "the batch at once"),
         arm(
@@ -76,7 +74,7 @@ EXPERIMENT = Experiment(
             arm="accumulated",
             metric="optimizer_state_bytes",
             at_most=1.01,
-            source=KERAS_OPTIMIZERS,
+            source=sources.KERAS_OPTIMIZERS,
         ),
     ),
 )

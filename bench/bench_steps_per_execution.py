@@ -1,36 +1,28 @@
 """Does training on several batches in one call of fit's function save wall time?"""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
-    Claim,
-    Experiment,
-    Guard,
-    Prepared,
-    Value,
-    grid,
-    sweep,
-)
-from keras_ab.bench.sources import DEEP_DIVE, KERAS_TRAINING
+from keras_ab import Claim, Experiment, Guard, Params, Prepared, Recipe, arm, grid, sources, sweep
 from keras_ab.bench.workloads.by_name import BY_NAME
-from keras_ab.bench.workloads.recipe import Recipe, compiled_model, flat
 
 BATCHES = 64
 """Batches in one step of the lab."""
 
 
-def through_fit(recipe: Recipe, case: Mapping[str, Value]) -> Prepared:
+ONE = Recipe(steps_per_execution=1)
+
+
+def through_fit(recipe: Recipe, case: Params) -> Prepared:
     """Make 64 batches ready to be timed, through the function that `fit` makes and calls.
 
     Keras' own `train_function` is called 64, 8 or 1 times on an iterator over batches.
     """
     import tensorflow as tf
 
-    model = compiled_model(BY_NAME, recipe, case)
+    from keras_ab.bench.workloads.training import flat
+
+    model = BY_NAME.compiled(recipe, case)
     images, labels = BY_NAME.data(case)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).repeat()
     iterator = iter(
@@ -50,12 +42,6 @@ def through_fit(recipe: Recipe, case: Mapping[str, Value]) -> Prepared:
     return Prepared(step, observe=observe)
 
 
-def executing(count: int, says: str) -> Arm:
-    """Return the arm whose compiled function trains on `count` batches a call."""
-    recipe = replace(Recipe(), steps_per_execution=count)
-    return Arm(f"batches_{count}", partial(through_fit, recipe), says, recipe=recipe)
-
-
 EXPERIMENT = Experiment(
     name="steps_per_execution",
     question="Does training on several batches in one call of fit's function save wall time?",
@@ -69,11 +55,11 @@ EXPERIMENT = Experiment(
         "What fit does beside its function: callbacks and the progress bar, which also run once a "
         "call and so less often. Metrics and callbacks at single batches, which are given up."
     ),
-    sources=(KERAS_TRAINING, DEEP_DIVE),
+    sources=(sources.KERAS_TRAINING, sources.DEEP_DIVE),
     arms=(
-        executing(1, "steps_per_execution=1: a call for every batch"),
-        executing(8, "steps_per_execution=8"),
-        executing(64, "steps_per_execution=64"),
+        arm("batches_1", through_fit, ONE, "steps_per_execution=1: a call for every batch"),
+        arm("batches_8", through_fit, replace(ONE, steps_per_execution=8), "8 batches a call"),
+        arm("batches_64", through_fit, replace(ONE, steps_per_execution=64), "64 batches a call"),
     ),
     cases=(
         *grid(model=("mlp",), width=(32,), depth=(1,), batch=(64,)),

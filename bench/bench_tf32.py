@@ -4,10 +4,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import Claim, Experiment, Guard, Quality, Source, grid
-from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.workloads.by_name import BY_NAME, test_data
-from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params, Recipe, arm, train_and_score
+from keras_ab import (
+    TEST_ACCURACY,
+    Claim,
+    Experiment,
+    Guard,
+    NotMeasuredHere,
+    Params,
+    Quality,
+    Recipe,
+    Source,
+    arm,
+    grid,
+)
+from keras_ab.bench.workloads.by_name import BY_NAME
 
 AMPERE = (8, 0)
 """Compute capability from which on tensor cores multiply in TensorFloat-32."""
@@ -74,7 +84,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=TEST_ACCURACY,
-        train=partial(train_and_score, WORKLOAD, test_data, 150),
+        train=partial(WORKLOAD.train_and_score, 150),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(1e-4, 1e-3),
         tuning_seeds=(100, 101),

@@ -1,22 +1,10 @@
 """What does the debug mode of tf.data show, and what does it cost?"""
 
 from collections import deque
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
-    Attempt,
-    Claim,
-    Experiment,
-    Guard,
-    Prepared,
-    Value,
-    grid,
-)
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import TIPS
+from keras_ab import Arm, Attempt, Claim, Experiment, Guard, Metric, Params, Prepared, grid, sources
 
 
 class Witness:
@@ -33,7 +21,7 @@ class Witness:
         return image, label
 
 
-def prepare(debug: bool, case: Mapping[str, Value]) -> Prepared:
+def prepare(debug: bool, case: Params) -> Prepared:
     """Make one pass over the files ready."""
     import tensorflow as tf
 
@@ -91,7 +79,7 @@ EXPERIMENT = Experiment(
         "Pipelines with parallel maps or prefetching, both of which debug mode makes sequential, "
         "so that it costs more than here."
     ),
-    sources=(TIPS,),
+    sources=(sources.TIPS,),
     arms=(
         Arm("debug", partial(prepare, True), "tf.data.experimental.enable_debug_mode()"),
         Arm("traced", partial(prepare, False), "the default: mapped functions are traced"),

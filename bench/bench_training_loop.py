@@ -1,20 +1,11 @@
 """What does it cost to take over the training loop?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
-    Attempt,
-    Claim,
-    Experiment,
-    Guard,
-    Prepared,
-    Value,
-    grid,
-)
-from keras_ab.bench.sources import DEEP_DIVE, TIPS
+from keras_ab import Arm, Attempt, Claim, Experiment, Guard, Params, Prepared, Recipe, grid, sources
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
 EPOCHS = 2
 """Epochs that the guards look at."""
@@ -23,7 +14,7 @@ Epoch = Callable[[], Any]
 """Trains for one epoch and returns its mean loss."""
 
 
-def prepare(loop: Callable[[Any, Any], Epoch], case: Mapping[str, Value]) -> Prepared:
+def prepare(loop: Callable[[Any, Any], Epoch], case: Params) -> Prepared:
     """Make one epoch ready under a loop.
 
     Args:
@@ -32,10 +23,7 @@ def prepare(loop: Callable[[Any, Any], Epoch], case: Mapping[str, Value]) -> Pre
     """
     import tensorflow as tf
 
-    from keras_ab.bench.workloads.classifier import MANY_CLASSES
-    from keras_ab.bench.workloads.recipe import Recipe, compiled_model
-
-    model = compiled_model(MANY_CLASSES, Recipe(), case)
+    model = MANY_CLASSES.compiled(Recipe(), case)
     size = int(case["batch"])
     images, labels = (part[: size * int(case["steps"])] for part in MANY_CLASSES.data(case))
     epoch = loop(model, tf.data.Dataset.from_tensor_slices((images, labels)).batch(size))
@@ -227,7 +215,7 @@ EXPERIMENT = Experiment(
         "Large steps, beside which any loop costs nothing; callbacks, validation and progress "
         "bars, of which only `fit` has any; `steps_per_execution`, an experiment of its own."
     ),
-    sources=(TIPS, DEEP_DIVE),
+    sources=(sources.TIPS, sources.DEEP_DIVE),
     arms=tuple(
         Arm(loop.__name__, partial(prepare, loop), says)
         for loop, says in (
@@ -255,7 +243,7 @@ EXPERIMENT = Experiment(
             arm="override",
             metric="step_time_s",
             at_most=1.05,
-            source=DEEP_DIVE,
+            source=sources.DEEP_DIVE,
         ),
         Claim(
             id="own-loop-forgoes-optimisations",
@@ -264,7 +252,7 @@ EXPERIMENT = Experiment(
             arm="own_loop",
             metric="step_time_s",
             at_least=1.0,
-            source=DEEP_DIVE,
+            source=sources.DEEP_DIVE,
         ),
         Claim(
             id="patch-works",

@@ -1,37 +1,29 @@
 """Is L2 regularisation with half the factor the same as weight decay?"""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
+from keras_ab import (
+    TEST_ACCURACY,
     Attempt,
     Claim,
     Experiment,
     Guard,
+    Metric,
+    Params,
     Prepared,
     Quality,
-    Source,
-    Value,
-    grid,
-)
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.sources import TIPS
-from keras_ab.bench.workloads.by_name import BY_NAME, test_data
-from keras_ab.bench.workloads.recipe import (
-    TEST_ACCURACY,
     Recipe,
-    compiled_model,
-    cut,
-    flat,
-    prepare,
-    step,
-    train_and_score,
+    Source,
+    arm,
+    backends,
+    grid,
+    sources,
 )
+from keras_ab.bench.workloads.by_name import BY_NAME
 
 DECOUPLED = Recipe(decay="decoupled", weight_decay=0.1)
 STEPS = 50
@@ -45,9 +37,9 @@ LOSHCHILOV = Source(
 )
 
 
-def trained(model: Any, case: Mapping[str, Value]) -> np.ndarray:
+def trained(model: Any, case: Params) -> np.ndarray:
     """Return the weights of a model after a few steps on the first batches."""
-    from keras_ab.bench.lab.worker import backends
+    from keras_ab.bench.workloads.training import cut, flat, step
 
     size = int(case["batch"])
     images, labels = BY_NAME.data(case)
@@ -59,28 +51,22 @@ def trained(model: Any, case: Mapping[str, Value]) -> np.ndarray:
     return flat(model.trainable_variables)
 
 
-def decayed(recipe: Recipe, case: Mapping[str, Value]) -> Prepared:
+def decayed(recipe: Recipe, case: Params) -> Prepared:
     """Make one training step ready, and tell how far its weights end from those of weight decay.
 
     Both are trained here from the same first weights on the same batches.
     """
-    decoupled, own = (compiled_model(BY_NAME, r.of(case), case) for r in (DECOUPLED, recipe))
+    decoupled, own = (BY_NAME.compiled(r.of(case), case) for r in (DECOUPLED, recipe))
     for mine, theirs in zip(own.trainable_variables, decoupled.trainable_variables, strict=True):
         mine.assign(theirs)
     reference = trained(decoupled, case)
     distance = np.abs(trained(own, case) - reference).max() / np.abs(reference).max()
-    prepared = prepare(BY_NAME, recipe, case)
+    prepared = BY_NAME(recipe, case)
     return replace(
         prepared,
         sizes={**prepared.sizes, "weights_distance": float(distance)},
         observe=lambda: {"reference": reference, "weights": trained(own, case)},
     )
-
-
-def decaying(name: str, form: str, says: str) -> Arm:
-    """Return the arm whose recipe decays weights in that form."""
-    recipe = replace(DECOUPLED, decay=form)
-    return Arm(name, partial(decayed, recipe), says, recipe=recipe)
 
 
 def add_loss_of_a_lambda() -> None:
@@ -95,6 +81,7 @@ def add_loss_of_a_lambda() -> None:
 EXPERIMENT = Experiment(
     name="weight_decay",
     question="Is L2 regularisation with half the factor the same as weight decay?",
+    purpose="quality",
     method=(
         "The same model is trained with decoupled weight decay, as Keras' optimizers apply it to "
         "every weight, and with an L2 penalty of half the factor on every weight in the loss. How "
@@ -107,10 +94,10 @@ EXPERIMENT = Experiment(
         "offset, which is nearly all). The source's own form, add_loss with a lambda, no longer "
         "runs; `variable.regularizer = keras.regularizers.L2(wd / 2)` is measured in its place."
     ),
-    sources=(TIPS, LOSHCHILOV),
+    sources=(sources.TIPS, LOSHCHILOV),
     arms=(
-        decaying("decoupled", "decoupled", "optimizer(weight_decay=wd)"),
-        decaying("l2", "l2", "variable.regularizer = L2(wd / 2)"),
+        arm("decoupled", decayed, DECOUPLED, "optimizer(weight_decay=wd)"),
+        arm("l2", decayed, replace(DECOUPLED, decay="l2"), "variable.regularizer = L2(wd / 2)"),
     ),
     cases=(
         *grid(
@@ -164,7 +151,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=TEST_ACCURACY,
-        train=partial(train_and_score, BY_NAME, test_data, 300),
+        train=partial(BY_NAME.train_and_score, 300),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
         tuning_seeds=(100, 101),

@@ -2,33 +2,41 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Quality, grid, sweep
-from keras_ab.bench.sources import BROCK, TEN
-from keras_ab.bench.workloads import built, convolving
-from keras_ab.bench.workloads.built import Built
-from keras_ab.bench.workloads.convolving import network
-from keras_ab.bench.workloads.recipe import TEST_ACCURACY, Params
+from keras_ab import (
+    KERAS,
+    TEST_ACCURACY,
+    Attempt,
+    Built,
+    Claim,
+    Experiment,
+    Guard,
+    Params,
+    Quality,
+    arm,
+    grid,
+    sources,
+    sweep,
+)
+from keras_ab.bench.workloads import convolving
 
 TRAINED_STEPS = 200
 """Few enough that none of the arms has converged: the claim is about how fast they do."""
 
 
 def plain(case: Params) -> Any:
-    return network(case, convolving.plain)
+    return convolving.network(case, convolving.plain)
 
 
 def standardised(case: Params) -> Any:
-    return network(case, convolving.standardised)
+    return convolving.network(case, convolving.standardised)
 
 
 def normalised(case: Params) -> Any:
-    return network(case, convolving.normalised)
+    return convolving.network(case, convolving.normalised)
 
 
 def observed(model: Any) -> Mapping[str, Any]:
@@ -48,7 +56,7 @@ def observed(model: Any) -> Mapping[str, Any]:
         for layer in model.layers
         if isinstance(layer, WSConv2D)
     ]
-    return {**built.kernels(model), "formula_error": max(errors, default=0.0)}
+    return {**convolving.kernels(model), "formula_error": max(errors, default=0.0)}
 
 
 def own_gain_class() -> Any:
@@ -101,11 +109,12 @@ def kernels_round_trip() -> str | None:
     return round_trip(WSConv2D)
 
 
-CONVOLUTION = Built(plain, observe=observed)
+STEP = Built(observe=observed)
 
 EXPERIMENT = Experiment(
     name="weight_standardization",
     question="Does standardising kernels speed up convergence, and what does it cost?",
+    purpose="quality",
     method=(
         "A plain stack of convolutions learns digits: as it is, with every kernel standardised "
         "and scaled by a learnt gain, and with BatchNorm after every convolution. The cost is the "
@@ -116,17 +125,19 @@ EXPERIMENT = Experiment(
         "Networks so deep that they do not train without normalisation, for which the paper "
         "standardises; its scaled activations and residual branches."
     ),
-    sources=(TEN, BROCK),
+    sources=(sources.TEN, sources.BROCK),
     arms=(
-        built.arm("convolution", CONVOLUTION, "Conv2D"),
-        built.arm(
+        arm("convolution", STEP, plain, "Conv2D"),
+        arm(
             "standardised",
-            replace(CONVOLUTION, model=standardised),
+            STEP,
+            standardised,
             "keras_ab.kernels.weight_standardization.WSConv2D",
         ),
-        built.arm(
+        arm(
             "batch_norm",
-            replace(CONVOLUTION, model=normalised),
+            STEP,
+            normalised,
             "Conv2D and BatchNormalization",
         ),
     ),
@@ -143,7 +154,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=TEST_ACCURACY,
-        train=partial(built.train_and_score, TRAINED_STEPS),
+        train=partial(STEP.train_and_score, TRAINED_STEPS),
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
         tuning_seeds=(1, 2),

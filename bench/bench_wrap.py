@@ -1,29 +1,22 @@
 """Does wrapping custom code make a model's summary neater, and what does it cost?"""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import KERAS
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, grid
-from keras_ab.bench.sources import TIPS
-from keras_ab.bench.workloads import attending, built
-from keras_ab.bench.workloads.attending import network
-from keras_ab.bench.workloads.built import Built
-from keras_ab.bench.workloads.recipe import Params
-from keras_ab.bench.workloads.reshaping import SUMMARY_LINES, summary_lines
+from keras_ab import KERAS, Attempt, Built, Claim, Experiment, Guard, Params, arm, grid, sources
+from keras_ab.bench.workloads import attending, reshaping
 
 
 def flat(case: Params) -> Any:
-    return network(case, attending.with_operations)
+    return attending.network(case, attending.with_operations)
 
 
 def nested(case: Params) -> Any:
-    return network(case, attending.in_nested_model)
+    return attending.network(case, attending.in_nested_model)
 
 
 def layer(case: Params) -> Any:
-    return network(case, attending.in_one_layer)
+    return attending.network(case, attending.in_one_layer)
 
 
 def shape_of_a_model() -> None:
@@ -47,7 +40,7 @@ def nest_twice(name: str | None) -> None:
     keras.Model(inputs, block(block(inputs)))
 
 
-FLAT = Built(flat, sizes=summary_lines)
+STEP = Built(sizes=reshaping.summary_lines)
 
 EXPERIMENT = Experiment(
     name="wrap",
@@ -61,11 +54,11 @@ EXPERIMENT = Experiment(
     does_not_show=(
         "Whether a reader misses the lines that are gone. Building includes counting the lines."
     ),
-    sources=(TIPS,),
+    sources=(sources.TIPS,),
     arms=(
-        built.arm("flat", FLAT, "every operation in the model itself"),
-        built.arm("nested", replace(FLAT, model=nested), "a nested keras.Model for each block"),
-        built.arm("layer", replace(FLAT, model=layer), "a custom layer for each block"),
+        arm("flat", STEP, flat, "every operation in the model itself"),
+        arm("nested", STEP, nested, "a nested keras.Model for each block"),
+        arm("layer", STEP, layer, "a custom layer for each block"),
     ),
     backends=KERAS,
     cases=(
@@ -76,7 +69,7 @@ EXPERIMENT = Experiment(
         Guard("loss", 1e-5, "same loss from the same weights"),
         Guard("gradients", 1e-4, "same gradients from the same weights"),
     ),
-    metrics=(SUMMARY_LINES,),
+    metrics=(reshaping.SUMMARY_LINES,),
     attempts=(
         Attempt(
             "shape", "assign model.shape, for blocks that read their input's", shape_of_a_model

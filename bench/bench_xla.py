@@ -2,10 +2,20 @@
 
 from dataclasses import replace
 
-from keras_ab.bench.lab.words.declare import Attempt, Claim, Experiment, Guard, Source, grid, sweep
-from keras_ab.bench.sources import KERAS_TRAINING
+from keras_ab import (
+    Attempt,
+    Claim,
+    Experiment,
+    Guard,
+    Params,
+    Recipe,
+    Source,
+    arm,
+    grid,
+    sources,
+    sweep,
+)
 from keras_ab.bench.workloads.by_name import BY_NAME
-from keras_ab.bench.workloads.recipe import Params, Recipe, arm
 
 GRAPH = Recipe(jit=False)
 
@@ -19,10 +29,8 @@ SU = Source(
 
 def what_auto_means() -> str:
     """Tell what Keras makes of ``jit_compile="auto"`` on this machine."""
-    from keras_ab.bench.workloads.recipe import compiled_model
-
     case: Params = {"model": "mlp", "width": 8, "batch": 8}
-    chosen = compiled_model(BY_NAME, replace(GRAPH, jit="auto"), case).jit_compile
+    chosen = BY_NAME.compiled(replace(GRAPH, jit="auto"), case).jit_compile
     return f"Keras chooses jit_compile={chosen} on this machine"
 
 
@@ -40,7 +48,7 @@ EXPERIMENT = Experiment(
         "Batches of changing shape, each of which XLA compiles anew; the cost of an input pipeline "
         "and of fit. Where Keras chooses no XLA, as on a CPU, 'auto' is the baseline once more."
     ),
-    sources=(SU, KERAS_TRAINING),
+    sources=(SU, sources.KERAS_TRAINING),
     arms=(
         arm("graph", BY_NAME, GRAPH, "jit_compile=False: TensorFlow's graph executor"),
         arm("xla", BY_NAME, replace(GRAPH, jit=True), "jit_compile=True"),
@@ -84,7 +92,7 @@ EXPERIMENT = Experiment(
             arm="auto",
             metric="step_time_s",
             at_most=1.02,
-            source=KERAS_TRAINING,
+            source=sources.KERAS_TRAINING,
         ),
     ),
 )

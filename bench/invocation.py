@@ -12,8 +12,10 @@ import pytest
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess, findings
+from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
 from keras_ab.bench.lab.record.records import Attempted, Block, Failure, Learned, TrialLine
+from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
@@ -58,7 +60,7 @@ def measure_arm(request: pytest.FixtureRequest) -> None:
         return
     item.replay.durations = durations(data, item.arm)
     benchmark = request.getfixturevalue("benchmark")
-    benchmark.extra_info.update(extra_info(data, item.arm, item.invocation.plan))
+    benchmark.extra_info.update(trial=data.declared.trial, arm=item.arm)
     benchmark.pedantic(lambda: None, rounds=len(item.replay.durations), iterations=1)
 
 
@@ -96,12 +98,12 @@ def durations(data: TrialData, arm: str) -> list[float]:
     return [line.step_time_s[arm] for line in rounds if arm in line.step_time_s]
 
 
-def extra_info(data: TrialData, arm: str, plan: Plan) -> dict[str, Any]:
+def extra_info(data: TrialData, arm: str, plan: Plan, prior: Prior) -> dict[str, Any]:
     """Return what pytest-benchmark's files carry beside the durations."""
-    info: dict[str, Any] = {"trial": data.declared.trial, "arm": arm}
     if arm == data.baseline:
-        return info | {"role": "baseline"}
-    for finding in (f for f in findings(data, plan) if f.arm == arm):
+        return {"role": "baseline"}
+    info: dict[str, Any] = {}
+    for finding in (f for f in findings(data, plan, prior) if f.arm == arm):
         estimate = finding.estimate
         info[finding.metric.name] = {
             "value": finding.arm_value,
@@ -129,7 +131,7 @@ class Invocation:
         self._config = config
         self._backend = option("--ab-backend")
         backends.load(self._backend)
-        self._runs: Path = option("--ab-runs")
+        self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
         self._asked = Plan(
             precision=option("--ab-precision"),
@@ -166,6 +168,18 @@ class Invocation:
         """The plan as recorded in the run's header."""
         assert self._session is not None  # noqa: S101 - asked for only after a measurement
         return self._session.header.plan
+
+    def prior(self) -> Prior:
+        """Return what the trials measured so far say together."""
+        assert self._session is not None  # noqa: S101 - asked for only after a measurement
+        return run_prior(self._session.trials.values(), self.plan)
+
+    def describe(self, benchmarks: list[dict[str, Any]]) -> None:
+        """Add what was found to pytest-benchmark's entries, judged by the whole run."""
+        prior = self.prior() if self._session else Prior()
+        for info in (entry["extra_info"] for entry in benchmarks):
+            if data := self._done.get(info.get("trial")):
+                info.update(extra_info(data, info["arm"], self.plan, prior))
 
     def items(self, parent: pytest.File, experiment: Experiment) -> Iterator[pytest.Item]:
         """Yield one item for each arm of each selected case."""
@@ -214,7 +228,8 @@ class Invocation:
         match line:
             case Block():
                 step = data.metric("step_time_s")
-                found = (assess(data, step, arm, self.plan) for arm in data.treatments)
+                prior = self.prior()
+                found = (assess(data, step, arm, self.plan, prior=prior) for arm in data.treatments)
                 arms = "   ".join(f"{f.arm} {text.compared(f)}" for f in found if f)
                 self._say(f"  block {len(data.blocks):2}  {elapsed_s:4.0f} s   {arms}")
             case Attempted():
@@ -243,16 +258,13 @@ class Invocation:
             self._session.close(seal=complete)
 
     def summarise(self, terminal: Any) -> None:
-        """Print the verdict table and write the report."""
+        """Print the answers and write the report."""
         if self._session is None:
             return
-        from keras_ab.reports.page import write_page
-        from keras_ab.reports.terminal import verdict_table
+        from keras_ab.reports.closing import close
 
-        terminal.section("verdicts", sep="=")
-        terminal.write_line(verdict_table(self._session.trials, self.plan))
-        page = write_page([self._session.path], self._session.path.with_suffix(".html"))
-        terminal.write_line(f"\nrun file: {self._session.path}\nreport:   {page}")
+        terminal.section("answers", sep="=")
+        terminal.write_line(close(self._session.path, self._session.trials, self.plan))
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:

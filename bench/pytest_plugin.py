@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from keras_ab import bench
 from keras_ab.bench.lab.words.backend_names import NAMES
+from keras_ab.bench.lab.words.bench_files import OURS, experiments_in, load_module
 from keras_ab.bench.lab.words.declare import SELECTIONS
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.plan import Plan
@@ -22,7 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare `--benchmark` and the options that go with it."""
     group = parser.getgroup("keras-ab", "controlled A/B experiments (keras-ab)")
     add = group.addoption
-    add("--benchmark", action="store_true", help="run the experiments in bench/ instead of tests/")
+    add(
+        "--benchmark",
+        action="store_true",
+        help="run experiments instead of tests: those in bench_*.py here, in bench/ or in the "
+        "project, else the ones that come with keras-ab",
+    )
     add(
         "--ab-precision",
         type=float,
@@ -67,7 +72,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"how long one sample lasts; sets its steps (default {DEFAULTS.sample_time_s:g})",
     )
     add("--ab-backend", default="tensorflow", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    add("--ab-runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where run files go")
+    add(
+        "--ab-runs",
+        type=Path,
+        metavar="FOLDER",
+        help="where run files go (default: the nearest folder runs, here or above in the project)",
+    )
     add(
         "--ab-cases",
         choices=tuple(SELECTIONS),
@@ -125,15 +135,36 @@ def pytest_configure(config: pytest.Config) -> None:
     except LabError as error:
         raise pytest.UsageError(str(error)) from error
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        config.args = [str(_bench_folder(config.rootpath))]
+        config.args = [str(bench_folder(config))]
     if not _asks_for_table(config):
         config.option.benchmark_quiet = True  # the verdict table takes its place
 
 
-def _bench_folder(root: Path) -> Path:
-    """Return the checkout's own bench folder, or the installed one."""
-    own = root / "bench"
-    return own if own.is_dir() else Path(bench.__file__).parent
+def bench_folder(config: pytest.Config) -> Path:
+    """Return the folder of the experiments that are meant where none is named.
+
+    The first that has bench files: the one that the user stands in, its ``bench``, the project's
+    root, its ``bench``; else that of the experiments that come with this package.
+    """
+    places = (config.invocation_params.dir, config.rootpath)
+    folders = [folder for place in places for folder in (place, place / "bench")]
+    own = (folder for folder in folders if any(map(is_bench_file, folder.glob("bench_*"))))
+    return next(own, OURS)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say where experiments are looked for."""
+    if not config.getoption("benchmark"):
+        return None
+    return f"keras-ab: experiments in {', '.join(config.args)}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """With --benchmark, take packages for folders: nobody asked to import their `__init__`."""
+    if not parent.config.getoption("benchmark"):
+        return None
+    return pytest.Dir.from_parent(parent, path=path)
 
 
 def _asks_for_table(config: pytest.Config) -> bool:
@@ -169,19 +200,26 @@ class BenchFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield one item for each arm of each case."""
-        from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
-
         try:
             experiments = experiments_in(load_module(str(self.path)))
         except LabError as error:
             raise self.CollectError(f"{self.path.name}: {error}") from error
-        if not experiments:
+        if not experiments and self.session.isinitpath(self.path):
             raise self.CollectError(
                 f"{self.path.name}: a bench file declares an Experiment at module level\n"
-                "  received: none\n  what to do: see CONTRIBUTING.md, 'Add an experiment'"
+                "  received: none\n"
+                "  what to do: EXPERIMENT = Experiment(...), as help(keras_ab) shows"
             )
         for experiment in experiments.values():
             yield from self.config.stash[_INVOCATION].items(self, experiment)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Say in pytest-benchmark's files what was found, once all that was asked for is measured."""
+    invocation = config.stash.get(_INVOCATION, None)
+    if invocation:
+        invocation.describe(output_json["benchmarks"])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

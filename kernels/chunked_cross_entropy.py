@@ -17,7 +17,6 @@ from keras_ab.kernels.plain_tensor import plain_tensor
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require
 
-
 # Finite, as −∞ less −∞ is NaN; no logit of a finite head is smaller in float32.
 LEAST = float(np.finfo(np.float32).min)
 

@@ -16,7 +16,7 @@ _Pieces = dict[str, AlivePieces]
 
 
 @dataclass(frozen=True)
-class Table:
+class PiecesByArm:
     """Pieces of memory by kind of operation, arm beside arm.
 
     Args:
@@ -28,7 +28,7 @@ class Table:
     rows: list[tuple[str, list[str]]]
 
 
-def table(peaks: dict[str, PeakMemory]) -> Table | None:
+def pieces_by_arm(peaks: dict[str, PeakMemory]) -> PiecesByArm | None:
     """Return the peaks of a trial's arms side by side; None where no arm tells."""
     peaks = {arm: peak for arm, peak in peaks.items() if _sane(peak)}
     if not peaks:
@@ -46,7 +46,7 @@ def table(peaks: dict[str, PeakMemory]) -> Table | None:
         rows.append((title, [_cell(pieces, rest) for pieces in held]))
     rows.append(("in use before the trace", [text.size(p.earlier_bytes) for p in peaks.values()]))
     rows.append(("together", [text.size(p.in_use_bytes) for p in peaks.values()]))
-    return Table(list(peaks), rows)
+    return PiecesByArm(list(peaks), rows)
 
 
 def _sane(peak: PeakMemory) -> bool:

@@ -9,6 +9,8 @@ from statistics import median
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.records import End, Round
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.reports import identical
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.tables import throttled
 
@@ -29,6 +31,14 @@ def of_run(run: JudgedRun) -> list[Caution]:
     found = [Caution(notice, "continue it with --ab-resume") for notice in run.run.notices]
     if any(record.kind == "resumed" for record in run.run.records):
         found.append(Caution("the run was cut off once and continued later"))
+    controls = identical.of_run(run)
+    if controls and controls.is_more_than_chance:
+        found.append(
+            Caution(
+                f"this run told its own identical arms apart too often: {controls.says}",
+                "trust no difference of the size of these, end other programs and measure again",
+            )
+        )
     git = run.header.conditions.get("git")
     if isinstance(git, dict) and git.get("dirty"):
         found.append(
@@ -111,10 +121,11 @@ def _gpu(trial: JudgedTrial) -> Iterator[Caution]:
 
 
 def _floor(trial: JudgedTrial) -> Iterator[Caution]:
-    step = next((f for f in trial.findings if f.metric.name == "step_time_s"), None)
+    step = next((f for f in trial.findings if f.metric.name == STEP_TIME.name), None)
     if step and step.thresholds.floor > step.thresholds.margin:
-        limits = step.thresholds
-        floor, margin = (text.beyond(x, "ratio") for x in (limits.floor, limits.margin))
+        floor, margin = (
+            text.beyond(x, "ratio") for x in (step.thresholds.floor, step.thresholds.margin)
+        )
         yield Caution(
             f"two copies of the baseline lay {floor} from their mean, more than the margin of "
             f"{margin}: differences within that are this machine's noise",

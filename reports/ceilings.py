@@ -27,7 +27,7 @@ class CeilingRow:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """All that a run says about limits."""
+    """All that a run says about its machine's ceilings."""
 
     anchor: str
     run: str
@@ -39,16 +39,16 @@ class Ceilings:
 
 
 def of_machines(machines: Iterable[Machine]) -> list[Ceilings]:
-    """Return what the newest run of each machine that measured its ceilings says about limits."""
+    """Return what the newest run of each machine that measured its ceilings says about them."""
     found = []
     for number, machine in enumerate(machines, 1):
-        limits = (of_run(run, f"limits{number}") for run in reversed(machine.runs))
-        found.append(next(filter(None, limits), None))
-    return [limits for limits in found if limits]
+        told = (of_run(run, f"ceilings{number}") for run in reversed(machine.runs))
+        found.append(next(filter(None, told), None))
+    return [ceilings for ceilings in found if ceilings]
 
 
 def of_run(run: JudgedRun, anchor: str) -> Ceilings | None:
-    """Return what a run says about limits; None where it measured no ceiling."""
+    """Return what a run says about its machine's ceilings; None where it measured none."""
     measured = ceilings_in(run.run.records)
     if not measured:
         return None

@@ -9,7 +9,9 @@ from functools import cached_property
 from urllib.parse import quote
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
+from keras_ab.bench.lab.judge.peaks import Spread
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.judged import JudgedRun, JudgedTrial, reason
 from keras_ab.reports.legible import legible
@@ -18,6 +20,8 @@ from keras_ab.reports.markdown import SPECIAL
 
 MARK = "keras-ab:"
 """What an id in a document begins with."""
+WHOLE = "answer"
+"""What stands in the place of a metric where the answer for an arm is cited."""
 LONGEST = 80
 """Characters of one part of an id; a longer name is cut and told apart by its digest."""
 FORMATS = ("markdown", "latex", "plain")
@@ -80,17 +84,20 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Quotable:
-    """One number of one run, with all that a citation says about it."""
+    """One number of one run, or the answer for one arm, with all that a citation says about it."""
 
     run: JudgedRun
     trial: JudgedTrial
     id: str
     finding: Finding | None
     claim: ClaimFinding | None = None
+    answer: Answer | None = None
 
     @property
     def says(self) -> str:
         """What the number is about, in a few words."""
+        if self.answer:
+            return f"answer for {_short(self.answer.arm)}"
         if self.claim:
             return f"claim {_short(self.claim.claim.id)}"
         assert self.finding is not None  # noqa: S101 - a number without a claim has a finding
@@ -123,7 +130,24 @@ class Quotable:
         experiment = _short(self.trial.data.declared.experiment)
         return [
             (f"{simulated}{experiment}{f' ({about})' if about else ''}: ", False),
-            *(self._claim() if self.claim else self._estimate()),
+            *self._own_parts(),
+        ]
+
+    def _own_parts(self) -> list[tuple[str, bool]]:
+        if self.answer:
+            return self._whole(self.answer)
+        return self._claim() if self.claim else self._estimate()
+
+    def _whole(self, answer: Answer) -> list[tuple[str, bool]]:
+        found = (part.finding for part in answer.parts)
+        told = "; ".join(
+            f"{_short(f.metric.title)} {text.compact(f)}, {f.verdict}" for f in found if f
+        )
+        return [
+            (_short(answer.arm), True),
+            (" against ", False),
+            (_short(self.trial.data.baseline), True),
+            (f", in one word: {answer.word} ({told}).", False),
         ]
 
     def _estimate(self) -> list[tuple[str, bool]]:
@@ -137,7 +161,8 @@ class Quotable:
         unit, confidence = finding.metric.unit, self.trial.plan.confidence
         values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
         word = "seed" if self.trial.data.judges(finding.metric.name) else "block"
-        evidence = f"{text.level(confidence)} interval, " if not text.is_exact(finding) else ""
+        has_interval = not (text.is_exact(finding) or isinstance(finding.estimate, Spread))
+        evidence = f"{text.level(confidence)} interval, " if has_interval else ""
         evidence += text.count(finding.estimate.blocks, word)
         return [
             (_short(finding.arm), True),
@@ -168,18 +193,22 @@ def _short(name: str, longest: int = LONGEST) -> str:
 
 
 def quotables(runs: Iterable[JudgedRun]) -> Iterator[Quotable]:
-    """Yield every number of runs that can be cited: findings, then claims, trial by trial."""
+    """Yield all of runs that can be cited: findings, answers and claims, trial by trial."""
     for run in runs:
         for trial in run.trials:
             yield from of_trial(run, trial)
 
 
 def of_trial(run: JudgedRun, trial: JudgedTrial) -> Iterator[Quotable]:
-    """Yield every number of one trial that can be cited."""
+    """Yield all of one trial that can be cited."""
     name = trial.data.declared.trial
     for finding in trial.findings:
         number = number_id(run.header.run, name, finding.arm, finding.metric.name)
         yield Quotable(run, trial, number, finding)
+    for answer in trial.answers:
+        if answer.measured:
+            number = number_id(run.header.run, name, answer.arm, WHOLE)
+            yield Quotable(run, trial, number, None, answer=answer)
     for claim in trial.claims:
         number = claim_id(run.header.run, name, claim.claim.id)
         yield Quotable(run, trial, number, claim.finding, claim)

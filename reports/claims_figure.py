@@ -48,7 +48,7 @@ def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) ->
     finite = [x for x in bounds if math.isfinite(x)]
     low, high = min(*reached, *finite), max(*reached, *finite)
     room = 0.25 * (high - low) or 0.05
-    place = _Row(low - room, high + room)
+    place = _Scale(low - room, high + room)
     left, right = (min(max(place.at(x), 0.0), 1.0) for x in bounds)
     top, bottom, y = row + 0.30, row + 0.86, row + 0.58
     canvas.area((left, right), (top, bottom), MARGIN)
@@ -66,7 +66,7 @@ def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) ->
     canvas.text((-0.02, row + 0.86), label(metric.title, 34), ha="right", **SMALL)
 
 
-def _beside(place: _Row, x: float, bounds: list[float]) -> str:
+def _beside(place: _Scale, x: float, bounds: list[float]) -> str:
     """Return on which side of a bound its value is aligned: outwards where two lie close."""
     low, high = min(bounds), max(bounds)
     if low == high or place.at(high) - place.at(low) >= 0.15:
@@ -74,7 +74,7 @@ def _beside(place: _Row, x: float, bounds: list[float]) -> str:
     return "right" if x == low else "left"
 
 
-class _Row:
+class _Scale:
     """The scale of one row, from 0 to 1."""
 
     def __init__(self, low: float, high: float) -> None:

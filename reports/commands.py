@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.words.errors import RecordError
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ def _add_comparisons(commands: Any) -> None:
         "sides", nargs="+", help="two or more: runs, folders, URLs, NAME=any of these, or a machine"
     )
     compare.add_argument("--allow", **ALLOW)
-    compare.add_argument("--runs", default="runs", help="where machines named by a label are found")
+    compare.add_argument(
+        "--runs", default=runs_folder(), help="where machines named by a label are found"
+    )
     compare.set_defaults(execute=run_compare)
     gate = commands.add_parser("gate", help="exit 1 where something became worse since a run")
-    gate.add_argument("runs", nargs="*", default=["runs"], help=RUNS_HELP)
+    gate.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
     gate.add_argument("--baseline", required=True, help="the run to hold the newest against")
     gate.add_argument("--allow", **ALLOW)
     gate.set_defaults(execute=run_gate)
@@ -54,12 +57,12 @@ def _add_comparisons(commands: Any) -> None:
 def _add_citations(commands: Any) -> None:
     cite = commands.add_parser("cite", help="a sentence for a number, with its interval and run")
     cite.add_argument("id", help="RUN/TRIAL/ARM/METRIC, or a part that only one number has")
-    cite.add_argument("--runs", nargs="+", default=["runs"], help=RUNS_HELP)
+    cite.add_argument("--runs", nargs="+", default=[runs_folder()], help=RUNS_HELP)
     cite.add_argument("--format", choices=("markdown", "latex", "plain"), help="only this one")
     cite.set_defaults(execute=run_cite)
     verify = commands.add_parser("verify", help="recompute what a report or document quotes")
     verify.add_argument("file", type=Path)
-    verify.add_argument("--runs", nargs="+", default=["runs"], help=RUNS_HELP)
+    verify.add_argument("--runs", nargs="+", default=[runs_folder()], help=RUNS_HELP)
     verify.set_defaults(execute=run_verify)
 
 
@@ -80,7 +83,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _side(given: str, runs: str) -> Side:
+def _side(given: str, runs: str | Path) -> Side:
     """Return one side: NAME=PATH, a path, or a machine's name (or a part of it) among runs."""
     from keras_ab import reports
     from keras_ab.reports.compare import side

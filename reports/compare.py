@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from keras_ab.bench.lab.judge.contrasts import block_logs
 from keras_ab.bench.lab.judge.estimate import Estimate, difference, interval
-from keras_ab.bench.lab.judge.findings import Finding, block_logs
+from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, judge, p_value
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.bench.lab.words.metrics import STEP_TIME
-from keras_ab.reports.judged import JudgedRun, JudgedTrial
+from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
+from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.machines import Key, Placed, changes, is_simulated, key, versions
 
-MEMORY = "peak_device_memory_bytes"
 ALLOWED = ("versions", "cases", "code")
 
 
@@ -40,17 +40,13 @@ def side(name: str, runs: list[JudgedRun]) -> Side:
 
 @dataclass(frozen=True)
 class Flip:
-    """An arm that is better on one side and worse on another."""
+    """An arm that is better on one side and worse on another, in one dimension."""
 
     key: Key
     arm: str
+    dimension: Dimension
     found: dict[str, Finding]
     """The finding of each side, by the side's name."""
-
-    @property
-    def metric(self) -> str:
-        """Name of what is measured."""
-        return next(iter(self.found.values())).metric.name
 
     @property
     def title(self) -> str:
@@ -62,26 +58,20 @@ class Flip:
         return [side for side, finding in self.found.items() if finding.verdict == verdict]
 
 
-def judged_by(trial: JudgedTrial) -> list[str]:
-    """Return the metrics that recommend an arm or not: time, memory, quality."""
-    quality = trial.data.declared.quality
-    return [STEP_TIME.name, MEMORY, *([quality] if quality else [])]
-
-
 def flips(sides: Sequence[Side]) -> list[Flip]:
-    """Return every arm and metric that is better on one side and worse on another."""
+    """Return every arm and dimension that is better on one side and worse on another."""
     keys = dict.fromkeys(k for side in sides for k in side.trials)
     return [flip for k in keys for flip in _flips_of(k, sides)]
 
 
 def _flips_of(k: Key, sides: Sequence[Side]) -> Iterable[Flip]:
     there = {side.name: side.trials[k].trial for side in sides if k in side.trials}
-    first = next(iter(there.values()))
-    for arm in first.data.treatments:
-        for metric in judged_by(first):
-            found = {name: f for name, t in there.items() if (f := t.find(arm, metric))}
+    for arm in next(iter(there.values())).answered:
+        answers = {name: t.answer(arm) for name, t in there.items() if arm in t.answered}
+        for dimension in DIMENSIONS:
+            found = {name: f for name, a in answers.items() if (f := a.part(dimension).finding)}
             if {Verdict.BETTER, Verdict.WORSE} <= {f.verdict for f in found.values()}:
-                yield Flip(k, arm, found)
+                yield Flip(k, arm, dimension, found)
 
 
 @dataclass(frozen=True)
@@ -121,14 +111,14 @@ def change(k: Key, before: Finding, after: Finding, confidence: float) -> Change
     Both noise floors count: each side's machine calls that much a difference when there is none.
     """
     estimate = difference(after.estimate, before.estimate, confidence)
-    limits = Thresholds(
+    thresholds = Thresholds(
         before.thresholds.floor + after.thresholds.floor,
         max(before.thresholds.margin, after.thresholds.margin),
         max(before.thresholds.min_blocks, after.thresholds.min_blocks),
     )
-    verdict = judge(estimate, limits, after.metric.better)
-    p = p_value(estimate, limits.floor)
-    return Change(k, after.arm, before, after, estimate, limits, verdict, p)
+    verdict = judge(estimate, thresholds, after.metric.better)
+    p = p_value(estimate, thresholds.floor)
+    return Change(k, after.arm, before, after, estimate, thresholds, verdict, p)
 
 
 def changes_between(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Change]:

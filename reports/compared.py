@@ -6,16 +6,18 @@ import math
 from collections.abc import Iterator
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
 from keras_ab.reports.compare import (
     Comparison,
     Side,
     SpeedUp,
     changes_between,
     flips,
-    judged_by,
     speed_ups,
 )
+from keras_ab.reports.machines import Key
 from keras_ab.reports.markdown import code, escape, table
 
 
@@ -56,23 +58,30 @@ def _flips(result: Comparison) -> str:
 
 
 def _arms(result: Comparison) -> str:
-    """Return one row for each arm and metric, one column for each side."""
+    """Return the answer for each arm and what it sums up, one column for each side."""
     rows = []
     for k, placed in result.sides[0].trials.items():
-        for arm in placed.trial.data.treatments:
-            for metric in judged_by(placed.trial):
-                cells = [_cell(side, k, arm, metric) for side in result.sides]
+        for arm in placed.trial.answered:
+            found = [_answer(side, k, arm) for side in result.sides]
+            rows.append((k.says, code(arm), "answer", *(a.word if a else "–" for a in found)))
+            for dimension in DIMENSIONS:
+                cells = [_cell(answer, dimension) for answer in found]
                 if any(cells):
-                    title = placed.trial.data.metric(metric).title
-                    rows.append((k.says, code(arm), title, *(cell or "–" for cell in cells)))
-    return table(("trial", "arm", "metric", *(side.name for side in result.sides)), rows)
+                    rows.append((k.says, code(arm), dimension, *(cell or "–" for cell in cells)))
+    return table(("trial", "arm", "what", *(side.name for side in result.sides)), rows)
 
 
-def _cell(side: Side, k: object, arm: str, metric: str) -> str:
-    trial = side.trials[k].trial  # type: ignore[index]
-    if finding := trial.find(arm, metric):
-        return f"{text.compact(finding)} {finding.verdict}"
-    return trial.standing(arm).word if metric == "step_time_s" else ""
+def _answer(side: Side, k: Key, arm: str) -> Answer | None:
+    trial = side.trials[k].trial
+    return trial.answer(arm) if arm in trial.answered else None
+
+
+def _cell(answer: Answer | None, dimension: Dimension) -> str:
+    finding = answer.part(dimension).finding if answer else None
+    if not finding:
+        return ""
+    of = f"{finding.metric.title} " if dimension == "memory" else ""
+    return f"{of}{text.compact(finding)} {finding.verdict}"
 
 
 def _changed(a: Side, b: Side) -> str:

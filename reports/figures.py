@@ -13,9 +13,15 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann
-from keras_ab.bench.lab.judge.findings import Finding, round_contrasts, seed_contrasts
+from keras_ab.bench.lab.judge.contrasts import (
+    block_contrast,
+    round_contrasts,
+    seed_contrasts,
+)
+from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports.canvas import Canvas
 from keras_ab.reports.judged import JudgedTrial
 from keras_ab.reports.legible import label
@@ -29,7 +35,7 @@ STRIP = 1.5
 
 def ratio_figure(trial: JudgedTrial, name: str) -> Markup | None:
     """Draw each arm's step time ratio with its interval, over noise floor and margin."""
-    rows = [f for arm in trial.data.treatments if (f := trial.find(arm, "step_time_s"))]
+    rows = [f for arm in trial.data.treatments if (f := trial.find(arm, STEP_TIME.name))]
     if not rows:
         return None
     rows += [trial.control] if trial.control else []
@@ -115,9 +121,9 @@ def difference_ticks(limits: tuple[float, float]) -> list[tuple[float, str]]:
 
 def bands(canvas: Canvas, finding: Finding) -> None:
     """Shade the margin and the noise floor; rule the line of no difference."""
-    limits = finding.thresholds
-    canvas.area((-limits.margin, limits.margin), canvas.y, MARGIN)
-    canvas.area((-limits.floor, limits.floor), canvas.y, FLOOR)
+    thresholds = finding.thresholds
+    canvas.area((-thresholds.margin, thresholds.margin), canvas.y, MARGIN)
+    canvas.area((-thresholds.floor, thresholds.floor), canvas.y, FLOOR)
     canvas.strokes([((0, canvas.y[0]), (0, canvas.y[1]))], MUTED, 1)
 
 
@@ -137,6 +143,8 @@ class Paired:
     blocks: list[int]
     finished: list[bool]
     ratios: list[list[float]]
+    centres: list[float]
+    """What the judge makes of each block."""
 
 
 def paired_rounds(trial: JudgedTrial, arm: str) -> Paired:
@@ -148,6 +156,7 @@ def paired_rounds(trial: JudgedTrial, arm: str) -> Paired:
         numbers,
         [n in data.blocks and arm in data.blocks[n].values for n in numbers],
         [round_contrasts(data, n, arm) for n in numbers],
+        [block_contrast(data, n, arm) for n in numbers],
     )
 
 
@@ -224,11 +233,11 @@ class Lanes:
 
 
 def _strip(canvas: Canvas, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: int) -> None:
-    finding = None if paired.arm == CONTROL else trial.find(paired.arm, "step_time_s")
+    finding = None if paired.arm == CONTROL else trial.find(paired.arm, STEP_TIME.name)
     if finding:
-        limits = finding.thresholds
-        for limit, colour in ((limits.margin, MARGIN), (limits.floor, FLOOR)):
-            low, high = lanes.place([-limit, limit], row)
+        thresholds = finding.thresholds
+        for width, colour in ((thresholds.margin, MARGIN), (thresholds.floor, FLOOR)):
+            low, high = lanes.place([-width, width], row)
             canvas.area(canvas.x, (low, high), colour)
     lanes.rule(canvas, row)
     colour = VERDICTS[finding.verdict.value] if finding else MUTED
@@ -241,7 +250,8 @@ def _strip(canvas: Canvas, trial: JudgedTrial, paired: Paired, lanes: Lanes, row
     x = [start + n for start, block in finished for n in range(len(block))]
     y = lanes.place([ratio for _, block in finished for ratio in block], row)
     canvas.dots(zip(x, y, strict=True), colour, 4)
-    centres = lanes.place([hodges_lehmann(block) for _, block in finished], row)
+    kept = [x for done, x in zip(paired.finished, paired.centres, strict=True) if done]
+    centres = lanes.place(kept, row)
     lines = [
         ((start - 0.4, y), (start + len(block) - 0.6, y))
         for (start, block), y in zip(finished, centres, strict=True)

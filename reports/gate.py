@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
-from keras_ab.reports.compare import Change, Comparison, changes_between
+from keras_ab.reports.compare import Change, Comparison, Side, changes_between
+from keras_ab.reports.machines import Key
 from keras_ab.reports.markdown import code, table
+
+FAULTS = {Word.INVALID, Word.FAILED}
+SETTLED = {Word.GAIN, Word.TRADE, Word.LOSS, Word.NO_DIFFERENCE}
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,14 @@ class Gate:
         changes: every change of a finding since the baseline run.
         regressions: those that are worse beyond the noise floors, and after Holm's correction.
         invalid: what was measured in the baseline run and cannot be judged now, with why.
+        turned: arms whose answer is another word now: trial, arm, word before, word after.
         refused: trials that were not compared, with why.
     """
 
     changes: list[Change]
     regressions: list[Change]
     invalid: list[str]
+    turned: list[tuple[str, str, Word, Word]]
     refused: list[str]
 
     @property
@@ -40,14 +47,26 @@ def gate(compared: Comparison) -> Gate:
     level = 1 - min((r.header.plan.confidence for r in after.runs), default=0.95)
     kept = holm([change.p_value for change in found], level)
     worse = [c for c, keep in zip(found, kept, strict=True) if keep and c.verdict is Verdict.WORSE]
+    pairs = [pair for k in after.trials for pair in _answers(k, before, after)]
     invalid = [
-        f"{k.says}: {arm}: {standing.word}: {standing.reason}"
-        for k, placed in after.trials.items()
-        for arm in placed.trial.data.treatments
-        if (standing := placed.trial.standing(arm)).word in ("invalid", "failed")
-        and before.trials[k].trial.standing(arm).word not in ("invalid", "failed")
+        f"{k.says}: {new.arm}: {new.word}: {new.reason}"
+        for k, old, new in pairs
+        if new.word in FAULTS and old.word not in FAULTS
     ]
-    return Gate(found, worse, invalid, compared.refused)
+    turned = [
+        (k.says, new.arm, old.word, new.word)
+        for k, old, new in pairs
+        if {old.word, new.word} <= SETTLED and old.word != new.word
+    ]
+    return Gate(found, worse, invalid, turned, compared.refused)
+
+
+def _answers(k: Key, before: Side, after: Side) -> Iterator[tuple[Key, Answer, Answer]]:
+    """Yield the answers for each arm of a trial, before and after."""
+    old, new = (side.trials[k].trial for side in (before, after))
+    for answer in new.answers:
+        if answer.arm in old.answered:
+            yield k, old.answer(answer.arm), answer
 
 
 def summary(result: Gate, names: Sequence[str]) -> str:
@@ -65,6 +84,10 @@ def summary(result: Gate, names: Sequence[str]) -> str:
         parts.append(table(("trial", "arm", "metric", "before", "after", "change"), rows))
     if result.invalid:
         parts.append("Measured before, and not now:\n\n" + _listed(result.invalid))
+    if result.turned:
+        rows = [(trial, code(arm), old, new) for trial, arm, old, new in result.turned]
+        turned = table(("trial", "arm", "before", "after"), rows)
+        parts.append(f"Answers that are another word now, chance included:\n\n{turned}")
     better = sum(c.verdict is Verdict.BETTER for c in result.changes)
     open_ = sum(c.verdict is Verdict.INCONCLUSIVE for c in result.changes)
     parts.append(f"Better: {better}. Too wide to tell: {open_}. Ratios are A/B ratios of each run.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from keras_ab.bench.lab.judge.answers import Answer, answers
 from keras_ab.bench.lab.judge.findings import (
     ClaimFinding,
     Finding,
@@ -14,6 +14,7 @@ from keras_ab.bench.lab.judge.findings import (
     claim_findings,
     findings,
 )
+from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.judge.text import ROUNDING
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
 from keras_ab.bench.lab.record.records import Header
@@ -22,25 +23,6 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
-
-Word = Literal[
-    "better",
-    "worse",
-    "equivalent",
-    "inconclusive",
-    "invalid",
-    "failed",
-    "not measured here",
-    "not timed",
-]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where an arm stands: its verdict on step time, or why it has none."""
-
-    word: Word
-    reason: str = ""
 
 
 def reason(claim: ClaimFinding) -> str:
@@ -56,6 +38,7 @@ class JudgedTrial:
     plan: Plan
     findings: list[Finding]
     claims: list[ClaimFinding]
+    answers: list[Answer]
     control: Finding | None
     """The A/A comparison of step time."""
 
@@ -73,26 +56,11 @@ class JudgedTrial:
     @property
     def answered(self) -> list[str]:
         """The arms to answer for: all but the baseline, or all where nothing is timed."""
-        declared = self.data.declared
-        return self.data.treatments if declared.timed else [arm.name for arm in declared.arms]
+        return [answer.arm for answer in self.answers]
 
-    def standing(self, arm: str) -> Standing:
-        """Return where an arm stands."""
-        if self.data.invalid:
-            return Standing("invalid", self.data.invalid)
-        if step := self.find(arm, STEP_TIME.name):
-            return Standing(step.verdict.value)
-        if not (self.data.declared.timed or self.data.why_not(arm)):
-            made = [a for a in self.data.attempts if a.arm == arm]
-            works = sum(a.what == "works" for a in made)
-            return Standing("not timed", f"{works} of {len(made)} attempts work")
-        reason = self.data.why_not(arm) or "no block was finished"
-        if any(absent.arm in (arm, None) for absent in self.data.absences) or not self._failed(arm):
-            return Standing("not measured here", reason.removeprefix("not measured here: "))
-        return Standing("failed", reason)
-
-    def _failed(self, arm: str) -> bool:
-        return any(f.arm in (arm, self.data.baseline, CONTROL, None) for f in self.data.failures)
+    def answer(self, arm: str) -> Answer:
+        """Return the answer for an arm."""
+        return next(answer for answer in self.answers if answer.arm == arm)
 
 
 @dataclass(frozen=True)
@@ -108,11 +76,18 @@ class JudgedRun:
         return self.run.header
 
 
-def judge_trial(data: TrialData, plan: Plan) -> JudgedTrial:
-    """Judge one trial from its raw samples."""
+def judge_trial(data: TrialData, plan: Plan, prior: Prior | None = None) -> JudgedTrial:
+    """Judge one trial from its raw samples, and what its run's trials say together."""
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
-    control = assess(data, step, CONTROL, plan) if step else None
-    return JudgedTrial(data, plan, findings(data, plan), claim_findings(data, plan), control)
+    control = assess(data, step, CONTROL, plan, prior=prior) if step else None
+    found, claims = findings(data, plan, prior), claim_findings(data, plan, prior)
+    return JudgedTrial(data, plan, found, claims, answers(data, found), control)
+
+
+def judge_trials(trials: Sequence[TrialData], plan: Plan) -> list[JudgedTrial]:
+    """Judge the trials of a run, each by all of them."""
+    prior = run_prior(trials, plan)
+    return [judge_trial(data, plan, prior) for data in trials]
 
 
 @dataclass(frozen=True)
@@ -122,12 +97,16 @@ class Multiplicity:
     Args:
         compared: comparisons with noise in them and blocks enough for a verdict.
         expected_false: how many of these would err if no technique made any difference.
+        any_false: how likely at least one of these is then, were they independent of each other.
+        any_false_corrected: how likely at least one is to survive Holm's correction, at most.
         verdicts: those judged better or worse, noise in them or not.
         survivors: those of `verdicts` that survive Holm's correction.
     """
 
     compared: int
     expected_false: float
+    any_false: float
+    any_false_corrected: float
     verdicts: list[Finding]
     survivors: list[Finding]
 
@@ -154,4 +133,6 @@ def multiplicity(trials: Iterable[JudgedTrial], confidence: float) -> Multiplici
     chancy = {id(finding): keep for finding, keep in zip(noisy, kept, strict=True)}
     verdicts = [f for f in found if f.verdict in (Verdict.BETTER, Verdict.WORSE)]
     survivors = [f for f in verdicts if chancy.get(id(f), True)]
-    return Multiplicity(len(noisy), len(noisy) * (1 - confidence), verdicts, survivors)
+    n, level = len(noisy), 1 - confidence
+    any_false, corrected = 1 - confidence**n, level if n else 0.0
+    return Multiplicity(n, n * level, any_false, corrected, verdicts, survivors)

@@ -17,7 +17,7 @@ from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import overview, remote, tables
 from keras_ab.reports.finding_files import files
-from keras_ab.reports.judged import JudgedRun, judge_trial
+from keras_ab.reports.judged import JudgedRun, judge_trials
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_and_judge(path: Path | str) -> JudgedRun:
     run = parse_run(remote.read(path), path) if isinstance(path, str) else read_run(path)
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            trials = [judge_trial(data, run.header.plan) for data in group(run.records).values()]
+            trials = judge_trials(list(group(run.records).values()), run.header.plan)
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",

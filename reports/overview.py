@@ -8,14 +8,15 @@ from typing import Any
 import pandas as pd
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.words.metrics import STEP_TIME
-from keras_ab.reports import views
+from keras_ab.bench.lab.judge.answers import Part
+from keras_ab.bench.lab.words.metrics import DIMENSIONS
 from keras_ab.reports.history import histories
 from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.legible import legible
 from keras_ab.reports.machines import machines
+from keras_ab.reports.tables import case_text
 
-VERDICTS = ("technique", "arm", "machine", "step time", "verdict", "peak memory", "quality")
+VERDICTS = ("technique", "arm", "machine", "answer", "time", "memory", "quality", "energy")
 HISTORY = (
     "machine",
     "experiment",
@@ -34,28 +35,23 @@ HISTORY = (
 
 
 def verdicts(runs: Iterable[JudgedRun]) -> pd.DataFrame:
-    """Return the newest verdict on every arm and machine, in words."""
+    """Return the newest answer for every arm on every machine, in words."""
     return pd.DataFrame.from_records(list(_verdict_rows(runs)), columns=list(VERDICTS))
 
 
 def _verdict_rows(runs: Iterable[JudgedRun]) -> Iterator[tuple[str, ...]]:
     for machine in machines(runs):
+        name = f"{machine.name}{' (simulated)' if machine.simulated else ''}"
         for placed in machine.newest:
-            trial = placed.trial
-            case = ", ".join(f"{k}={v}" for k, v in trial.data.declared.case.items())
-            for arm in trial.answered:
-                step, memory = trial.find(arm, STEP_TIME.name), views.memory(trial, arm)
-                quality = views.quality(trial, arm)
-                row = (
-                    f"{trial.data.declared.experiment} {case}",
-                    arm,
-                    f"{machine.name}{' (simulated)' if machine.simulated else ''}",
-                    text.compact(step) if step else "–",
-                    trial.standing(arm).word,
-                    text.compact(memory) if memory else "–",
-                    f"{text.compact(quality)} {quality.verdict}" if quality else "–",
-                )
+            for answer in placed.trial.answers:
+                technique = f"{placed.trial.data.declared.experiment} {case_text(placed.trial)}"
+                cells = [_cell(answer.part(dimension)) for dimension in DIMENSIONS]
+                row = (technique, answer.arm, name, answer.word, *cells)
                 yield tuple(legible(cell, 300) for cell in row)
+
+
+def _cell(part: Part) -> str:
+    return f"{text.compact(part.finding)} {part.word}" if part.finding else "–"
 
 
 def history(runs: Iterable[JudgedRun]) -> pd.DataFrame:

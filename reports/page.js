@@ -117,7 +117,7 @@
   by.addEventListener("change", () => sort(by.value === "" ? -1 : Number(by.value), 1));
 
   const find = at("find");
-  const verdict = at("by-verdict");
+  const answer = at("by-answer");
   const machine = at("by-machine");
   const filter = () => {
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -126,11 +126,11 @@
       const text = row.textContent.toLowerCase();
       row.hidden =
         !words.every((word) => text.includes(word)) ||
-        (verdict.value !== "" && row.dataset.verdict !== verdict.value) ||
+        (answer.value !== "" && row.dataset.answer !== answer.value) ||
         (machine !== null && machine.value !== "" && row.dataset.machine !== machine.value);
       shown += !row.hidden;
     }
     at("shown").textContent = `${shown} of ${rows.length} rows`;
   };
-  for (const control of [find, verdict, machine]) control?.addEventListener("input", filter);
+  for (const control of [find, answer, machine]) control?.addEventListener("input", filter);
 })();

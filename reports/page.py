@@ -17,14 +17,32 @@ from markupsafe import Markup
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports import arms, cautions, ceilings, profiles, sweeps, views
+from keras_ab.bench.lab.words.metrics import DIMENSIONS, PEAK_HOST_MEMORY
+from keras_ab.reports import arms, cautions, ceilings, identical, profiles, sweeps, views
+from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.judged import multiplicity, reason
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
 from keras_ab.reports.machines import machines, versions
-from keras_ab.reports.sections import answers, claims, flipped, history, speeds, trial_views
+from keras_ab.reports.sections import (
+    AnswerRow,
+    answers,
+    claims,
+    flipped,
+    history,
+    speeds,
+    trial_views,
+)
+
+COLUMNS = {
+    "time": "Step time",
+    "memory": "Memory and size",
+    "quality": "Quality",
+    "energy": "Energy",
+}
+"""Headings of the table of answers."""
 
 
 def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Path:
@@ -61,6 +79,7 @@ def page(runs: Runs) -> str:
     trials = [placed.trial for machine in here for placed in machine.newest]
     every, detailed = trial_views(here)
     counted = Counter(claim.outcome for trial in trials for claim in trial.claims)
+    confidence = min(run.header.plan.confidence for run in runs.runs)
     css, script = _own("page.css"), _own("page.js")
     return (
         _environment()
@@ -80,21 +99,28 @@ def page(runs: Runs) -> str:
             history=history(here),
             trials=every,
             detailed=detailed,
-            rows=answers(every),
+            rows=(rows := answers(every)),
+            dimensions=[d for d in DIMENSIONS if d != "energy" or any(map(_has_energy, rows))],
+            confidence=confidence,
+            identical=identical.of_machines(here),
             claims=claims(every),
             outcomes={word: counted[word] for word in Outcome if counted[word]},
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             profiles=profiles.of_runs(runs.runs),
             sweeps=sweeps.of_machines(here),
-            limits=ceilings.of_machines(here),
-            many=multiplicity(trials, min(run.header.plan.confidence for run in runs.runs)),
+            ceilings=ceilings.of_machines(here),
+            many=multiplicity(trials, confidence),
         )
     )
 
 
+def _has_energy(row: AnswerRow) -> bool:
+    return row.answer.part("energy").finding is not None
+
+
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports", "."),
+        loader=PackageLoader("keras_ab.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -110,6 +136,9 @@ def _environment() -> Environment:
         "run_cautions": cautions.of_run,
         "signed_percent": profiles.signed_percent,
         "shown_speed_up": shown_speed_up,
+        "columns": COLUMNS,
+        "host_memory": PEAK_HOST_MEMORY.name,
+        "whole": WHOLE,
     }
     return environment
 

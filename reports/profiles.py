@@ -25,7 +25,7 @@ SANE_S = 1e6
 
 
 @dataclass(frozen=True)
-class Row:
+class OperationPair:
     """One kind of operation in two arms.
 
     Args:
@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StepDifference:
     """An arm against its baseline, operation by operation.
 
     Args:
@@ -60,8 +60,8 @@ class Comparison:
     """
 
     arm: str
-    rows: list[Row]
-    together: Row
+    rows: list[OperationPair]
+    together: OperationPair
     untraced: float | None
     timed: Middle | None
 
@@ -122,8 +122,8 @@ class Profiles:
     title: str
     baseline: str
     arms: list[HostSide]
-    comparisons: list[Comparison]
-    alive: alive.Table | None
+    differences: list[StepDifference]
+    alive: alive.PiecesByArm | None
     untraced: list[str]
     """Arms without a trace, each with the reason."""
 
@@ -154,8 +154,8 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
         title=name,
         baseline=trial.data.baseline,
         arms=sides,
-        comparisons=list(_comparisons(trial, {side.arm: side.step for side in sides}, untraced)),
-        alive=alive.table({p.arm: p.peak for p, _ in found if p.peak}),
+        differences=list(_differences(trial, {side.arm: side.step for side in sides}, untraced)),
+        alive=alive.pieces_by_arm({p.arm: p.peak for p, _ in found if p.peak}),
         untraced=[f"{p.arm}: {p.reason}" for p, step in found if step is None],
     )
 
@@ -170,9 +170,9 @@ def _sane_step(step_time_s: float) -> bool:
     return 1 / SANE_S**2 < step_time_s < SANE_S
 
 
-def _comparisons(
+def _differences(
     trial: JudgedTrial, steps: dict[str, StepTimes], untraced: dict[str, float]
-) -> Iterator[Comparison]:
+) -> Iterator[StepDifference]:
     baseline = steps.get(trial.data.baseline)
     if baseline is None or trial.data.invalid:
         return
@@ -182,7 +182,7 @@ def _comparisons(
             both = arm in untraced and trial.data.baseline in untraced
             plain = untraced[arm] / untraced[trial.data.baseline] - 1 if both else None
             timed = _timed(finding) if finding else None
-            yield compared(arm, baseline, steps[arm], plain, timed)
+            yield step_difference(arm, baseline, steps[arm], plain, timed)
 
 
 def _timed(finding: Finding) -> Middle:
@@ -192,13 +192,13 @@ def _timed(finding: Finding) -> Middle:
     return Middle(*(finding.shown(end) - 1 for end in ends))
 
 
-def compared(
+def step_difference(
     arm: str,
     baseline: StepTimes,
     step: StepTimes,
     untraced: float | None,
     timed: Middle | None,
-) -> Comparison:
+) -> StepDifference:
     """Return two steps side by side; the rows add up to the difference between them."""
     before, after = (_by_operation(one) for one in (baseline, step))
     names = dict.fromkeys([*before, *after])
@@ -213,7 +213,7 @@ def compared(
         shown.append(_row(title, before, after, step_s, *rest))
     shown.append(_plain("no operation under way", baseline.idle_time_s, step.idle_time_s, step_s))
     whole = _plain("together", step_s, step.step_time_s, step_s)
-    return Comparison(arm, shown, whole, untraced, timed)
+    return StepDifference(arm, shown, whole, untraced, timed)
 
 
 _Parts = dict[str, tuple[float, float]]
@@ -224,18 +224,18 @@ def _by_operation(step: StepTimes) -> _Parts:
     return {one.operation: (one.time_s, one.calls) for one in step.operations}
 
 
-def _row(title: str, before: _Parts, after: _Parts, step_s: float, *names: str) -> Row:
+def _row(title: str, before: _Parts, after: _Parts, step_s: float, *names: str) -> OperationPair:
     """Return the row of some operations together."""
     nothing = (0.0, 0.0)
     was, now = (
         [sum(parts.get(name, nothing)[column] for name in names) for column in (0, 1)]
         for parts in (before, after)
     )
-    return Row(title, was[0], now[0], was[1], now[1], (now[0] - was[0]) / step_s)
+    return OperationPair(title, was[0], now[0], was[1], now[1], (now[0] - was[0]) / step_s)
 
 
-def _plain(title: str, was: float, now: float, step_s: float) -> Row:
-    return Row(title, was, now, 0.0, 0.0, (now - was) / step_s)
+def _plain(title: str, was: float, now: float, step_s: float) -> OperationPair:
+    return OperationPair(title, was, now, 0.0, 0.0, (now - was) / step_s)
 
 
 def signed_percent(x: float) -> str:

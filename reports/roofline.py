@@ -70,7 +70,7 @@ class Place:
 
     @property
     def says(self) -> str:
-        """What stands between the arm and its limit."""
+        """What stands between the arm and its ceilings."""
         nearest = max(self.utilisation, self.traffic)
         if self.utilisation > 1:
             return "above the ceiling of its products: one of the two is wrong"

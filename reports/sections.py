@@ -11,13 +11,14 @@ from typing import Any
 from markupsafe import Markup
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.record.records import Trial
 from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
 from keras_ab.reports import cautions, figures, views
 from keras_ab.reports.cautions import Caution
-from keras_ab.reports.citing import MARK, Quotable, of_trial
+from keras_ab.reports.citing import MARK, WHOLE, Quotable, of_trial
 from keras_ab.reports.claims_figure import claims_figure
 from keras_ab.reports.compare import Flip, Side, SpeedUp, differing_code, flips, speed_ups
 from keras_ab.reports.history import Series, histories
@@ -55,8 +56,8 @@ class TrialView:
 
     @property
     def words(self) -> list[str]:
-        """The verdicts on its arms, each once."""
-        return list(dict.fromkeys(self.trial.standing(arm).word for arm in self.trial.answered))
+        """The answers for its arms, each word once."""
+        return list(dict.fromkeys(answer.word.value for answer in self.trial.answers))
 
     @cached_property
     def cautions(self) -> list[Caution]:
@@ -106,6 +107,8 @@ class TrialView:
 def _cited(quotable: Quotable) -> tuple[str, str]:
     if quotable.claim:
         return "claim", quotable.claim.claim.id
+    if quotable.answer:
+        return quotable.answer.arm, WHOLE
     assert quotable.finding is not None  # noqa: S101 - a number without a claim has a finding
     return quotable.finding.arm, quotable.finding.metric.name
 
@@ -129,7 +132,7 @@ def trial_views(machines: Iterable[Machine]) -> tuple[list[TrialView], list[Tria
 
 
 @dataclass(frozen=True)
-class Row:
+class AnswerRow:
     """One arm on one machine, in the table of answers."""
 
     anchor: str
@@ -138,52 +141,50 @@ class Row:
     """The parameters that tell its trial from others of the experiment."""
     same: bool
     """Whether the row above is of the same trial."""
-    arm: str
     machine: str
-    word: str
-    why: str
+    answer: Answer
     warnings: int
-    step: Finding | None
-    memory: Finding | None
     sizes: list[Finding]
-    quality: Finding | None
     also: list[Finding]
     """Further outcomes of the same trainings."""
     quotable: Quotable | None
 
+    def more(self, dimension: Dimension) -> list[Finding]:
+        """Return what is told beside the finding on a dimension, and not judged in its word."""
+        return {"memory": self.sizes, "quality": self.also}.get(dimension, [])
 
-def answers(trials: Sequence[TrialView]) -> list[Row]:
+    @property
+    def word(self) -> str:
+        """The answer in a word."""
+        return self.answer.word.value
+
+
+def answers(trials: Sequence[TrialView]) -> list[AnswerRow]:
     """Return the table of answers, the machines of each technique side by side."""
-    groups: dict[str, list[tuple[str, TrialView]]] = {}
+    groups: dict[str, list[tuple[Answer, TrialView]]] = {}
     for view in trials:
-        for arm in view.trial.answered:
-            groups.setdefault(view.name, []).append((arm, view))
-    rows: list[Row] = []
+        for answer in view.trial.answers:
+            groups.setdefault(view.name, []).append((answer, view))
+    rows: list[AnswerRow] = []
     for members in groups.values():
-        arms = list(dict.fromkeys(arm for arm, _ in members))
-        ordered = sorted(members, key=lambda member: arms.index(member[0]))
-        rows += [_row(view, arm, again=n > 0) for n, (arm, view) in enumerate(ordered)]
+        arms = list(dict.fromkeys(answer.arm for answer, _ in members))
+        ordered = sorted(members, key=lambda member: arms.index(member[0].arm))
+        rows += [_row(view, answer, again=n > 0) for n, (answer, view) in enumerate(ordered)]
     return rows
 
 
-def _row(view: TrialView, arm: str, *, again: bool) -> Row:
-    trial, standing = view.trial, view.trial.standing(arm)
-    return Row(
+def _row(view: TrialView, answer: Answer, *, again: bool) -> AnswerRow:
+    return AnswerRow(
         anchor=view.anchor,
         experiment=view.declared.experiment,
         telling=view.name.removeprefix(view.declared.experiment).strip(),
         same=again,
-        arm=arm,
         machine=view.machine,
-        word=standing.word,
-        why=standing.reason,
+        answer=answer,
         warnings=len(view.cautions),
-        step=trial.find(arm, STEP_TIME.name),
-        memory=views.memory(trial, arm),
-        sizes=views.other_sizes(trial, arm),
-        quality=views.quality(trial, arm),
-        also=views.qualities(trial, arm)[1:],
-        quotable=view.quotables.get((arm, STEP_TIME.name)),
+        sizes=views.other_sizes(view.trial, answer.arm),
+        also=views.also_learnt(view.trial, answer.arm),
+        quotable=view.quotables.get((answer.arm, WHOLE)),
     )
 
 
@@ -224,7 +225,7 @@ class FlipView:
 def flipped(sides: Sequence[Side], trials: Iterable[TrialView]) -> list[FlipView]:
     """Return what flips from machine to machine, step times first."""
     shown = {key(view.data): view for view in reversed(list(trials))}
-    found = sorted(flips(sides), key=lambda flip: flip.metric != STEP_TIME.name)
+    found = sorted(flips(sides), key=lambda flip: DIMENSIONS.index(flip.dimension))
     return [FlipView(shown[f.key].anchor, shown[f.key].name, f) for f in found]
 
 

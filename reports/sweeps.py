@@ -11,19 +11,20 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.sweeps import Line, Sweep, change, growth, sweeps
+from keras_ab.bench.lab.judge.sweeps import Line, Sweep, change, power_law, sweeps
+from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME
 from keras_ab.reports.canvas import WIDTH
 from keras_ab.reports.legible import label
 from keras_ab.reports.machines import Machine
 from keras_ab.reports.svg import HOLLOW, INK, MUTED, STYLE, inline
 
 HEIGHT = 3.6
-METRICS = {"step_time_s": "step time", "peak_device_memory_bytes": "peak device memory"}
+METRICS = tuple(metric.name for metric in (STEP_TIME, PEAK_DEVICE_MEMORY))
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 @dataclass(frozen=True)
-class Growth:
+class SweptArm:
     """How one arm grows along a sweep."""
 
     arm: str
@@ -38,7 +39,7 @@ class ShownSweep:
     anchor: str
     title: str
     fixed: str
-    arms: list[Growth]
+    arms: list[SweptArm]
     figure: Markup | None
 
 
@@ -60,21 +61,21 @@ def _of_machine(machine: Machine, anchor: str) -> Iterator[ShownSweep]:
     for number, sweep in enumerate(sweeps(newest), 1):
         name = f"{anchor}s{number}"
         arms = [arm.name for arm in sweep.trials[0].declared.arms]
-        lines = {arm: growth(sweep, "step_time_s", arm, confidence) for arm in arms}
+        lines = {arm: power_law(sweep, STEP_TIME.name, arm, confidence) for arm in arms}
         yield ShownSweep(
             anchor=name,
             title=f"{sweep.experiment}: {sweep.parameter} from {text.number(sweep.sizes[0])} "
             f"to {text.number(sweep.sizes[-1])}",
             fixed=", ".join(f"{key}={value}" for key, value in sweep.fixed.items()),
-            arms=[_growth(sweep, arm, confidence) for arm in arms],
+            arms=[_swept(sweep, arm, confidence) for arm in arms],
             figure=_figure(sweep, {a: line for a, line in lines.items() if line}, name),
         )
 
 
-def _growth(sweep: Sweep, arm: str, confidence: float) -> Growth:
-    lines = [growth(sweep, metric, arm, confidence) for metric in METRICS]
+def _swept(sweep: Sweep, arm: str, confidence: float) -> SweptArm:
+    lines = [power_law(sweep, metric, arm, confidence) for metric in METRICS]
     at = None if arm == sweep.trials[0].baseline else change(sweep, arm, confidence)
-    return Growth(
+    return SweptArm(
         arm, [exponent(line) for line in lines], text.between(at, "1") if at else "not among these"
     )
 

@@ -13,7 +13,7 @@ from keras_ab.bench.lab.record.records import Round
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.machines import gpu_names, is_simulated, machine_name
 
-Row = dict[str, Any]
+Cells = dict[str, Any]
 
 SAMPLES = (
     "run",
@@ -37,6 +37,8 @@ TRIALS = (
     "case",
     "arm",
     "baseline",
+    "answer",
+    "dimension",
     "metric",
     "unit",
     "better",
@@ -92,7 +94,7 @@ MACHINES = (
 )
 
 
-def _frame(rows: Iterable[Row], columns: tuple[str, ...]) -> pd.DataFrame:
+def _frame(rows: Iterable[Cells], columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame.from_records(list(rows), columns=list(columns))
 
 
@@ -143,23 +145,25 @@ def trials(runs: Iterable[JudgedRun]) -> pd.DataFrame:
     return _frame((row for run in runs for row in _trial_rows(run)), TRIALS)
 
 
-def _trial_rows(run: JudgedRun) -> Iterator[Row]:
+def _trial_rows(run: JudgedRun) -> Iterator[Cells]:
     for trial in run.trials:
-        for arm in trial.data.treatments:
+        for answer in trial.answers:
             about = {
                 "run": run.header.run,
                 "trial": trial.data.declared.trial,
                 "experiment": trial.data.declared.experiment,
                 "case": case_text(trial),
-                "arm": arm,
+                "arm": answer.arm,
                 "baseline": trial.data.baseline,
+                "answer": answer.word.value,
             }
-            found = trial.of(arm)
+            dimensions = {p.finding.metric.name: p.dimension for p in answer.parts if p.finding}
+            found = trial.of(answer.arm)
             for finding in found:
-                yield about | _finding_row(finding, trial.plan.confidence)
+                row = _finding_row(finding, trial.plan.confidence)
+                yield about | {"dimension": dimensions.get(finding.metric.name, "")} | row
             if not found:
-                standing = trial.standing(arm)
-                yield about | {"verdict": standing.word, "reason": standing.reason}
+                yield about | {"verdict": answer.word.value, "reason": answer.reason}
 
 
 def case_text(trial: JudgedTrial) -> str:
@@ -167,7 +171,7 @@ def case_text(trial: JudgedTrial) -> str:
     return ", ".join(f"{key}={value}" for key, value in trial.data.declared.case.items())
 
 
-def _finding_row(finding: Finding, confidence: float) -> Row:
+def _finding_row(finding: Finding, confidence: float) -> Cells:
     estimate, is_ratio = finding.estimate, finding.metric.scale == "ratio"
     point = finding.shown(estimate.point)
     return {
@@ -202,7 +206,7 @@ def claims(runs: Iterable[JudgedRun]) -> pd.DataFrame:
     return _frame((row for run in runs for row in _claim_rows(run)), CLAIMS)
 
 
-def _claim_rows(run: JudgedRun) -> Iterator[Row]:
+def _claim_rows(run: JudgedRun) -> Iterator[Cells]:
     for trial in run.trials:
         for judged in trial.claims:
             claim, finding = judged.claim, judged.finding
@@ -232,7 +236,7 @@ def machines(runs: Iterable[JudgedRun]) -> pd.DataFrame:
     return _frame((_machine_row(run) for run in runs), MACHINES)
 
 
-def _machine_row(run: JudgedRun) -> Row:
+def _machine_row(run: JudgedRun) -> Cells:
     header = run.header
     packages = header.environment.get("packages")
     return {

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Answer
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.reports.judged import JudgedTrial, judge_trial, reason
+from keras_ab.reports.judged import JudgedTrial, judge_trials, reason
 from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 100
-HEADINGS = ("trial and arm", "step time", "verdict", "peak memory", "quality")
+HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
 
 
-def verdict_table(trials: dict[str, TrialData], plan: Plan) -> str:
+def verdict_table(trials: Mapping[str, TrialData], plan: Plan) -> str:
     """Return verdicts, claims, and what was not measured, in at most 100 columns."""
-    judged = [judge_trial(data, plan) for data in trials.values()]
+    judged = judge_trials(list(trials.values()), plan)
     names = short_names([trial.data.declared for trial in judged])
     parts = (_verdicts(judged, names), _claims(judged), _troubles(judged, names))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -28,27 +33,40 @@ def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     for trial, name in zip(trials, names, strict=True):
         timed = trial.data.declared.timed
         rows.append((legible(f"{name}, against {trial.data.baseline}" if timed else name),))
-        rows += [_row(trial, arm) for arm in trial.answered]
+        rows += [row for answer in trial.answers for row in _rows(answer)]
     return _aligned(rows) if trials else []
 
 
-def _row(trial: JudgedTrial, arm: str) -> tuple[str, ...]:
-    step = trial.find(arm, "step_time_s")
-    memory = trial.find(arm, "peak_device_memory_bytes")
-    quality = trial.find(arm, trial.data.declared.quality or "")
-    return (
-        f"  {legible(arm)}",
+def _rows(answer: Answer) -> list[tuple[str, ...]]:
+    """Return the line of an arm, and one for each dimension that is open."""
+    step = answer.part("time").finding
+    row = (
+        f"  {legible(answer.arm)}",
+        str(answer.word),
         text.compared(step) if step else "–",
-        trial.standing(arm).word,
-        text.brief(memory) if memory else "–",
-        f"{text.signed(quality.estimate.point)} {quality.verdict}" if quality else "–",
+        _settled(step) if step else "–",
+        *(_brief(answer.part(dimension).finding) for dimension in DIMENSIONS[1:]),
     )
+    return [row, *((_open(finding),) for finding in answer.open)]
+
+
+def _brief(finding: Finding | None) -> str:
+    return f"{text.brief(finding)} {_settled(finding)}".rstrip() if finding else "–"
+
+
+def _settled(finding: Finding) -> str:
+    """Return a verdict that is one; of the others, a line below says more."""
+    return "" if finding.verdict is Verdict.INCONCLUSIVE else str(finding.verdict)
+
+
+def _open(finding: Finding) -> str:
+    return legible(f"    {finding.metric.title} {finding.verdict}: {text.left_open(finding)}")
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     """Return rows in columns; a row of one cell runs across them."""
     full = [row for row in rows if len(row) > 1]
-    used = [i for i in range(len(HEADINGS)) if i < 3 or any(row[i] != "–" for row in full[1:])]
+    used = [i for i in range(len(HEADINGS)) if i < 2 or any(row[i] != "–" for row in full[1:])]
     widths = {i: max(len(row[i]) for row in full) for i in used}
     room = WIDTH - sum(widths[i] + 2 for i in used[1:])
     widths[0] = min(widths[0], max(12, room))
@@ -79,15 +97,14 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
 def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     lines = []
     for trial, name in zip(trials, names, strict=True):
-        for arm in trial.answered:
-            standing = trial.standing(arm)
-            if standing.reason:
-                lines += _wrapped(f"{standing.word}: {name}, {arm}: {standing.reason}")
+        for answer in trial.answers:
+            if answer.reason:
+                lines += _wrapped(f"{answer.word}: {name}, {answer.arm}: {answer.reason}")
         for tried in trial.data.attempts:
             if tried.what in ("killed", "timed out"):
                 lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.message}")
         for failure in trial.data.failures:
-            if trial.find(failure.arm or "", "step_time_s"):
+            if trial.find(failure.arm or "", STEP_TIME.name):
                 lines += _wrapped(
                     f"failed later: {name}, {failure.arm}: {failure.what} during "
                     f"{failure.stage}: {failure.message}"

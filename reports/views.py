@@ -9,18 +9,25 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.estimate import hodges_lehmann
+from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.peaks import TOO_SMALL
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import Absent, Attempted
 from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.metrics import (
+    FIRST_STEP_TIME,
+    HOST_HIGH_WATER,
+    PEAK_DEVICE_MEMORY,
+    PEAK_HOST_MEMORY,
+    STEP_TIME,
+)
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports.figures import paired_rounds
 from keras_ab.reports.judged import JudgedTrial
 
 _LINK = re.compile(r"https?://[^\s<>\"']+\Z")
-_MEMORY = ("peak_device_memory_bytes", "peak_host_memory_bytes")
-_HOST = ("peak_host_memory_bytes", "host_high_water_bytes")
+_PEAKS = {m.name for m in (PEAK_DEVICE_MEMORY, PEAK_HOST_MEMORY, HOST_HIGH_WATER)}
 
 
 @dataclass(frozen=True)
@@ -39,19 +46,13 @@ def source(written: str) -> Source:
     return Source(written[: found.start()].rstrip(" ,"), found[0])
 
 
-def memory(trial: JudgedTrial, arm: str) -> Finding | None:
-    """Return the finding on peak memory: the device's, or else the host's."""
-    found = (trial.find(arm, name) for name in _MEMORY)
-    return next((finding for finding in found if finding), None)
-
-
 def other_sizes(trial: JudgedTrial, arm: str) -> list[Finding]:
     """Return the findings on sizes that the arm changes, peaks aside."""
     return [
         f
         for f in trial.of(arm)
         if f.metric.unit in ("B", "lines")
-        and f.metric.name not in (*_MEMORY, *_HOST)
+        and f.metric.name not in _PEAKS
         and abs(f.estimate.point) > text.ROUNDING
     ]
 
@@ -68,14 +69,9 @@ def title(trial: JudgedTrial, metric: str) -> str:
     return next((m.title for m in declared if m.name == metric), metric)
 
 
-def quality(trial: JudgedTrial, arm: str) -> Finding | None:
-    """Return the finding on quality, if the experiment judges any."""
-    return next(iter(qualities(trial, arm)), None)
-
-
-def qualities(trial: JudgedTrial, arm: str) -> list[Finding]:
-    """Return the findings on everything that is learnt."""
-    found = (trial.find(arm, name) for name in outcomes(trial))
+def also_learnt(trial: JudgedTrial, arm: str) -> list[Finding]:
+    """Return the findings on what is learnt, the quality that is judged aside."""
+    found = (trial.find(arm, name) for name in outcomes(trial)[1:])
     return [finding for finding in found if finding]
 
 
@@ -85,19 +81,31 @@ def needs_power(finding: Finding) -> bool:
     return undecided and not text.is_exact(finding)
 
 
-def answer(trial: JudgedTrial, arm: str) -> str:
-    """Say in one sentence what a trial found out about an arm's step time."""
-    standing, step = trial.standing(arm), trial.find(arm, "step_time_s")
-    if step is None:
-        return standing.reason
-    times = f"{text.compared(step)} of {trial.data.baseline}’s"
-    said = f"Step time {times} over {text.blocks(step.estimate.blocks)}."
-    moved = trial.find(arm, "bytes_moved")
-    return f"{said} {_bandwidths(trial, moved, step)}" if moved else said
+def says(trial: JudgedTrial, answer: Answer) -> list[str]:
+    """Say in a sentence each what a trial found out about an arm, its purpose first."""
+    told = [_says(trial, part.finding) for part in answer.parts if part.finding]
+    told += [f"Memory: not measured, {p.reason}." for p in answer.parts if p.reason == TOO_SMALL]
+    return told + [said for said in (_bandwidths(trial, answer),) if said]
 
 
-def _bandwidths(trial: JudgedTrial, moved: Finding, step: Finding) -> str:
+def _says(trial: JudgedTrial, finding: Finding) -> str:
+    word = "seed" if trial.data.judges(finding.metric.name) else "block"
+    counted = text.count(finding.estimate.blocks, word)
+    title = finding.metric.title[:1].upper() + finding.metric.title[1:]
+    said = f"{title} {text.compact(finding)} of {trial.data.baseline}’s over {counted}"
+    if finding.metric.scale == "difference":
+        said = f"{title} {text.compact(finding)} beside {trial.data.baseline}’s over {counted}"
+    if finding.verdict is Verdict.INCONCLUSIVE:
+        return f"{said}, {finding.verdict}: {text.left_open(finding)}."
+    return f"{said}, {finding.verdict}."
+
+
+def _bandwidths(trial: JudgedTrial, answer: Answer) -> str:
     """Say how fast an arm and the baseline move the bytes that the experiment counts."""
+    step = answer.part("time").finding
+    moved = next((f for f in trial.of(answer.arm) if f.metric.moved_by_step), None)
+    if not step or not moved:
+        return ""
     own = text.bandwidth(moved.arm_value / step.arm_value)
     baseline = text.bandwidth(moved.baseline_value / step.baseline_value)
     return f"That is {own}; {trial.data.baseline}’s, {baseline}."
@@ -105,13 +113,13 @@ def _bandwidths(trial: JudgedTrial, moved: Finding, step: Finding) -> str:
 
 def unsaid(trial: JudgedTrial) -> list[Absent]:
     """Return the absences that the answers for the arms do not tell of already."""
-    said = {trial.standing(arm).reason for arm in trial.answered}
+    said = {answer.reason for answer in trial.answers}
     return [absent for absent in trial.data.absences if absent.reason not in said]
 
 
 def startup(trial: JudgedTrial, arm: str) -> str | None:
     """Say when an arm has paid for its first step, or lost what its first step won."""
-    first, step = trial.find(arm, "first_step_time_s"), trial.find(arm, "step_time_s")
+    first, step = (trial.find(arm, metric.name) for metric in (FIRST_STEP_TIME, STEP_TIME))
     settled = (Verdict.BETTER, Verdict.WORSE)
     if not first or not step or first.verdict not in settled:
         return None
@@ -148,10 +156,10 @@ def block_rows(trial: JudgedTrial) -> Iterator[BlockRow]:
     """Yield the table behind the picture of the paired rounds."""
     for arm in (*trial.data.treatments, CONTROL):
         paired = paired_rounds(trial, arm)
-        for number, finished, ratios in zip(
-            paired.blocks, paired.finished, paired.ratios, strict=True
+        for number, finished, ratios, centre in zip(
+            paired.blocks, paired.finished, paired.ratios, paired.centres, strict=True
         ):
-            shown = [math.exp(x) for x in (hodges_lehmann(ratios), min(ratios), max(ratios))]
+            shown = [math.exp(x) for x in (centre, min(ratios), max(ratios))]
             yield BlockRow(arm, number + 1, len(ratios), finished, *map(text.ratio, shown))
 
 

@@ -5,9 +5,15 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give hypothesis no deadline: nothing here is judged by how long it takes."""
-    if config.getoption("benchmark"):
-        return  # pytest reads this file for --benchmark too, where hypothesis need not be installed
-    from hypothesis import settings
-
+    if config.getoption("benchmark") or config.getoption("help") or config.getoption("version"):
+        return  # pytest reads this file for these too, where hypothesis need not be installed
+    try:
+        from hypothesis import settings
+    except ImportError as error:
+        raise pytest.UsageError(
+            f"the tests need what is only for tests\n  received: {error}\n"
+            "  what to do: tox run -e tests, or pip install --group tests; "
+            "experiments run without: pytest --benchmark"
+        ) from error
     settings.register_profile("keras-ab", deadline=None, print_blob=True)
     settings.load_profile("keras-ab")

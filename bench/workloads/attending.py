@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.workloads import image_sets
-from keras_ab.bench.workloads.recipe import Params
 
 Block = Callable[[Any, int, str], Any]
 """Called with an image tensor, the filters and the block's name; returns what it attends to."""

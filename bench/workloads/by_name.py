@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.workloads import (
     classifier,
@@ -14,7 +15,8 @@ from keras_ab.bench.workloads import (
     resnet,
     vision_transformer,
 )
-from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.workloads.recipe import Recipe
+from keras_ab.bench.workloads.training import Workload
 
 MODELS: dict[str, Workload] = {
     "mlp": classifier.DIGITS,
@@ -60,4 +62,4 @@ def classes(case: Params) -> int:
     return named(case).classes(case)
 
 
-BY_NAME = Workload(model, data, classes)
+BY_NAME = Workload(model, data, classes, test_data)

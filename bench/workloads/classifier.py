@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.workloads import digits
-from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.workloads.recipe import Recipe
+from keras_ab.bench.workloads.training import Workload
 
 
 def model(case: Params, recipe: Recipe) -> Any:
@@ -57,4 +59,4 @@ def test_data(case: Params) -> tuple[np.ndarray, np.ndarray]:
     return part.test_images.reshape(-1, 784), part.test_labels
 
 
-DIGITS = Workload(model, train_data, classes)
+DIGITS = Workload(model, train_data, classes, test_data)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.workloads import image_sets
-from keras_ab.bench.workloads.recipe import Params
 
 Convolution = Callable[[Any, int, int], Any]
 """Called with an image tensor, the filters and the stride; returns what ReLU is applied to."""
@@ -89,3 +89,9 @@ def asymmetric(x: Any, filters: int, stride: int) -> Any:
     square = block.convolutions[0].kernel
     square.assign(initializer(square.shape))
     return outputs
+
+
+def kernels(model: Any) -> Mapping[str, np.ndarray]:
+    """Return the kernels of square convolutions as they were drawn, in the order of the model."""
+    found = [v for v in model.trainable_variables if len(v.shape) == 4 and v.shape[0] == v.shape[1]]
+    return {"kernels": np.concatenate([np.ravel(np.asarray(v)) for v in found])}

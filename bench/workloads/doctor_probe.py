@@ -1,16 +1,12 @@
 """Two identical arms: what `keras-ab doctor` measures the noise floor with."""
 
-from collections.abc import Mapping
+from keras_ab import Arm, Case, Experiment, Params, Prepared, Recipe, Source
+from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source, Value
 
-
-def training_step(case: Mapping[str, Value]) -> Prepared:
+def training_step(case: Params) -> Prepared:
     """Return one training step of a small classifier of digits."""
-    from keras_ab.bench.workloads.classifier import MANY_CLASSES
-    from keras_ab.bench.workloads.recipe import Recipe, prepare
-
-    return prepare(MANY_CLASSES, Recipe(), {"batch": 128, "width": 512, **case})
+    return MANY_CLASSES(Recipe(), {"batch": 128, "width": 512, **case})
 
 
 EXPERIMENT = Experiment(

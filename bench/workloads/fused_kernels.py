@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_ab.bench.lab.words.declare import Prepared
+from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.workloads.recipe import OBSERVED_STEPS, Params
+from keras_ab.bench.workloads.training import OBSERVED_STEPS
 
 SMALL_COPY = 2**20
 """Bytes below which a second thread would cost a copy more than it saves."""

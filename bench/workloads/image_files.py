@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
 from keras_ab.bench.workloads import digits
-from keras_ab.bench.workloads.recipe import Params
 
 EDGE = digits.EDGE
 """Pixels along an edge of the images that the model is given."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
 from keras_ab.bench.workloads import digits
 from keras_ab.bench.workloads.digits import Split
-from keras_ab.bench.workloads.recipe import Params
 
 DOWNLOADED = {
     "cifar10": "cifar-10-batches-py-target",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.workloads import classifier, digits
-from keras_ab.bench.workloads.recipe import Params, Workload
+from keras_ab.bench.workloads.training import Workload
 
 CLASSES = 10
 HEAD = slice(0, 3)
@@ -51,4 +52,4 @@ def accuracies(predicted: np.ndarray, labels: np.ndarray, case: Params) -> dict[
     }
 
 
-LONG_TAIL = Workload(classifier.model, data, lambda _case: CLASSES)
+LONG_TAIL = Workload(classifier.model, data, lambda _case: CLASSES, classifier.test_data)

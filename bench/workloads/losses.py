@@ -1,35 +1,32 @@
-"""A recipe's loss by name; some need to know how many examples each class has."""
+"""Losses by name; some need to know how many examples each class has."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
+COUNTED = {"class_balanced": "ClassBalancedLoss", "logit_adjusted": "LogitAdjustedLoss"}
+"""Those of `long_tail_losses` that weigh classes by their number of examples."""
 
-if TYPE_CHECKING:
-    from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
+LOSSES = ("cross_entropy", "focal", *COUNTED)
 
 
-def loss(workload: Workload, recipe: Recipe, case: Params) -> Any:
-    """Return the loss of logits that a recipe names."""
+def loss(name: str, *, one_hot: bool, counts: Callable[[], list[int]]) -> Any:
+    """Return a loss of logits.
+
+    Args:
+        name: one of `LOSSES`.
+        one_hot: whether labels are rows, not class indices; for the cross-entropy alone.
+        counts: return how many examples of each class there are.
+    """
     import keras
 
-    if recipe.loss == "cross_entropy":
-        if recipe.labels.startswith("one_hot"):
+    if name == "cross_entropy":
+        if one_hot:
             return keras.losses.CategoricalCrossentropy(from_logits=True)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     from keras_ab.kernels import long_tail_losses
 
-    if recipe.loss == "focal":
+    if name == "focal":
         return long_tail_losses.FocalLoss()
-    counted = {
-        "class_balanced": long_tail_losses.ClassBalancedLoss,
-        "logit_adjusted": long_tail_losses.LogitAdjustedLoss,
-    }
-    return counted[recipe.loss](class_counts(workload, case))
-
-
-def class_counts(workload: Workload, case: Params) -> list[int]:
-    """Return how many examples of each class a workload trains on."""
-    labels = workload.data(case)[1]
-    return np.bincount(labels, minlength=workload.classes(case)).tolist()
+    return getattr(long_tail_losses, COUNTED[name])(counts())

@@ -1,15 +1,12 @@
-"""Optimizers by name, and what a recipe puts around them: decay, clipping, accumulation."""
+"""Optimizers by name, and what goes around them: clipping, accumulation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from keras_ab.bench.workloads.schedules import learning_rate
-
-if TYPE_CHECKING:
-    from keras_ab.bench.workloads.recipe import Recipe
+CLIPPINGS = ("none", "global_norm", "adaptive")
 
 GLOBAL_NORM = 1.0
 """Largest norm of the whole gradient under ``clipping="global_norm"``."""
@@ -48,29 +45,25 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def optimizer(recipe: Recipe, model: Any) -> Any:
-    """Return the recipe's optimizer for a model, with its decay, clipping and accumulation."""
-    make = partial(OPTIMIZERS[recipe.optimizer], learning_rate(recipe))
-    options: dict[str, Any] = {}
-    if recipe.decay == "decoupled":
-        options["weight_decay"] = recipe.weight_decay
-    if recipe.clipping == "global_norm":
+def optimizer(
+    name: str, rate: Any, model: Any, *, clipping: str = "none", accumulate: int = 1, **options: Any
+) -> Any:
+    """Return an optimizer that clips gradients and accumulates those of several steps.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        rate: the learning rate, or a schedule.
+        model: whose layers say which axes adaptive clipping takes the norms over.
+        clipping: one of `CLIPPINGS`.
+        accumulate: steps whose gradients make one update.
+        options: of Keras' optimizers, such as ``weight_decay``.
+    """
+    if clipping == "global_norm":
         options["global_clipnorm"] = GLOBAL_NORM
-    accumulate: dict[str, Any] = (
-        {"gradient_accumulation_steps": recipe.accumulate} if recipe.accumulate > 1 else {}
-    )
-    if recipe.clipping == "adaptive":
+    make = partial(OPTIMIZERS[name], rate, **options)
+    more: dict[str, Any] = {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
+    if clipping == "adaptive":
         from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, unit_axes
 
-        axes = unit_axes(model)
-        return AdaptiveGradientClipping(make(**options), (HEAD,), axes=axes, **accumulate)
-    return make(**options, **accumulate)
-
-
-def regularise(model: Any, recipe: Recipe) -> None:
-    """Add L2 of half the decay to the loss, for every weight, where the recipe says so."""
-    import keras
-
-    if recipe.decay == "l2":
-        for variable in model.trainable_variables:
-            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+        return AdaptiveGradientClipping(make(), (HEAD,), axes=unit_axes(model), **more)
+    return make(**more)

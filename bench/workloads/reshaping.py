@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.lab.words.metrics import Metric
 from keras_ab.bench.workloads import image_sets
 from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
-from keras_ab.bench.workloads.recipe import Params
 
 TF_RESHAPE = "tf.reshape works on TensorFlow's tensors"
 KERAS_RESHAPE = "keras.ops.reshape works on every backend"

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.workloads import digits
 from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
-from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.workloads.recipe import Recipe
+from keras_ab.bench.workloads.training import Workload
 
 BLOCKS = ("plain", "stateful")
 REMAT_SCOPE = ("full", "activations", "larger_than", "list_of_layers")

@@ -1,11 +1,10 @@
-"""How a recipe's learning rate moves from step to step."""
+"""Schedules by name: how a learning rate moves from step to step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from keras_ab.bench.workloads.recipe import Recipe
+SCHEDULES = ("constant", "triangular", "triangular2", "cosine")
 
 LOWEST = 0.25
 """Lower bound of a cyclical rate, as a share of the upper.
@@ -17,21 +16,17 @@ CYCLES = 3
 """Cycles in a training. Same source, section 3.2: three train well, more go on improving."""
 
 
-def learning_rate(recipe: Recipe) -> Any:
-    """Return the recipe's rate: a number, or a schedule whose highest rate it is.
+def learning_rate(name: str, highest: float, steps: int) -> Any:
+    """Return a rate: a number, or a schedule of so many steps whose highest rate it is.
 
-    ``triangular`` and ``triangular2`` go through three cycles in ``schedule_steps`` steps,
-    ``cosine`` decays to zero in them.
+    ``triangular`` and ``triangular2`` go through three cycles, ``cosine`` decays to zero.
     """
-    highest, steps = recipe.learning_rate, recipe.schedule_steps
-    if recipe.schedule == "constant":
+    if name == "constant":
         return highest
-    if recipe.schedule == "cosine":
+    if name == "cosine":
         import keras
 
         return keras.optimizers.schedules.CosineDecay(highest, steps)
     from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate
 
-    return CyclicalLearningRate(
-        LOWEST * highest, highest, steps // (2 * CYCLES), policy=recipe.schedule
-    )
+    return CyclicalLearningRate(LOWEST * highest, highest, steps // (2 * CYCLES), policy=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_ab.bench.workloads.recipe import Params
+from keras_ab.bench.lab.words.declare import Params
 
 PIXELS = 784
 CLASSES = 10

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.workloads import image_sets
-from keras_ab.bench.workloads.recipe import Params, Recipe, Workload
+from keras_ab.bench.workloads.recipe import Recipe
+from keras_ab.bench.workloads.training import Workload
 
 
 def model(case: Params, recipe: Recipe) -> Any:

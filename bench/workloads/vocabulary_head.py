@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import Prepared
-from keras_ab.bench.workloads.recipe import Params
+from keras_ab.bench.lab.words.declare import Params, Prepared
 
 Losses = Callable[[Any, Any, Any, Any, int], Any]
 

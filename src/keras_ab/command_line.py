@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from keras_ab import __version__
 from keras_ab.bench import commands as of_bench
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.reports import commands as of_reports
@@ -19,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         description="Puts documented Keras and TensorFlow techniques on trial. "
         "Measure with: pytest --benchmark",
     )
+    top.add_argument("--version", action="version", version=f"keras-ab {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     of_reports.add_commands(commands)
     of_bench.add_commands(commands)

@@ -2,17 +2,16 @@
 
 import pytest
 
-from keras_ab.bench.workloads.recipe import Recipe
 from keras_ab.bench.workloads.schedules import learning_rate
 
 
 def rates(schedule, steps):
-    rate = learning_rate(Recipe(learning_rate=0.4, schedule=schedule, schedule_steps=120))
+    rate = learning_rate(schedule, 0.4, 120)
     return [float(rate(step)) for step in steps]
 
 
 def test_a_constant_rate_is_a_number():
-    assert learning_rate(Recipe(learning_rate=0.4)) == 0.4
+    assert learning_rate("constant", 0.4, 0) == 0.4
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,9 @@ def test_where_more_is_better_the_signs_turn():
     assert judge(estimate(-0.05, -0.02), lines, better="more") is Verdict.WORSE
 
 
-def test_the_region_of_equivalence_is_never_narrower_than_the_noise_floor():
-    assert judge(estimate(0.02, 0.04), Thresholds(floor=0.05, margin=0.01)) is Verdict.EQUIVALENT
+def test_equivalent_is_the_margin_however_high_the_noise_floor():
+    assert judge(estimate(0.02, 0.04), Thresholds(floor=0.05, margin=0.01)) is Verdict.INCONCLUSIVE
+    assert judge(estimate(-0.01, 0.0), Thresholds(floor=0.05, margin=0.02)) is Verdict.EQUIVALENT
 
 
 def test_too_few_blocks_are_inconclusive_whatever_they_show():

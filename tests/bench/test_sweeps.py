@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_ab.bench.lab.judge.sweeps import change, crossing, fit, growth, sweeps
+from keras_ab.bench.lab.judge.sweeps import change, crossing, fit, power_law, sweeps
 from keras_ab.bench.lab.loop.measure import Gauges, run_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
@@ -65,7 +65,7 @@ def grown():
 )
 def test_exponents_of_known_costs_are_recovered(grown, arm, exponent):
     (found,) = sweeps(grown)
-    line = growth(found, "step_time_s", arm, 0.95)
+    line = power_law(found, "step_time_s", arm, 0.95)
     assert line.exponent.point == pytest.approx(exponent, rel=0.05)
     assert line.exponent.half_width < 0.05
     assert line.at(4096) == pytest.approx(COST_S[arm](4096), rel=0.05)

@@ -109,8 +109,18 @@ def test_sizes_are_what_arithmetic_says(server, name, arm, metric, ratio):
 def test_a_worker_knows_its_device(ask):
     facts = ask(do="facts", backend="tensorflow")
     assert facts["devices"]
-    assert facts["memory_statistics"] in (True, False)
+    assert facts["memory_statistics"] is True
     assert facts["dtype_policy"] == "float32"
+
+
+@pytest.mark.parametrize("one_dnn", ["0", "1"])
+def test_memory_is_counted_with_one_dnn_and_without(server, one_dnn):
+    worker = server.other("tensorflow", {"TF_ENABLE_ONEDNN_OPTS": one_dnn}).start()
+    worker.send({"do": "facts", "backend": "tensorflow"})
+    facts = worker.receive(120)["result"]
+    worker.stop()
+    assert (facts["one_dnn"], facts["cpu_pool"]) == (one_dnn == "1", one_dnn == "0")
+    assert facts["memory_statistics"] is True
 
 
 def test_tensorflows_probes_of_the_device_run(ask):
@@ -202,8 +212,9 @@ def test_a_profile_tells_what_is_alive_at_the_peak(traced):
     peak = traced("keep", "recompute")["peak"]
     alive = {one["operation"]: one for one in peak["alive"]}
     activation = 32 * 28 * 28 * 16 * 4
-    assert 17 <= alive["Relu"]["pieces"] <= 19
-    assert alive["Relu"]["held_bytes"] == alive["Relu"]["pieces"] * activation
+    assert 14 <= alive["Relu"]["pieces"] <= 19  # the first that the gradients used may be gone
+    holes = alive["Relu"]["held_bytes"] - alive["Relu"]["pieces"] * activation
+    assert 0 <= holes < activation  # a chunk that was larger is not split for a little more
     total = peak["earlier_bytes"] + sum(one["held_bytes"] for one in peak["alive"])
     assert total == peak["in_use_bytes"]
 

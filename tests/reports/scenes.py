@@ -59,6 +59,7 @@ def scenes() -> list[Scene]:
                 "sm3": {"optimizer_state_bytes": 2.0e4},
                 "sm3_momentum": {"optimizer_state_bytes": 3.7e6},
             },
+            peak={"adafactor": 0.8},
             quality={"adam": 0.953, "adafactor": 0.951, "sm3": 0.931, "sm3_momentum": 0.955},
             claims=[
                 claim("optimizers.adafactor-faster", "adafactor", "step_time_s", at_most=1.0),

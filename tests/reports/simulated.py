@@ -28,7 +28,7 @@ MIB = 2.0**20
 SOURCE = "A. Simulated (2020), A technique that was never published, https://example.org/technique"
 ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
 LABELS = Metric("label_bytes", "stored labels", "B")
-MOVED = Metric("bytes_moved", "bytes that the work must move", "B")
+MOVED = Metric("work_bytes", "bytes that the work must move", "B", moved_by_step=True)
 
 
 @dataclass

@@ -14,7 +14,7 @@ def test_the_answer_states_both_bandwidths(tmp_path: Path) -> None:
         {"n": 1},
         {"native": 1.0, "copy": 0.8},
         noise=0.0,
-        sizes={arm: {"bytes_moved": 7e8} for arm in ("native", "copy")},
+        sizes={arm: {"work_bytes": 7e8} for arm in ("native", "copy")},
     )
     path = simulated.write(
         tmp_path / "run.jsonl", simulated.header("2026-01-02T0304-kernel"), [scene]
@@ -23,5 +23,5 @@ def test_the_answer_states_both_bandwidths(tmp_path: Path) -> None:
     step = trial.find("copy", "step_time_s")
     assert step is not None
     copied, native = (7e8 / s / 1e9 for s in (step.arm_value, step.baseline_value))
-    said = views.answer(trial, "copy")
+    said = " ".join(views.says(trial, trial.answer("copy")))
     assert said.endswith(f"That is {copied:.3g} GB/s; native’s, {native:.3g} GB/s.")

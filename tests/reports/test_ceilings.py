@@ -58,7 +58,7 @@ def write(path: Path, ceilings: list[Ceiling], **environment: object) -> Path:
 
 def found(path: Path) -> ceilings.Ceilings:
     (run,) = reports.load(path).runs
-    result = ceilings.of_run(run, "limits1")
+    result = ceilings.of_run(run, "ceilings1")
     assert result
     return result
 
@@ -95,16 +95,16 @@ def test_an_arm_without_work_or_ceiling_is_left_out_with_the_reason(tmp_path: Pa
 
 def test_the_page_has_ceilings_roofline_and_shares(tmp_path: Path) -> None:
     html = page(reports.load(write(tmp_path / "r.jsonl", CEILINGS)))
-    assert "How far from the limit" in html
+    assert "How far from the ceilings" in html
     assert "copy in host memory" in html
     assert "10.0 GB/s [10.0 GB/s, 10.0 GB/s]" in html
     assert "Roofline; share of the products’ ceiling by number" in html
     assert "a loop around matrix products" in html
 
 
-def test_a_run_without_ceilings_says_nothing_of_limits(tmp_path: Path) -> None:
+def test_a_run_without_ceilings_says_nothing_of_them(tmp_path: Path) -> None:
     html = page(reports.load(write(tmp_path / "r.jsonl", [])))
-    assert "How far from the limit" not in html
+    assert "How far from the ceilings" not in html
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-300, 1e300, 1.7e308])
@@ -118,4 +118,4 @@ def test_sizes_that_no_machine_has_do_no_harm(tmp_path: Path, size: float) -> No
             flop={"float32": size, "bfloat16": size},
             least_moved_bytes=size,
         )
-    assert ceilings.of_run(run, "limits1")
+    assert ceilings.of_run(run, "ceilings1")

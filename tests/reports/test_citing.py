@@ -54,6 +54,13 @@ def test_a_sentence_says_all_that_a_reader_needs(runs: reports.Runs) -> None:
     assert "`sparse_int32`" in found.sentence("markdown")
 
 
+def test_an_answer_is_cited_with_all_that_it_sums_up(runs: reports.Runs) -> None:
+    found = cite(runs.runs, "cpu000/optimizers[width=512,depth=2]/adafactor/answer")
+    assert "adafactor against adam, in one word: trade (step time 1.31×" in found.sentence()
+    assert "; test accuracy −0.005" in found.sentence()
+    assert "peak device memory 0.80× exactly, better" in found.sentence()
+
+
 def test_an_id_that_names_no_number_or_many_is_refused(runs: reports.Runs) -> None:
     with pytest.raises(RecordError, match="which 0 of"):
         cite(runs.runs, "nothing")

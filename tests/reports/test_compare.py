@@ -153,6 +153,18 @@ def test_a_gate_stops_at_a_broken_guard_and_at_more_bytes(tmp_path: Path) -> Non
     assert [change.after.metric.name for change in found] == ["peak_device_memory_bytes"]
 
 
+def test_answers_stand_beside_each_other_and_a_gate_tells_which_turned(tmp_path: Path) -> None:
+    before, after = sides(
+        written(tmp_path, "before", [jit()]),
+        written(tmp_path, "after", [replace(jit(), peak={"jit": 1.5})]),
+    )
+    said = compared(comparison([before, after]))
+    assert "| jit, batch=64 | `jit` | answer | gain | trade |" in said
+    assert "1.50× exactly worse" in said
+    found = gate(comparison([before, after]))
+    assert found.turned == [("jit, batch=64", "jit", "gain", "trade")]
+
+
 def test_a_gate_calls_noise_no_regression(tmp_path: Path) -> None:
     """Twenty pairs of runs of identical arms, and not one alarm."""
     alarms = 0

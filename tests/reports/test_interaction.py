@@ -53,20 +53,20 @@ def test_sorts_up_and_down_with_what_is_missing_last(page: Any) -> None:
 
 
 def test_sorts_words(page: Any) -> None:
-    page.get_by_label("Sort by").select_option("Verdict")
-    words = column(page, "Verdict")
+    page.get_by_label("Sort by").select_option("Answer")
+    words = column(page, "Answer")
     assert words == sorted(words)
 
 
-def test_filters_by_word_verdict_and_machine(page: Any) -> None:
+def test_filters_by_word_answer_and_machine(page: Any) -> None:
     every = len(column(page, "Arm"))
-    page.get_by_role("combobox", name="Verdict", exact=True).select_option("worse")
-    assert set(column(page, "Verdict")) == {"worse"}
+    page.get_by_role("combobox", name="Answer", exact=True).select_option("loss")
+    assert set(column(page, "Answer")) == {"loss"}
     page.get_by_label("Find").fill("OPTIM sm3")
     assert column(page, "Arm") == ["sm3", "sm3_momentum"]
     assert page.locator("#shown").text_content() == f"2 of {every} rows"
     page.get_by_label("Find").fill("")
-    page.get_by_role("combobox", name="Verdict", exact=True).select_option("any")
+    page.get_by_role("combobox", name="Answer", exact=True).select_option("any")
     page.get_by_role("combobox", name="Machine", exact=True).select_option("Simulated GPU")
     assert set(column(page, "Machine")) == {"Simulated GPU"}
     page.get_by_label("Find").fill("no such thing")
@@ -74,10 +74,10 @@ def test_filters_by_word_verdict_and_machine(page: Any) -> None:
 
 
 def test_copies_the_sentence_that_cite_gives(page: Any, folder: Path) -> None:
-    page.get_by_role("button", name="cite step time of sparse_int32").first.click()
+    page.get_by_role("button", name="cite answer for sparse_int32").first.click()
     page.locator("#said").get_by_text("Copied").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
-    number = "cpu000/labels[classes=10,batch=256]/sparse_int32/step_time_s"
+    number = "cpu000/labels[classes=10,batch=256]/sparse_int32/answer"
     assert copied == cite(reports.load(folder).runs, number).sentence()
     page.keyboard.press("Escape")
     assert page.locator("#said").text_content() == ""

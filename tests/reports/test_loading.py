@@ -60,6 +60,8 @@ def test_verdicts_are_those_that_were_simulated(runs: reports.Runs) -> None:
     assert found["labels", "sparse_int32"] == "better"  # the last case's
     assert found["optimizers", "adafactor"] == "worse"
     assert found["jit", "jit_and_pad"] == "inconclusive"
+    answers = {(row.experiment, row.arm): row.answer for row in step.itertuples()}
+    assert answers["optimizers", "adafactor"] == "trade"
     assert found["recompute", "each"] == "invalid"
     assert found["accumulation", "accumulate_fused"] == "failed"
     assert found["mixed_precision", "float16"] == "not measured here"

@@ -52,7 +52,9 @@ def elements(written: Path) -> Elements:
         "0.931× [0.927, 0.935]",
         "has paid for that after about",
         "Power: a difference of",
-        "survive Holm’s correction",
+        "after Holm’s correction for their number, of 0.05 at most",
+        "of these survive it",
+        "identical pairs told apart at 5 %",
         "would be judged better or worse by chance, on average",
         "a guard is broken, so the arms did not do the same work",
         "MemoryError: could not allocate 8 GiB",
@@ -77,6 +79,7 @@ def test_every_verdict_is_a_word(elements: Elements) -> None:
     chips = {v.split()[1] for v in elements.values("class") if v.startswith("chip ")}
     assert chips >= {
         *("better", "worse", "equivalent", "inconclusive", "invalid", "failed"),
+        *("gain", "trade", "loss", "no-difference", "undecided"),
         *("confirmed", "refuted", "undecided", "not-measured-here", "broken"),
     }
 

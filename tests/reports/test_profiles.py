@@ -48,7 +48,7 @@ def write(path: Path, arms: dict[str, StepTimes | None], ratio: float) -> Path:
 
 
 def test_rows_add_up_to_the_difference_between_the_steps() -> None:
-    found = profiles.compared("faster", BASELINE, FASTER, None, around(-0.1))
+    found = profiles.step_difference("faster", BASELINE, FASTER, None, around(-0.1))
     assert [row.operation for row in found.rows[:2]] == ["Softmax", "SparseSoftmax"]
     assert [row.share for row in found.rows] == pytest.approx([-0.3, 0.2, 0, 0])
     assert sum(row.share for row in found.rows) == pytest.approx(found.together.share)
@@ -58,7 +58,7 @@ def test_rows_add_up_to_the_difference_between_the_steps() -> None:
 def test_small_differences_share_a_row_and_still_add_up() -> None:
     many = {f"op{n}": 1e-4 * (n + 1) for n in range(30)}
     slower = {name: 2 * time for name, time in many.items()}
-    found = profiles.compared("a", times(**many), times(**slower), None, None)
+    found = profiles.step_difference("a", times(**many), times(**slower), None, None)
     assert len(found.rows) == profiles.MOST_ROWS + 2
     assert found.rows[0].operation == "op29"
     assert found.rows[-2].operation == "20 other operations"
@@ -68,14 +68,17 @@ def test_small_differences_share_a_row_and_still_add_up() -> None:
 
 @pytest.mark.parametrize(("timed", "explains"), [(-0.1, True), (-0.09, True), (-0.2, False)])
 def test_a_table_explains_a_ratio_that_it_adds_up_to(timed: float, explains: bool) -> None:
-    assert profiles.compared("faster", BASELINE, FASTER, None, around(timed)).explains is explains
+    assert (
+        profiles.step_difference("faster", BASELINE, FASTER, None, around(timed)).explains
+        is explains
+    )
 
 
 @pytest.mark.parametrize(("untraced", "explains"), [(-0.11, True), (-0.2, False)])
 def test_what_counts_is_the_same_processes_without_the_profiler(
     untraced: float, explains: bool
 ) -> None:
-    found = profiles.compared("faster", BASELINE, FASTER, untraced, around(-0.15))
+    found = profiles.step_difference("faster", BASELINE, FASTER, untraced, around(-0.15))
     assert found.explains is explains
     assert "in the same processes without the profiler −" in found.says
     assert "timed in the trial −15.0 %" in found.says
@@ -83,7 +86,7 @@ def test_what_counts_is_the_same_processes_without_the_profiler(
 
 def test_what_the_timing_cannot_tell_apart_is_not_called_too_far() -> None:
     wide = Middle(-0.3, -0.02, 0.3)
-    found = profiles.compared("faster", BASELINE, FASTER, None, wide)
+    found = profiles.step_difference("faster", BASELINE, FASTER, None, wide)
     assert not found.explains
     assert found.says.endswith("They agree as far as the timing can tell.")
 
@@ -122,7 +125,7 @@ def peak(earlier_bytes: int = 2**20, **pieces: int) -> PeakMemory:
 
 
 def test_what_is_alive_stands_side_by_side_the_largest_first() -> None:
-    found = alive.table({"keep": peak(Relu=9, Sub=1), "recompute": peak(Relu=3, MatMul=4)})
+    found = alive.pieces_by_arm({"keep": peak(Relu=9, Sub=1), "recompute": peak(Relu=3, MatMul=4)})
     assert found == alive.Table(
         ["keep", "recompute"],
         [
@@ -136,14 +139,14 @@ def test_what_is_alive_stands_side_by_side_the_largest_first() -> None:
 
 
 def test_kinds_that_hold_little_are_one_row() -> None:
-    found = alive.table({"a": peak(**{f"Op{n}": 20 - n for n in range(11)})})
+    found = alive.pieces_by_arm({"a": peak(**{f"Op{n}": 20 - n for n in range(11)})})
     assert found is not None
     assert len(found.rows) == alive.MOST_ROWS + 3
     assert found.rows[alive.MOST_ROWS] == ("3 other operations", ["33.0 MiB in 33"])
 
 
 def test_memory_that_no_machine_has_is_left_out() -> None:
-    found = alive.table({"a": peak(earlier_bytes=10**60), "b": peak(Relu=1)})
+    found = alive.pieces_by_arm({"a": peak(earlier_bytes=10**60), "b": peak(Relu=1)})
     assert found is not None
     assert found.arms == ["b"]
-    assert alive.table({"a": peak(earlier_bytes=10**60)}) is None
+    assert alive.pieces_by_arm({"a": peak(earlier_bytes=10**60)}) is None

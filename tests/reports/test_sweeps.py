@@ -35,7 +35,7 @@ def write(tmp_path: Path):
 
 def test_the_page_has_exponents_and_the_crossing(write) -> None:
     html = write(10, 20, 40, 80, 160)
-    assert "How it grows" in html
+    assert "Sweeps</h2>" in html
     assert "growth: n from 10.0 to 160" in html
     (sweep,) = [part for part in html.split("<article") if 'id="sweeps1s1"' in part]
     assert "Step time over n. line: exponent 1.0" in sweep or "exponent 0.99" in sweep
@@ -46,4 +46,4 @@ def test_the_page_has_exponents_and_the_crossing(write) -> None:
 
 
 def test_three_cases_are_no_sweep(write) -> None:
-    assert "How it grows" not in write(10, 20, 40)
+    assert "Sweeps</h2>" not in write(10, 20, 40)

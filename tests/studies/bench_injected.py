@@ -1,9 +1,8 @@
 """Training steps, and the same with one more to every 33: exactly 3 % more work."""
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared
+from keras_ab import Arm, Case, Experiment, Prepared, Recipe
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
 from keras_ab.bench.workloads.doctor_probe import EXPERIMENT as IDENTICAL
-from keras_ab.bench.workloads.recipe import Recipe, compiled_model
 
 
 def training_steps(count):
@@ -13,7 +12,7 @@ def training_steps(count):
         import tensorflow as tf
 
         case = {"batch": 32, "width": 64}
-        model = compiled_model(MANY_CLASSES, Recipe(), case)
+        model = MANY_CLASSES.compiled(Recipe(), case)
         inputs, labels = MANY_CLASSES.data(case)
         batch = tf.constant(inputs[:32]), tf.constant(labels[:32])
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from keras_ab.bench.lab.judge import verdicts
-from keras_ab.bench.lab.judge.estimate import Estimate, hodges_lehmann, interval
+from keras_ab.bench.lab.judge import peaks, verdicts
+from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
+from keras_ab.bench.lab.judge.estimate import Estimate, interval
+from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord, MetricRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME, Metric
 from keras_ab.bench.lab.words.plan import Plan
 
 
@@ -39,84 +40,13 @@ class Finding:
         return math.exp(x) if x < 700 else math.inf
 
 
-def _log(value: float) -> float:
-    return math.log(value if value > 1.0e-12 else 1.0e-12)  # a report calls this by the million
-
-
-def _log_bytes(value: float) -> float:
-    return math.log(value if value > 1.0 else 1.0)
-
-
-def _scale(metric: MetricRecord) -> Callable[[float], float]:
-    """Return what puts a metric's values on the scale where differences add."""
-    if metric.scale == "difference":
-        return float
-    return _log_bytes if metric.unit == "B" else _log
-
-
-def round_contrasts(data: TrialData, block: int, arm: str) -> list[float]:
-    """Return the log ratio of step times of each round of a block, in order."""
-    rows = [line.step_time_s for line in data.rounds.get(block, [])]
-    return _paired(data, data.metric(STEP_TIME.name), rows, arm)
-
-
-def _paired(
-    data: TrialData, metric: MetricRecord, rows: Sequence[Mapping[str, float]], arm: str
-) -> list[float]:
-    """Return arm minus the mean of the baseline's copies, of each row that has both."""
-    scale, baseline = _scale(metric), data.baseline
-    has_copy = arm != CONTROL
-    contrasts = []
-    for row in rows:
-        if arm in row and baseline in row:
-            reference = scale(row[baseline])
-            if has_copy and CONTROL in row:
-                reference = (reference + scale(row[CONTROL])) / 2
-            contrasts.append(scale(row[arm]) - reference)
-    return contrasts
-
-
-def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
-    """Return one contrast a finished block, in order: log ratios, or differences."""
-    key = (metric.name, arm)
-    if key not in data.contrasts:
-        by_rounds = metric.name == STEP_TIME.name
-        data.contrasts[key] = (_of_rounds if by_rounds else _of_blocks)(data, metric, arm)
-    return data.contrasts[key]
-
-
-def _of_rounds(data: TrialData, _: MetricRecord, arm: str) -> list[float]:
-    finished = (number for number, block in sorted(data.blocks.items()) if arm in block.values)
-    paired = (round_contrasts(data, number, arm) for number in finished)
-    return [hodges_lehmann(contrasts) for contrasts in paired if contrasts]
-
-
-def _of_blocks(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
-    needed, name = (arm, data.baseline, CONTROL), metric.name
-    blocks = (block.values for _, block in sorted(data.blocks.items()))
-    rows = [{a: v[a][name] for a in needed if a in v and name in v[a]} for v in blocks]
-    return _paired(data, metric, rows, arm)
-
-
-def block_logs(data: TrialData, arm: str) -> list[float]:
-    """Return the log step time in seconds of each finished block of one arm, by itself."""
-    blocks = (data.rounds.get(number, []) for number in sorted(data.blocks))
-    found = ([_log(r.step_time_s[arm]) for r in rs if arm in r.step_time_s] for rs in blocks)
-    return [hodges_lehmann(logs) for logs in found if logs]
-
-
 def noise_floor(data: TrialData, metric: MetricRecord) -> float:
-    """Return how far each copy of the baseline lies from their mean, which arms are held against.
+    """Return how far each copy of the baseline lies from the middle between them.
 
     That is half the A/A contrast: a difference counts when its interval is clear of both copies.
     """
     contrasts = block_contrasts(data, metric, CONTROL)
     return abs(sum(contrasts) / len(contrasts)) / 2 if contrasts else 0.0
-
-
-def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
-    """Return one contrast a judged seed."""
-    return _paired(data, metric, data.lessons(metric.name), arm)
 
 
 def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
@@ -145,6 +75,7 @@ def assess(
     arm: str,
     plan: Plan,
     floor: float | None = None,
+    prior: Prior | None = None,
 ) -> Finding | None:
     """Return the finding on one metric of one arm; None where there is nothing to say.
 
@@ -154,14 +85,18 @@ def assess(
         arm: one of its treatments, or the control.
         plan: the run's plan, as recorded in the header.
         floor: the metric's noise floor in this trial, where it is known already.
+        prior: what the run's trials say together, where they do.
     """
+    if metric.name == PEAK_DEVICE_MEMORY.name:
+        return _assess_peaks(data, metric, arm, plan)
     is_quality = data.judges(metric.name)
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
         return None
     confidence, enough = plan.confidence, 5 if is_quality else plan.min_blocks
-    stage = plan.min_blocks if metric.name == "step_time_s" else None
-    estimate = interval(contrasts, confidence, stage)
+    is_step = metric.name == STEP_TIME.name
+    expected = prior.expects(data, arm) if is_step and prior else None
+    estimate = interval(contrasts, confidence, plan.min_blocks if is_step else None, expected)
     if floor is None or arm == CONTROL or is_quality:
         floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
     thresholds = Thresholds(floor, _margin(metric, plan), max(5, enough))
@@ -180,13 +115,43 @@ def assess(
     )
 
 
-def findings(data: TrialData, plan: Plan) -> list[Finding]:
-    """Return every finding of a valid trial, the arms in order; none where it is invalid."""
+def _assess_peaks(data: TrialData, metric: MetricRecord, arm: str, plan: Plan) -> Finding | None:
+    """Return the finding on peaks of device memory, by what repeats in them; see `peaks`."""
+    both = peaks.compared(data, arm)
+    if both is None or peaks.too_small(data, arm):
+        return None
+    own, baseline = both
+    estimate = peaks.spread(own, baseline, plan.confidence)
+    thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
+    told = estimate.p_value if isinstance(estimate, peaks.Spread) else None
+    return Finding(
+        trial=data.declared.trial,
+        arm=arm,
+        metric=metric,
+        estimate=estimate,
+        thresholds=thresholds,
+        verdict=verdicts.judge(estimate, thresholds, metric.better),
+        baseline_value=baseline.least if baseline.counted else 0.0,
+        arm_value=own.least if own.counted else 0.0,
+        smallest_effect=verdicts.smallest_effect(estimate, 0.0, plan.confidence),
+        blocks_to_settle=math.inf if told is not None else estimate.blocks,
+        p_value=told if told is not None else verdicts.p_value(estimate, 0.0),
+    )
+
+
+def findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> list[Finding]:
+    """Return every finding of a valid trial, the arms in order; none where it is invalid.
+
+    Args:
+        data: the trial.
+        plan: the run's plan, as recorded in the header.
+        prior: see `assess`.
+    """
     if data.invalid:
         return []
     floors = {metric.name: noise_floor(data, metric) for metric in data.declared.metrics}
     pairs = ((arm, metric) for arm in data.treatments for metric in data.declared.metrics)
-    found = (assess(data, metric, arm, plan, floors[metric.name]) for arm, metric in pairs)
+    found = (assess(data, metric, arm, plan, floors[metric.name], prior) for arm, metric in pairs)
     return [finding for finding in found if finding]
 
 
@@ -207,12 +172,12 @@ def claim_bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float
     high = math.inf if claim.at_most is None else claim.at_most
     if metric.scale == "difference":
         return low, high
-    return (_log(low) if low > 0 else -math.inf), (_log(high) if high < math.inf else math.inf)
+    return (log(low) if low > 0 else -math.inf), (log(high) if high < math.inf else math.inf)
 
 
-def claim_findings(data: TrialData, plan: Plan) -> list[ClaimFinding]:
+def claim_findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> list[ClaimFinding]:
     """Return the outcome of each of the trial's claims."""
-    return [_claim_finding(data, claim, plan) for claim in data.declared.claims]
+    return [_claim_finding(data, claim, plan, prior) for claim in data.declared.claims]
 
 
 def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
@@ -226,14 +191,16 @@ def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
     return ClaimFinding(trial, claim, outcome, None, happened)
 
 
-def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Plan) -> ClaimFinding:
+def _claim_finding(
+    data: TrialData, claim: ClaimRecord, plan: Plan, prior: Prior | None
+) -> ClaimFinding:
     if claim.attempt:
         return _attempt_finding(data, claim)
     metric = data.metric(claim.metric)
-    finding = None if data.invalid else assess(data, metric, claim.arm, plan)
+    finding = None if data.invalid else assess(data, metric, claim.arm, plan, prior=prior)
     trial = data.declared.trial
     if finding is None:
-        reason = data.invalid or data.why_not(claim.arm) or _why_nothing(data, metric)
+        reason = data.invalid or why_nothing(data, metric, claim.arm)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
@@ -245,21 +212,24 @@ def _claim_finding(data: TrialData, claim: ClaimRecord, plan: Plan) -> ClaimFind
     return ClaimFinding(trial, claim, outcome, finding, reason)
 
 
-def _why_nothing(data: TrialData, metric: MetricRecord) -> str:
+def why_nothing(data: TrialData, metric: MetricRecord | Metric, arm: str) -> str:
+    """Return why there is no finding on a metric of an arm."""
+    if why := data.why_not(arm):
+        return why
     if not data.blocks:
         return "no block was finished"
+    if metric.name == PEAK_DEVICE_MEMORY.name and peaks.too_small(data, arm):
+        return peaks.TOO_SMALL
+    if metric.name == STEP_TIME.name:
+        return f"no finished block has a round of both {arm} and {data.baseline}"
     return f"this machine does not tell {metric.title}"
 
 
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
+    if isinstance(finding.estimate, peaks.Spread):
+        return "the order of operations moves the peaks across the claim's bound"
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
-    centred = Estimate(
-        0.0,
-        finding.estimate.half_width,
-        finding.estimate.standard_error,
-        finding.estimate.degrees,
-        finding.estimate.blocks,
-    )
+    centred = replace(finding.estimate, point=0.0)
     needed = verdicts.blocks_to_settle(centred, lines, confidence)
     if not math.isfinite(needed) or needed > 10_000:
         return "the estimate lies on the claim's bound: no number of blocks would settle it"

@@ -100,7 +100,7 @@ def fit(x: Sequence[float], y: Sequence[float], confidence: float) -> Line | Non
     return Line(float(u.mean()), float(v.mean()), exponent, residual, spread)
 
 
-def growth(sweep: Sweep, metric: str, arm: str, confidence: float) -> Line | None:
+def power_law(sweep: Sweep, metric: str, arm: str, confidence: float) -> Line | None:
     """Return how a metric of an arm grows along a sweep; None where it cannot be told."""
     values = [_value(trial, metric, arm) for trial in sweep.trials]
     return fit(sweep.sizes, values, confidence)

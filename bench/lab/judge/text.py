@@ -6,6 +6,7 @@ import math
 
 from keras_ab.bench.lab.judge.estimate import Middle
 from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.peaks import Peaks, Spread
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -99,8 +100,8 @@ def _decimals(x: float) -> int:
 
 def compared(finding: Finding) -> str:
     """Return the estimate with its interval, ``1.07× [1.05, 1.09]`` or ``+0.012 [0, +0.020]``."""
-    if from_nothing := _from_nothing(finding):
-        return from_nothing
+    if special := _from_nothing(finding) or _over_ranges(finding):
+        return special
     e = finding.estimate
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
@@ -113,7 +114,30 @@ def _from_nothing(finding: Finding) -> str:
     arm, baseline = finding.arm_value, finding.baseline_value
     if finding.metric.unit != "B" or bool(arm) == bool(baseline):
         return ""
-    return f"{size(arm)}, not {size(baseline)}"
+    if not isinstance(finding.estimate, Spread):
+        return f"{size(arm)}, not {size(baseline)}"
+    counted = (f"{size(x)}" if x else "too small to be counted" for x in (arm, baseline))
+    return ", not ".join(counted)
+
+
+def _over_ranges(finding: Finding) -> str:
+    """Return ``0.93× at the least (18.5 to 20.0 MiB, …)`` where only ranges are known, else ""."""
+    e = finding.estimate
+    if not isinstance(e, Spread):
+        return ""
+    if e.same:
+        return f"the same range, {sizes(e.arm)}"
+    least = ratio(finding.shown(e.point))
+    return f"{least} at the least ({sizes(e.arm)}, baseline {sizes(e.baseline)})"
+
+
+def sizes(peaks: Peaks) -> str:
+    """Return the range of peaks of memory, or the one that they all are."""
+    least, most = (size(x) for x in (peaks.least, peaks.most))
+    if least == most:
+        return least
+    number, _, unit = least.partition(" ")
+    return f"{number if most.endswith(unit) else least} to {most}"
 
 
 def ratios(point: float, low: float, high: float) -> str:
@@ -144,6 +168,8 @@ def power(finding: Finding, *, brief: bool = False) -> str:
     difference = finding.metric.scale == "difference"
     word = "seed" if finding.metric.name != "step_time_s" and difference else "block"
     smallest = finding.smallest_effect
+    if isinstance(finding.estimate, Spread):
+        return "the order of operations decides; the ranges overlap"
     if not math.isfinite(smallest):
         return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
     seen = number(smallest) if difference else percent(math.expm1(smallest))
@@ -166,7 +192,8 @@ def is_exact(finding: Finding) -> bool:
 
 def compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
-    if not is_exact(finding) or _from_nothing(finding):
+    special = isinstance(finding.estimate, Spread) or _from_nothing(finding)
+    if special or not is_exact(finding):
         return compared(finding)
     if abs(finding.estimate.point) < ROUNDING:
         return "the same"
@@ -176,8 +203,41 @@ def compact(finding: Finding) -> str:
 
 
 def brief(finding: Finding) -> str:
-    """Return the estimate of a ratio alone."""
-    return _from_nothing(finding) or ratio(finding.shown(finding.estimate.point))
+    """Return the estimate alone."""
+    if from_nothing := _from_nothing(finding):
+        return from_nothing
+    if isinstance(finding.estimate, Spread) and finding.estimate.same:
+        return "the same"
+    point = finding.shown(finding.estimate.point)
+    return signed(point) if finding.metric.scale == "difference" else ratio(point)
+
+
+def ranges(finding: Finding) -> str:
+    """Return the ranges behind a ratio of which nothing else is known, else ""."""
+    e = finding.estimate
+    if not isinstance(e, Spread) or _from_nothing(finding):
+        return ""
+    return sizes(e.arm) if e.same else f"{sizes(e.arm)}, baseline {sizes(e.baseline)}"
+
+
+def left_open(finding: Finding) -> str:
+    """Return between what an interval lies, ``between 4 % faster and 6 % slower``."""
+    e = finding.estimate
+    if e.blocks < finding.thresholds.min_blocks or not math.isfinite(e.half_width):
+        word = "seed" if finding.metric.scale == "difference" else "block"
+        return f"{blocks(e.blocks, word)}: too few to conclude anything"
+    if isinstance(e, Spread):
+        return f"its peaks, {sizes(e.arm)}, and the baseline’s, {sizes(e.baseline)}, overlap"
+    low, high = (_beside_none(finding, x) for x in (e.low, e.high))
+    return f"between {low} and {high}"
+
+
+def _beside_none(finding: Finding, x: float) -> str:
+    """Return one end of an interval in words, ``4 % faster``."""
+    shown, difference = finding.shown(x), finding.metric.scale == "difference"
+    away = number(abs(shown), 2) if difference else f"{number(100 * abs(shown - 1), 2)} %"
+    down, up = ("faster", "slower") if finding.metric.unit == "s" else ("less", "more")
+    return f"{away} {down if x < 0 else up}"
 
 
 def bound(at_least: float | None, at_most: float | None, scale: str) -> str:

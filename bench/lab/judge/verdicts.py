@@ -42,21 +42,18 @@ class Thresholds:
     margin: float
     min_blocks: int = 5
 
-    @property
-    def equivalence(self) -> float:
-        """The half-width of the region of equivalence: never narrower than the noise floor."""
-        return max(self.margin, self.floor)
-
 
 def judge(estimate: Estimate, thresholds: Thresholds, better: str = "less") -> Verdict:
     """Return the verdict on an arm.
 
     The whole interval within the margin is equivalent; else the whole interval beyond the noise
-    floor is better or worse; else, or with too few blocks, inconclusive.
+    floor is better or worse; else, or with too few blocks, inconclusive. However noisy the machine,
+    equivalent means the margin: a difference as large as that is called so in at most half of
+    ``1 - confidence`` of trials.
     """
     if estimate.blocks < thresholds.min_blocks or not math.isfinite(estimate.half_width):
         return Verdict.INCONCLUSIVE
-    margin = thresholds.equivalence
+    margin = thresholds.margin
     if -margin < estimate.low and estimate.high < margin:
         return Verdict.EQUIVALENT
     sign = 1 if better == "less" else -1
@@ -117,13 +114,14 @@ def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: flo
     if not math.isfinite(estimate.half_width):
         return math.inf
     distance = abs(estimate.point)
-    room = max(distance - thresholds.floor, thresholds.equivalence - distance)
+    room = max(distance - thresholds.floor, thresholds.margin - distance)
     if room <= 0:
         return math.inf
     spread = estimate.standard_error * math.sqrt(estimate.blocks)
     needed = estimate.blocks
     for _ in range(20):  # the quantile depends on the number of blocks: iterate to a fixed point
-        t = t_quantile((1 + confidence) / 2, max(1, needed - 1))
+        degrees = max(1.0, estimate.degrees + needed - estimate.blocks)
+        t = t_quantile((1 + confidence) / 2, degrees)
         before, needed = needed, max(thresholds.min_blocks, math.ceil((t * spread / room) ** 2))
         if needed == before:
             break

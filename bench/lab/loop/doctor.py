@@ -135,7 +135,7 @@ def memory_statistics(framework: dict[str, Any]) -> Checkup:
     """Say whether peak device memory can be measured."""
     if framework.get("memory_statistics"):
         return Checkup("good", "memory statistics", "the framework's allocator counts its peak")
-    advice = "unset TF_ENABLE_ONEDNN_OPTS, or set TF_CPU_ALLOCATOR_USE_BFC=1"
+    advice = "unset TF_CPU_ALLOCATOR_USE_BFC; without its pool TensorFlow's CPU device counts none"
     return Checkup("note", "memory statistics", "not available on this device", advice)
 
 

@@ -14,6 +14,9 @@ import psutil
 
 from keras_ab.bench.lab.loop.gpu import gpus
 
+ROOT = Path(__file__).resolve().parents[3]
+"""The checkout of this code; where it is installed, some folder."""
+
 PACKAGES = (
     "keras-ab",
     "tensorflow",
@@ -152,20 +155,25 @@ def _temperatures() -> dict[str, float]:
     return {name: sensors[0].current for name, sensors in read().items() if sensors}
 
 
-def git() -> dict[str, Any] | None:
-    """Return the commit of this code and whether it was changed since; None outside a checkout."""
-    root = Path(__file__).resolve().parents[3]
-    commands = (["rev-parse", "HEAD"], ["status", "--porcelain"])
+def git(root: Path = ROOT) -> dict[str, Any] | None:
+    """Return the commit of this code and whether it was changed since; None outside a checkout.
+
+    Installed, this code may lie inside somebody's own repository, whose commits say nothing of it.
+    """
     try:
-        commit, changed = (
-            subprocess.run(  # noqa: S603
-                ["git", "-C", str(root), *command],  # noqa: S607
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.strip()
-            for command in commands
-        )
+        if Path(_asked(root, "rev-parse", "--show-toplevel")).resolve() != root:
+            return None
+        commit = _asked(root, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_asked(root, "status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _asked(root: Path, *command: str) -> str:
+    done = subprocess.run(  # noqa: S603
+        ["git", "-C", str(root), *command],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()

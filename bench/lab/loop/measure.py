@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.judge.contrasts import block_contrasts
 from keras_ab.bench.lab.judge.estimate import blocks_needed
-from keras_ab.bench.lab.judge.findings import block_contrasts
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess, Worker, Workers
 from keras_ab.bench.lab.loop.attempts import attempting, not_attempted
 from keras_ab.bench.lab.loop.gauges import Gauges

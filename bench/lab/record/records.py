@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from keras_ab.bench.lab.words.metrics import Dimension
 from keras_ab.bench.lab.words.plan import Plan
 
 SCHEMA = 3
@@ -90,6 +91,7 @@ class MetricRecord(Record):
     better: Literal["less", "more"]
     scale: Literal["ratio", "difference"]
     margin: FiniteFloat | None
+    moved_by_step: bool = False
 
 
 class ClaimRecord(Record):
@@ -138,6 +140,8 @@ class Trial(Record):
     """Whether blocks are measured; where not, guards and attempts are the whole result."""
     also: list[str] = []
     """Names of further outcomes of the same trainings."""
+    purpose: Dimension = "time"
+    """What the technique is for."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Trial:

@@ -63,6 +63,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         quality=quality.metric.name if quality else None,
         timed=experiment.timed,
         also=[metric.name for metric in quality.also] if quality else [],
+        purpose=experiment.purpose,
     )
 
 

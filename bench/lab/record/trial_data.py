@@ -45,13 +45,13 @@ class TrialData:
     failures: list[Failure] = field(default_factory=list)
     absences: list[Absent] = field(default_factory=list)
     end: End | None = None
-    contrasts: dict[tuple[str, str], list[float]] = field(default_factory=dict, compare=False)
-    """What `block_contrasts` has returned since the last record, by metric and arm."""
+    judged: dict[tuple[str, str | int], Any] = field(default_factory=dict, compare=False)
+    """What the judge has worked out since the last record: block contrasts by metric and arm."""
 
     def add(self, record: Any) -> None:
         """File one record of this trial."""
         self.records.append(record)
-        self.contrasts.clear()
+        self.judged.clear()
         match record:
             case Round():
                 self.rounds.setdefault(record.block, []).append(record)

@@ -5,17 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.code import written
 from keras_ab.bench.lab.words.errors import DeclarationError
-from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME, Metric, named
+from keras_ab.bench.lab.words.metrics import (
+    DIMENSIONS,
+    MEASURED,
+    STEP_TIME,
+    Dimension,
+    Metric,
+    named,
+)
 from keras_ab.bench.lab.words.step_work import StepWork
 
 Value = int | float | str | bool
+Params = Mapping[str, Value]
+"""A case's parameters by name, as an arm's `build` is given them."""
+
 CONTROL = "control"
 """The arm that the lab adds to every trial: the baseline once more, in a process of its own."""
 
@@ -90,7 +100,7 @@ class Arm:
     """
 
     name: str
-    build: Callable[[Mapping[str, Value]], Prepared]
+    build: Callable[[Params], Prepared]
     says: str
     recipe: Any = None
     time_limit_s: float = 120.0
@@ -130,7 +140,20 @@ class Arm:
 
     @property
     def _recipe_or_source(self) -> str:
-        return str(self.recipe) if self.recipe is not None else written(self.build)
+        if self.recipe is None or callable(self.recipe):
+            return written(self.recipe or self.build)
+        return str(self.recipe)
+
+
+class _Setting(dict[str, Value]):
+    """A case's parameters; asked for one that it lacks, it says what to do."""
+
+    def __missing__(self, name: str) -> Value:
+        raise DeclarationError(
+            f"a case sets {name!r}, which its arms read",
+            ", ".join(self) or "a case without parameters",
+            f"add it to each of the experiment's cases: grid({name}=(…,))",
+        )
 
 
 @dataclass(frozen=True)
@@ -143,9 +166,12 @@ class Case:
         swept: whether it is there to show how an experiment grows with a parameter.
     """
 
-    params: Mapping[str, Value]
+    params: Params
     quick: bool = True
     swept: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", _Setting(self.params))
 
     @property
     def id(self) -> str:
@@ -162,7 +188,17 @@ SELECTIONS: dict[str, Callable[[Case], bool]] = {
 
 
 def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]:
-    """Return one case for every combination of the given parameter values."""
+    """Return one case for every combination of the given parameter values.
+
+    ``grid(batch=(64, 256), classes=(10,))`` is two cases.
+    """
+    for name, values in params.items():
+        if isinstance(values, str) or not isinstance(values, Collection):
+            raise DeclarationError(
+                "each parameter of a grid has a tuple of values",
+                f"{name}={values!r}",
+                f"write {name}=({values!r},)",
+            )
     return tuple(
         Case(dict(zip(params, values, strict=True)), quick)
         for values in itertools.product(*params.values())
@@ -277,7 +313,7 @@ class Claim:
                 "state the largest or the smallest ratio for which the claim would be true",
             )
 
-    def concerns(self, case: Mapping[str, Value]) -> bool:
+    def concerns(self, case: Params) -> bool:
         """Tell whether the claim speaks of this case."""
         return all(case.get(key) == value for key, value in self.where.items())
 
@@ -298,7 +334,7 @@ class Quality:
     """
 
     metric: Metric
-    train: Callable[[Any, Mapping[str, Value], int, float], float | Mapping[str, float]]
+    train: Callable[[Any, Params, int, float], float | Mapping[str, float]]
     seeds: tuple[int, ...]
     learning_rates: tuple[float, ...]
     tuning_seeds: tuple[int, ...]
@@ -346,9 +382,12 @@ class Experiment:
     attempts: tuple[Attempt, ...] = ()
     timed: bool = True
     """Whether there is anything to time; where not, guards and attempts are the whole result."""
+    purpose: Dimension = "time"
+    """What the technique is for; answers begin with it."""
 
     def __post_init__(self) -> None:
         _check_name("an experiment", self.name)
+        self._check_purpose()
         if not self.sources:
             raise DeclarationError(
                 "an experiment names the source of what it tries",
@@ -358,6 +397,14 @@ class Experiment:
         self._check_arms_and_cases()
         self._check_attempts()
         self._check_claims()
+
+    def _check_purpose(self) -> None:
+        if self.purpose not in DIMENSIONS or (self.purpose == "quality" and not self.quality):
+            raise DeclarationError(
+                f"the purpose of an experiment is one of {', '.join(DIMENSIONS)}, and measured",
+                f"{self.purpose!r} for {self.name!r}",
+                "name what the technique is for; quality needs a Quality",
+            )
 
     def _check_arms_and_cases(self) -> None:
         if len(self.arms) < 2:

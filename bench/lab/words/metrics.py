@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from keras_ab.bench.lab.words.errors import DeclarationError
 
 UNITS = ("s", "B", "FLOP", "J", "1", "lines")
+
+Dimension = Literal["time", "memory", "quality", "energy"]
+"""What an arm can gain in, or lose in."""
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Metric:
         scale: arms are compared by their ``ratio`` or by their ``difference``.
         margin: the largest difference that does not matter, on the metric's scale (0.02 is 2 % of
             a ratio, or 0.02 of a difference); None stands for the plan's margin.
+        moved_by_step: whether it is what a step moves, so that over the step time it is a
+            bandwidth, which the report then tells.
     """
 
     name: str
@@ -31,6 +37,7 @@ class Metric:
     better: Literal["less", "more"] = "less"
     scale: Literal["ratio", "difference"] = "ratio"
     margin: float | None = None
+    moved_by_step: bool = False
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:

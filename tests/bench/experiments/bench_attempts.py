@@ -3,17 +3,7 @@
 import os
 import signal
 
-from keras_ab.bench.lab.words.declare import (
-    Arm,
-    Attempt,
-    Case,
-    Claim,
-    Experiment,
-    Guard,
-    Prepared,
-    Source,
-)
-from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab import Arm, Attempt, Case, Claim, Experiment, Guard, NotMeasuredHere, Prepared, Source
 
 
 def never_stepped(_case):

@@ -2,7 +2,7 @@
 
 import os
 
-from keras_ab.bench.lab.words.declare import Arm, Attempt, Case, Experiment, Guard, Prepared, Source
+from keras_ab import Arm, Attempt, Case, Experiment, Guard, Prepared, Source
 
 VARIABLE = "KERAS_AB_TEST_SWITCH"
 

@@ -5,8 +5,7 @@ import os
 import signal
 from collections import deque
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Guard, Prepared, Source
-from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab import Arm, Case, Experiment, Guard, NotMeasuredHere, Prepared, Source
 
 
 def prepared(step, answer=1.0):

@@ -1,6 +1,6 @@
 """Arms whose cost is known by their names; their steps are timed on a fake clock."""
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source, sweep
+from keras_ab import Arm, Case, Experiment, Prepared, Source, sweep
 
 NAMES = ("quadratic", "linear", "linearithmic")
 

@@ -1,7 +1,6 @@
 """Trainings with two outcomes, known by arithmetic."""
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Claim, Experiment, Prepared, Quality, Source
-from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab import Arm, Case, Claim, Experiment, Metric, Prepared, Quality, Source
 
 SCORE = Metric("score", "score", "1", "more", "difference", margin=0.01)
 COST = Metric("cost", "cost", "1", "less", "difference", margin=0.01)

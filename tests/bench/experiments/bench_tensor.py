@@ -1,6 +1,6 @@
 """Two arms that differ by one tensor of known size, held while the step runs."""
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source
+from keras_ab import Arm, Case, Experiment, Prepared, Source
 
 ELEMENTS = 3_000_000
 TENSOR_BYTES = 4 * ELEMENTS

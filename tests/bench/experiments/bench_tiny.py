@@ -1,6 +1,6 @@
 """Two arms of plain Python that end at once: for tests of the lab and of the pytest door."""
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Claim, Experiment, Guard, Prepared, Source
+from keras_ab import Arm, Case, Claim, Experiment, Guard, Prepared, Source
 
 
 def summing(count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +16,13 @@ from keras_ab.bench.lab.worker.backends.tensorflow_traces import Tracer as Trace
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 INSTALL = "pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine"
+
+POOL = "TF_CPU_ALLOCATOR_USE_BFC"
+"""Variable that gives TensorFlow's CPU device an allocator that counts, read as the device opens.
+
+With oneDNN on it has one anyway. Without, it takes each tensor from the C library, and nobody knows
+the peak of a step; so a worker then sets the variable, unless whoever runs it has.
+"""
 
 POOL_SHAPE = (2, 2**30)
 """Shape, in bytes, of the block that pre-warms the CPU allocator's pool.
@@ -32,6 +40,8 @@ def open_device(seed: int) -> None:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
+    if not (gpus or one_dnn()):
+        os.environ.setdefault(POOL, "1")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(seed % 2**32)
@@ -39,6 +49,16 @@ def open_device(seed: int) -> None:
         with tf.device("CPU:0"):
             tf.raw_ops.Empty(shape=POOL_SHAPE, dtype=tf.uint8, init=False)
     synchronise()
+
+
+def one_dnn() -> bool:
+    """Tell whether oneDNN is on, as TensorFlow decides it: by the processor, or as it is told to.
+
+    Off by default on processors without AVX-512 VNNI, AVX-VNNI or AMX.
+    """
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
 
 
 def synchronise() -> None:
@@ -68,8 +88,7 @@ def reset_peak_memory() -> None:
 def peak_memory_bytes() -> int | None:
     """Return the allocator's peak; None where it does not count.
 
-    TensorFlow's CPU device counts with oneDNN on (the default on x86). With
-    ``TF_ENABLE_ONEDNN_OPTS=0`` it does not, unless ``TF_CPU_ALLOCATOR_USE_BFC=1``.
+    TensorFlow's CPU device counts with oneDNN on, or by its pool; see `POOL`.
     """
     import tensorflow as tf
 
@@ -119,6 +138,8 @@ def facts() -> dict[str, Any]:
             {"name": d.name, "kind": d.device_type.lower()}
             for d in tf.config.list_logical_devices()
         ],
+        "one_dnn": one_dnn(),
+        "cpu_pool": os.environ.get(POOL, "") == "1",
         "memory_statistics": peak_memory_bytes() is not None,
         "built_with_cuda": bool(build.get("is_cuda_build")),
         "cuda": build.get("cuda_version"),

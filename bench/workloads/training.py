@@ -1,0 +1,262 @@
+"""Training a model as a recipe says: one step to be timed, or many steps for what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from keras_ab.bench.lab.words.declare import Params, Prepared
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.metrics import Metric
+from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.lab.worker.backends import Training
+from keras_ab.bench.workloads import labels, losses, optimizers, schedules
+from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
+from keras_ab.bench.workloads.recipe import Recipe
+
+Examples = tuple[np.ndarray, np.ndarray]
+
+TEST_ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
+"""What `Workload.train_and_score` returns; a hundredth of it does not matter."""
+
+OBSERVED_STEPS = 4
+"""Steps after which the guards look at the weights."""
+
+
+def no_test(_case: Params) -> Examples:
+    """Refuse: there is nothing to test on."""
+    raise DeclarationError(
+        "a workload whose accuracy is asked for has examples to test on",
+        "none",
+        "give Workload(..., test=a function of the case)",
+    )
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model and its data, all functions of a case; called, it makes a training step ready.
+
+    An arm trains it as a recipe says: ``arm("xla", WORKLOAD, Recipe(jit=True), "under XLA")``.
+    Its cases set ``batch``, whatever its functions read, and any field of the recipe that is to be
+    the same in every arm.
+
+    Args:
+        model: build the model for a case and a recipe; it returns logits ``(batch, classes)``.
+        data: return inputs ``(n, ...)`` float32 and labels ``(n,)`` int32; n is a multiple of the
+            batch size.
+        classes: the number of classes of a case.
+        test: return inputs and labels that are not among those of `data`, for `train_and_score`.
+    """
+
+    model: Callable[[Params, Recipe], Any]
+    data: Callable[[Params], Examples]
+    classes: Callable[[Params], int]
+    test: Callable[[Params], Examples] = no_test
+
+    def __call__(self, recipe: Recipe, case: Params) -> Prepared:
+        """Make one training step under the recipe ready to be timed.
+
+        The step is Keras' own `train_step` as the backend runs it, on one batch that already lies
+        on the device: neither the input pipeline nor `fit`'s Python is in the timing, and no other
+        batch is in the memory. A recipe that accumulates takes one `train_step` for each part of
+        the batch.
+        """
+        recipe = recipe.of(case)
+        model = self.compiled(recipe, case)
+        inputs, stored = self.stored(recipe, case)
+        size = int(case["batch"])
+        parts = cut((inputs[:size], stored[:size]), recipe.accumulate)
+        training = backends.of_keras().training(model, jit=model.jit_compile)
+        return Prepared(
+            step=partial(step, training, parts),
+            sizes={
+                "label_bytes": float(stored.nbytes),
+                "weights_bytes": nbytes(model.trainable_variables),
+                "optimizer_state_bytes": nbytes(model.optimizer.variables),
+            },
+            observe=partial(observe, model, training, parts),
+            work=partial(work, training, parts),
+        )
+
+    def compiled(self, recipe: Recipe, case: Params) -> Any:
+        """Build the model and compile it with the recipe's precision, optimizer and loss."""
+        switch_on(recipe.graph_rewrite)
+        with precision(recipe.dtype_policy):
+            model = self.model(case, recipe)
+        check_logits(model)
+        regularise(model, recipe)
+        one_hot = recipe.labels.startswith("one_hot")
+        model.compile(
+            optimizer=optimizer(recipe, model),
+            loss=losses.loss(recipe.loss, one_hot=one_hot, counts=partial(self.counts, case)),
+            jit_compile=recipe.jit,
+            steps_per_execution=recipe.steps_per_execution,
+        )
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def stored(self, recipe: Recipe, case: Params) -> Examples:
+        """Return the inputs, and the labels in the form in which the recipe stores them."""
+        inputs, indices = self.data(case)
+        return inputs, labels.store(indices, recipe.labels, self.classes(case))
+
+    def counts(self, case: Params) -> list[int]:
+        """Return how many examples of each class there are to train on."""
+        return np.bincount(self.data(case)[1], minlength=self.classes(case)).tolist()
+
+    def train(
+        self, steps: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
+    ) -> Any:
+        """Train from a seed for a number of steps and return the model.
+
+        The seed sets the weights and the order of the batches, the same for every arm.
+        """
+        import keras
+
+        recipe = replace(recipe.of(case), learning_rate=learning_rate)
+        keras.utils.set_random_seed(seed)
+        model = self.compiled(recipe, case)
+        inputs, stored = self.stored(recipe, case)
+        training = backends.of_keras().training(model, jit=model.jit_compile)
+        rng = np.random.default_rng(seed)
+        for _ in range(steps):
+            rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
+            step(training, cut((inputs[rows], stored[rows]), recipe.accumulate))
+        training.settle()
+        return model
+
+    def train_and_score(
+        self, steps: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
+    ) -> float:
+        """Train from a seed for a number of steps and return the accuracy on the test examples.
+
+        A model whose weights are NaN knows no better than to guess, and scores like that.
+        """
+        model = self.train(steps, recipe, case, seed, learning_rate)
+        return accuracy(model, *self.test(case))
+
+
+def check_logits(model: Any) -> None:
+    """Refuse a model that ends in a softmax: the losses here take logits."""
+    last = model.layers[-1] if model.layers else model
+    does = getattr(last, "activation", None)
+    if "softmax" in (getattr(does, "__name__", ""), type(last).__name__.lower()):
+        raise DeclarationError(
+            "a workload's model returns logits",
+            f"{last.name!r}, its last layer, is a softmax",
+            "leave the softmax out; the loss applies it",
+        )
+
+
+def optimizer(recipe: Recipe, model: Any) -> Any:
+    """Return the recipe's optimizer, with its schedule, decay, clipping and accumulation."""
+    decay = {"weight_decay": recipe.weight_decay} if recipe.decay == "decoupled" else {}
+    return optimizers.optimizer(
+        recipe.optimizer,
+        schedules.learning_rate(recipe.schedule, recipe.learning_rate, recipe.schedule_steps),
+        model,
+        clipping=recipe.clipping,
+        accumulate=recipe.accumulate,
+        **decay,
+    )
+
+
+def regularise(model: Any, recipe: Recipe) -> None:
+    """Add L2 of half the decay to the loss, for every weight, where the recipe says so."""
+    import keras
+
+    if recipe.decay == "l2":
+        for variable in model.trainable_variables:
+            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Give the layers that are made inside a dtype policy."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def switch_on(rewrite: str) -> None:
+    """Switch an option of TensorFlow's graph optimizer on, for the rest of this process."""
+    if not rewrite:
+        return
+    needs_tensorflow(
+        f"{rewrite} is an option of TensorFlow's graph optimizer",
+        "dtype policies work on all",
+    )
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({rewrite: True})
+
+
+def cut(batch: Sequence[np.ndarray], count: int) -> list[tuple[Any, ...]]:
+    """Return the batch on the device, in `count` parts of equal size."""
+    import keras
+
+    split = zip(*(np.split(array, count) for array in batch), strict=True)
+    return [tuple(keras.ops.convert_to_tensor(array) for array in part) for part in split]
+
+
+def step(training: Training, parts: Sequence[Any]) -> Any:
+    """Train on the parts of a batch, one after the other; return the last loss."""
+    for part in parts[:-1]:
+        training.step(part)
+    return training.step(parts[-1])
+
+
+def work(training: Training, parts: Sequence[Any]) -> StepWork:
+    """Return what a step has to do: as much for every part of a batch, all of one size."""
+    return training.work(parts[0]) * len(parts)
+
+
+def nbytes(variables: list[Any]) -> float:
+    """Return the bytes that variables hold."""
+    return float(sum(np.asarray(v).nbytes for v in variables))
+
+
+def flat(tensors: list[Any]) -> np.ndarray:
+    """Return all elements of some tensors in a row, on the host."""
+    import keras
+
+    arrays = [np.ravel(keras.ops.convert_to_numpy(tensor)) for tensor in tensors]
+    return np.concatenate(arrays) if arrays else np.zeros(0)
+
+
+def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, Any]:
+    """Return what guards compare.
+
+    The untouched weights, and the first part's loss and gradients from them; after a few steps the
+    loss that Keras then reports, the weights, and the state (moving statistics, seeds of random
+    numbers).
+    """
+    first_weights = flat(model.trainable_variables)
+    loss, gradients = backends.of_keras().loss_and_gradients(model, parts[0], jit=model.jit_compile)
+    for _ in range(OBSERVED_STEPS):
+        later_loss = step(training, parts)
+    training.settle()
+    return {
+        "first_weights": first_weights,
+        "loss": loss,
+        "gradients": flat(gradients),
+        "later_loss": later_loss,
+        "weights": flat(model.trainable_variables),
+        "state": flat(model.non_trainable_variables),
+    }
+
+
+def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images whose largest logit is that of their label."""
+    return float(np.mean(np.argmax(model.predict_on_batch(images), axis=-1) == labels))

@@ -1,0 +1,126 @@
+"""How often a run tells its own identical arms apart: all A/A controls together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from markupsafe import Markup
+from scipy.special import bdtrc
+
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.figures import ratio_ticks
+from keras_ab.reports.judged import JudgedRun
+from keras_ab.reports.machines import Machine
+from keras_ab.reports.svg import MARGIN, MUTED, STYLE, VERDICTS, inline
+
+BY_CHANCE = 0.025
+"""Where so many or more would be told apart by chance less often than this, something is amiss."""
+HEIGHT = 1.7
+
+
+@dataclass(frozen=True)
+class Identical:
+    """The A/A controls of one run.
+
+    Args:
+        pairs: what was found about each pair of identical arms, with blocks enough for a verdict.
+        confidence: level of their intervals.
+    """
+
+    pairs: list[Finding]
+    confidence: float
+
+    @property
+    def apart(self) -> list[Finding]:
+        """The pairs that were told apart: their interval leaves out "no difference"."""
+        return [f for f in self.pairs if not f.estimate.low <= 0 <= f.estimate.high]
+
+    @property
+    def chance(self) -> float:
+        """How likely so many or more are by chance alone, were the trials independent."""
+        if not self.apart:
+            return 1.0
+        return float(bdtrc(len(self.apart) - 1, len(self.pairs), 1 - self.confidence))
+
+    @property
+    def is_more_than_chance(self) -> bool:
+        """Whether more were told apart than the level of the intervals allows."""
+        return self.chance < BY_CHANCE
+
+    @property
+    def says(self) -> str:
+        """The count in words, and what chance alone would do."""
+        level, n = text.level(1 - self.confidence), len(self.pairs)
+        expected = text.number((1 - self.confidence) * n, 2)
+        told = f"{len(self.apart)} of {text.count(n, 'identical pair')} told apart at {level}"
+        if not self.is_more_than_chance:
+            return f"{told}, where {expected} would be by chance: no sign of a bias."
+        return (
+            f"{told}, where {expected} would be by chance, and so many with a probability of "
+            f"{text.number(self.chance, 2)}: intervals of this run are narrower than its noise."
+        )
+
+
+def of_run(run: JudgedRun) -> Identical | None:
+    """Return the controls of a run; None where there are none."""
+    found = [trial.control for trial in run.trials if trial.control and not trial.data.invalid]
+    pairs = [
+        f
+        for f in found
+        if f.estimate.blocks >= f.thresholds.min_blocks and math.isfinite(f.estimate.half_width)
+    ]
+    return Identical(pairs, run.header.plan.confidence) if pairs else None
+
+
+@dataclass(frozen=True)
+class ShownIdentical:
+    """The controls of a machine's newest run, as the page shows them."""
+
+    machine: str
+    says: str
+    figure: Markup
+
+
+def of_machines(machines: Iterable[Machine]) -> list[ShownIdentical]:
+    """Return the controls of the newest run of each machine."""
+    shown = []
+    for number, machine in enumerate(machines, 1):
+        if found := of_run(machine.runs[-1]):
+            drawn = figure(found, f"identical{number}")
+            shown.append(ShownIdentical(machine.name, found.says, drawn))
+    return shown
+
+
+def figure(found: Identical, name: str) -> Markup:
+    """Draw the interval of every control, the lowest first."""
+    pairs = sorted(found.pairs, key=lambda finding: finding.estimate.point)
+    with mpl.rc_context(STYLE):
+        canvas = Canvas(HEIGHT, (0.09, 0.97), (0.05, 0.3), (-1, len(pairs)), _reached(pairs))
+        margin = min(pairs[0].thresholds.margin, canvas.y[1])
+        canvas.area(canvas.x, (-margin, margin), MARGIN)
+        canvas.strokes([((canvas.x[0], 0), (canvas.x[1], 0))], MUTED, 1)
+        for colour, is_apart in ((MUTED, False), (VERDICTS["worse"], True)):
+            mine = [(n, f.estimate) for n, f in enumerate(pairs) if (f in found.apart) == is_apart]
+            ends = [((n, _within(e.low, canvas)), (n, _within(e.high, canvas))) for n, e in mine]
+            canvas.strokes(ends, colour, 2)
+            canvas.dots([(n, _within(e.point, canvas)) for n, e in mine], colour, 4.5)
+        canvas.beside(ratio_ticks(canvas.y, 4), MUTED)
+        canvas.below([], "trials, ordered by what was found", tick=0)
+    return inline(canvas.figure, name, found.says)
+
+
+def _reached(pairs: Sequence[Finding]) -> tuple[float, float]:
+    """Return limits, the same on both sides, that one noisy trial does not stretch."""
+    widths = sorted(max(abs(f.estimate.low), abs(f.estimate.high)) for f in pairs)
+    usual = widths[int(0.9 * (len(widths) - 1))]
+    reach = 1.1 * min(max(usual, pairs[0].thresholds.margin), 1.0)
+    return -reach, reach
+
+
+def _within(x: float, canvas: Canvas) -> float:
+    return min(max(x, canvas.y[0]), canvas.y[1])

@@ -1,0 +1,118 @@
+"""Peaks of device memory are exact where they repeat, and ranges where they do not."""
+
+import math
+import random
+
+import pytest
+
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import answers
+from keras_ab.bench.lab.judge.findings import claim_findings, findings
+from keras_ab.bench.lab.judge.peaks import COUNTED, TOO_SMALL, Peaks, Spread, spread
+from keras_ab.bench.lab.record.records import Block
+from keras_ab.bench.lab.record.trial_data import TrialData, group
+from keras_ab.bench.lab.words.plan import Plan
+from tests.reports import simulated
+
+MIB = 2.0**20
+PLAN = Plan(min_blocks=5)
+NAME = "peak_device_memory_bytes"
+
+
+def trial(baseline: list[float], control: list[float], arm: list[float], **bounds) -> TrialData:
+    """Return a trial with these peaks, a block each."""
+    claims = [simulated.claim("x.claim", "other", NAME, **bounds)] if bounds else []
+    scene = simulated.Scene("x", "?", {"n": 1}, {"base": 1.0, "other": 1.0}, claims=claims)
+    scene.blocks = len(arm)
+    (data,) = group(simulated.records(scene, 0)).values()
+    told = zip(baseline, control, arm, strict=True)
+    for number, peaks in enumerate(told):
+        old = data.blocks[number]
+        arms = dict(zip(("base", "control", "other"), peaks, strict=True))
+        values = {name: old.values[name] | {NAME: peak} for name, peak in arms.items()}
+        data.add(Block(trial=old.trial, block=number, values=values))
+    return data
+
+
+def found(data: TrialData):
+    return next((f for f in findings(data, PLAN) if f.metric.name == NAME), None)
+
+
+def test_what_repeats_is_exact():
+    finding = found(trial([4 * MIB] * 5, [4 * MIB] * 5, [3 * MIB] * 5))
+    assert finding.verdict == "better"
+    assert text.compact(finding) == "0.75× exactly"
+
+
+def test_the_same_range_is_equivalent_and_no_interval_is_made_up():
+    orders = [1.5 * MIB, 2 * MIB, 2 * MIB, 2 * MIB, 1.5 * MIB]
+    finding = found(trial(orders, orders, [*reversed(orders)]))
+    assert finding.verdict == "equivalent"
+    assert text.compact(finding) == "the same range, 1.50 to 2.00 MiB"
+
+
+def test_ranges_that_overlap_decide_nothing():
+    arm = [1.6 * MIB, 1.8 * MIB, 1.8 * MIB, 1.8 * MIB, 1.9 * MIB]
+    finding = found(trial([1.5 * MIB] * 5, [2 * MIB] * 5, arm))
+    assert finding.verdict == "inconclusive"
+    assert finding.p_value == 1
+    assert "1.60 to 1.90 MiB" in text.left_open(finding)
+    assert "[" not in text.compact(finding)
+
+
+def test_ranges_that_lie_apart_are_better_or_worse_by_an_exact_test():
+    high, low = [2 * MIB, 2.1 * MIB, 2.2 * MIB, 2 * MIB, 2.1 * MIB], [1.8 * MIB] * 4 + [1.9 * MIB]
+    assert found(trial(high, high, low)).verdict == "better"
+    worse = found(trial(low, low, high))
+    assert worse.verdict == "worse"
+    assert worse.p_value == pytest.approx(2 / math.comb(15, 5))
+    assert (worse.arm_value, worse.baseline_value) == (2 * MIB, 1.8 * MIB)
+
+
+def test_too_small_to_be_counted_is_not_measured_never_equivalent_or_refuted():
+    data = trial([0.0] * 5, [100.0, 0, 0, 0, 0], [0.0] * 5, at_most=0.5)
+    assert found(data) is None
+    (claim,) = claim_findings(data, PLAN)
+    assert (claim.outcome, claim.reason) == ("not measured here", TOO_SMALL)
+    (answer,) = answers(data, findings(data, PLAN))
+    assert answer.part("memory").word == "not measured"
+    assert answer.part("memory").reason == TOO_SMALL
+
+
+@pytest.mark.parametrize(("at_most", "outcome"), [(0.5, "confirmed"), (0.05, "undecided")])
+def test_one_side_too_small_to_be_counted_is_a_bound(at_most, outcome):
+    data = trial([4 * MIB] * 5, [4 * MIB] * 5, [0.0] * 5, at_most=at_most)
+    finding = found(data)
+    assert finding.verdict == "better"
+    assert text.compact(finding) == "too small to be counted, not 4.00 MiB"
+    (claim,) = claim_findings(data, PLAN)
+    assert claim.outcome == outcome  # 256 KiB of 4 MiB are 0.0625
+
+
+def test_identical_arms_are_never_told_apart_whatever_their_orders():
+    """Two to four values of any likelihood: 4000 trials of 5 blocks, held against 10."""
+    rng, apart = random.Random(1), 0
+    for _ in range(4000):
+        values = [MIB * rng.uniform(1, 2) for _ in range(rng.randint(2, 4))]
+        weights = [rng.random() for _ in values]
+        a, b = (rng.choices(values, weights, k=k) for k in (5, 10))
+        estimate = spread(Peaks(min(a), max(a), 5, True), Peaks(min(b), max(b), 10, True), 0.95)
+        if isinstance(estimate, Spread) and not estimate.low <= 0 <= estimate.high:
+            apart += 1
+    assert apart <= 4000 * 2 / math.comb(15, 5) + 3
+
+
+def test_a_smooth_range_moved_by_the_margin_is_never_called_the_same():
+    rng = random.Random(2)
+    for _ in range(2000):
+        a, b = ([MIB * math.exp(rng.gauss(shift, 0.03)) for _ in range(k)]
+                for k, shift in ((5, 0.02), (10, 0.0)))  # fmt: skip
+        estimate = spread(Peaks(min(a), max(a), 5, True), Peaks(min(b), max(b), 10, True), 0.95)
+        assert not (isinstance(estimate, Spread) and estimate.same)
+
+
+def test_one_block_has_no_width_that_was_not_measured():
+    one = Peaks(4.0 * COUNTED, 4.0 * COUNTED, 1, True)
+    two = Peaks(4.0 * COUNTED, 5.0 * COUNTED, 2, True)
+    assert spread(one, one, 0.95).half_width == math.inf
+    assert spread(one, two, 0.95).half_width == math.inf
