@@ -160,7 +160,7 @@ class Quotable:
     def _found(self, finding: Finding, end: str) -> list[tuple[str, bool]]:
         unit, confidence = finding.metric.unit, self.trial.plan.confidence
         values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
-        word = "seed" if self.trial.data.judges(finding.metric.name) else "block"
+        word = "seed" if finding.metric.per == "seed" else "block"
         has_interval = not (text.is_exact(finding) or isinstance(finding.estimate, Ranges))
         evidence = f"{text.level(confidence)} interval, " if has_interval else ""
         evidence += text.count(finding.estimate.blocks, word)

@@ -166,7 +166,7 @@ def blocks(count: float, word: str = "block") -> str:
 def power(finding: Finding, *, brief: bool = False) -> str:
     """Say what an inconclusive or equivalent result could have seen, and what would settle it."""
     difference = finding.metric.scale == "difference"
-    word = "seed" if finding.metric.name != "step_time_s" and difference else "block"
+    word = "seed" if finding.metric.per == "seed" else "block"
     smallest = finding.smallest_effect
     if isinstance(finding.estimate, Ranges):
         return "the order of operations decides; the ranges overlap"
