@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
-    NonNegativeInt,
-    PositiveInt,
     field_validator,
     model_validator,
 )
@@ -31,7 +30,26 @@ SCHEMA = 4
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
 
-Scalar = int | float | str | bool | None
+LARGEST = 2**63
+"""No count of ours reaches it; what is larger overflows where it is reckoned with."""
+
+Count = Annotated[int, Field(gt=0, lt=LARGEST)]
+Number = Annotated[int, Field(ge=0, lt=LARGEST)]
+StepSeconds = Annotated[FiniteFloat, Field(ge=1e-12, le=1e9)]
+
+
+def _countable(fact: Any) -> Any:
+    """Return a fact, nested or not, unless a whole number in it is beyond any count."""
+    nested = fact.values() if isinstance(fact, dict) else fact if isinstance(fact, list) else ()
+    for inner in nested:
+        _countable(inner)
+    if isinstance(fact, int) and abs(fact) >= LARGEST:
+        raise ValueError("a whole number beyond any count")
+    return fact
+
+
+Facts = Annotated[dict[str, Any], AfterValidator(_countable)]
+Scalar = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)] | float | str | bool | None
 
 
 class Record(BaseModel):
@@ -44,13 +62,13 @@ class Header(Record):
     """The first line: where, with what and how the run was made."""
 
     kind: Literal["header"] = "header"
-    schema_version: PositiveInt = SCHEMA
+    schema_version: Count = SCHEMA
     run: str
     started: str
     backend: str
-    machine: dict[str, Any]
-    environment: dict[str, Any]
-    conditions: dict[str, Any]
+    machine: Facts
+    environment: Facts
+    conditions: Facts
     plan: Plan
 
     @field_validator("plan", mode="before")
@@ -70,8 +88,8 @@ class Ceiling(Record):
     """Of the rate; ``s`` where what counts is how long a step lasts."""
     work: Positive
     """Bytes moved, or floating-point operations, of one step."""
-    data_bytes: NonNegativeInt
-    steps: PositiveInt
+    data_bytes: Number
+    steps: Count
     samples_s: list[Positive] = Field(min_length=1)
     """Seconds that `steps` steps took together, in the order of measurement."""
 
@@ -127,7 +145,7 @@ class Trial(Record):
     held_fixed: str
     does_not_show: str
     sources: list[str]
-    case: dict[str, Scalar]
+    case: dict[str, Scalar] = Field(max_length=100)
     arms: list[ArmRecord] = Field(min_length=2)
     metrics: list[Metric]
     claims: list[ClaimRecord]
@@ -205,14 +223,14 @@ class Round(Record):
 
     kind: Literal["round"] = "round"
     trial: str
-    block: NonNegativeInt
-    round: NonNegativeInt
+    block: Number
+    round: Number
     order: list[str]
-    steps: PositiveInt
-    step_time_s: dict[str, Positive]
+    steps: Count
+    step_time_s: dict[str, StepSeconds]
     others_cpu: FiniteFloat | None = None
     """Cores kept busy by other processes during the round."""
-    gpu: dict[str, Any] | None = None
+    gpu: Facts | None = None
     """Lowest clock and throttle reasons seen on the GPU during the round."""
 
 
@@ -221,7 +239,7 @@ class Block(Record):
 
     kind: Literal["block"] = "block"
     trial: str
-    block: NonNegativeInt
+    block: Number
     values: dict[str, dict[str, FiniteFloat]]
     notes: dict[str, dict[str, str]] = {}
     """What each arm found in place, such as which kernel it uses and why."""
@@ -246,10 +264,10 @@ class MemoryCurve(Record):
     kind: Literal["memory"] = "memory"
     trial: str
     arm: str
-    steps: PositiveInt
+    steps: Count
     at_s: list[FiniteFloat] = Field(min_length=1)
-    host_bytes: list[NonNegativeInt]
-    device_bytes: list[NonNegativeInt] | None
+    host_bytes: list[Number]
+    device_bytes: list[Number] | None
     """None where nobody counts."""
 
     @model_validator(mode="after")
@@ -323,7 +341,7 @@ class End(Record):
     kind: Literal["end"] = "end"
     trial: str
     reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
-    blocks_wanted: NonNegativeInt | None = None
+    blocks_wanted: Number | None = None
     """What Stein's procedure asked for."""
 
 
@@ -340,7 +358,7 @@ class Resumed(Record):
 
     kind: Literal["resumed"] = "resumed"
     at: str
-    conditions: dict[str, Any]
+    conditions: Facts
 
 
 class Seal(Record):
