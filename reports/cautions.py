@@ -10,7 +10,7 @@ from statistics import median
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.records import End, Round
 from keras_ab.bench.lab.words.metrics import STEP_TIME
-from keras_ab.reports import identical
+from keras_ab.reports import identical, integrity
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.tables import throttled
 
@@ -53,7 +53,18 @@ def of_run(run: JudgedRun) -> list[Caution]:
 
 def of_trial(trial: JudgedTrial) -> list[Caution]:
     """Return the warnings that touch one trial."""
-    return [*_blocks(trial), *_others(trial), *_gpu(trial), *_floor(trial)]
+    return [
+        *_doubts(trial),
+        *_blocks(trial),
+        *_others(trial),
+        *_gpu(trial),
+        *_floor(trial),
+    ]
+
+
+def _doubts(trial: JudgedTrial) -> Iterator[Caution]:
+    for doubt in integrity.doubts(trial.data, trial.plan):
+        yield Caution(f"not as the lab writes it: {doubt}", "ask for the file as it was measured")
 
 
 def _judged_rounds(trial: JudgedTrial) -> list[Round]:

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from keras_ab.bench.lab.judge.contrasts import contrast
-from keras_ab.bench.lab.loop.schedule import balanced_orders
+from keras_ab.bench.lab.record.orders import balanced_orders
 
 BASELINE, CONTROL, ARM = range(3)
 SCHEDULES = 64

@@ -20,7 +20,7 @@ from keras_ab.bench.lab.judge.verdicts import (
     p_value,
     smallest_effect,
 )
-from keras_ab.bench.lab.loop.schedule import balanced_orders, williams_square
+from keras_ab.bench.lab.record.orders import balanced_orders, williams_square
 
 
 def estimate(low, high, blocks=10):

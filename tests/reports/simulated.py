@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_ab.bench.lab.record.orders import orders
 from keras_ab.bench.lab.record.records import (
     ArmRecord,
     Block,
@@ -135,8 +136,9 @@ def _copies(scene: Scene) -> dict[str, str]:
 def _block(scene: Scene, block: int, rounds: int, rng: random.Random) -> list[Round]:
     luck = {arm: rng.gauss(0, scene.noise / 2) for arm in _copies(scene)}
     lines = []
+    told = orders(Plan.seed, scene.name, block, [arm for arm in luck if arm != "control"])
     for number in range(rounds):
-        order = rng.sample(sorted(luck), len(luck))
+        order = next(told)
         drift = rng.gauss(0, 0.02)
         times = {
             arm: 0.0065

@@ -120,8 +120,10 @@ def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> 
     """Return an arm's value as the estimate has it beside the baseline's.
 
     Its own mean or median would lie elsewhere, on the other side of the baseline even: rounds are
-    paired, and held against both copies.
+    paired, and held against both copies. Where nothing varied, it is the value itself.
     """
+    if estimate.half_width < 1e-12:
+        return own
     if metric.scale == "difference":
         return baseline + estimate.point
     if baseline > 0 and own > 0 and abs(estimate.point) < 700:

@@ -13,7 +13,7 @@ from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
 from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.gpu import worst_gpu_state
-from keras_ab.bench.lab.loop.schedule import balanced_orders
+from keras_ab.bench.lab.record.orders import balanced_orders, block_dice, starts
 from keras_ab.bench.lab.record.records import Block, Round, TrialLine
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
@@ -60,12 +60,12 @@ class Blocks:
 
     def measure(self, number: int) -> Iterator[TrialLine]:
         """Measure a block and yield its records as they come."""
-        rng = random.Random(f"{self.plan.seed}/{self._trial}/{number}")
+        rng = block_dice(self.plan.seed, self._trial, number)
         with ExitStack() as stack:
             bench: Bench = {}
             values: dict[str, dict[str, float]] = {}
             warm_up_s = 0.0
-            order = rng.sample([*self.arms.active, CONTROL], len(self.arms.active) + 1)
+            order = starts(self.arms.active, rng)
             processes = yield from self.arms.started(stack, order, rng)
             for arm, process in processes.items():
                 try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
-from keras_ab.bench.lab.loop.schedule import balanced_orders
+from keras_ab.bench.lab.record.orders import balanced_orders
 from keras_ab.bench.lab.record.records import Profile
 from keras_ab.bench.lab.worker.tracing import middle_half, paces
 
