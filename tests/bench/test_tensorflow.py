@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_ab import command_line
 from keras_ab.bench.lab.loop import asking
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.guards import relative_error
@@ -50,6 +51,12 @@ def building(name, arm, seed=1, observe_to=None):
     file = str(BENCH / f"bench_{name}.py")
     names = protocol.ArmNames(file, name, arm, FIRST_CASES[name], "tensorflow")
     return protocol.Build(names, seed, observe_to)
+
+
+def test_the_doctor_comes_to_an_end(capsys):
+    assert command_line.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "noise floor: two identical arms (a training step): " in shown
 
 
 def test_peak_memory_differs_by_exactly_one_tensor(server):
