@@ -114,7 +114,7 @@ def test_times_that_nobody_measured_are_left_out(tmp_path: Path, time_s: float) 
     runs = reports.load(write(tmp_path / "r.jsonl", {"a": odd, "b": FASTER}, 0.9))
     (shown,) = profiles.of_runs(runs.runs)
     assert [side.arm for side in shown.arms] == ["b"]
-    assert shown.comparisons == []
+    assert shown.differences == []
 
 
 def peak(earlier_bytes: int = 2**20, **pieces: int) -> PeakMemory:
@@ -126,7 +126,7 @@ def peak(earlier_bytes: int = 2**20, **pieces: int) -> PeakMemory:
 
 def test_what_is_alive_stands_side_by_side_the_largest_first() -> None:
     found = alive.pieces_by_arm({"keep": peak(Relu=9, Sub=1), "recompute": peak(Relu=3, MatMul=4)})
-    assert found == alive.Table(
+    assert found == alive.PiecesByArm(
         ["keep", "recompute"],
         [
             ("Relu", ["9.00 MiB in 9", "3.00 MiB in 3"]),

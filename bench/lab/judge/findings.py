@@ -100,6 +100,7 @@ def assess(
     if floor is None or arm == CONTROL or is_quality:
         floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
     thresholds = Thresholds(floor, _margin(metric, plan), max(5, enough))
+    baseline_value = mean_value(data, metric, data.baseline)
     return Finding(
         trial=data.declared.trial,
         arm=arm,
@@ -107,12 +108,25 @@ def assess(
         estimate=estimate,
         thresholds=thresholds,
         verdict=verdicts.judge(estimate, thresholds, metric.better),
-        baseline_value=mean_value(data, metric, data.baseline),
-        arm_value=mean_value(data, metric, arm),
+        baseline_value=baseline_value,
+        arm_value=_beside(baseline_value, mean_value(data, metric, arm), estimate, metric),
         smallest_effect=verdicts.smallest_effect(estimate, floor, confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, confidence),
         p_value=verdicts.p_value(estimate, floor),
     )
+
+
+def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> float:
+    """Return an arm's value as the estimate has it beside the baseline's.
+
+    Its own mean or median would lie elsewhere, on the other side of the baseline even: rounds are
+    paired, and held against both copies.
+    """
+    if metric.scale == "difference":
+        return baseline + estimate.point
+    if baseline > 0 and own > 0 and abs(estimate.point) < 700:
+        return baseline * math.exp(estimate.point)
+    return own
 
 
 def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Finding | None:
@@ -121,9 +135,9 @@ def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Find
     if both is None or peaks.too_small(data, arm):
         return None
     own, baseline = both
-    estimate = peaks.spread(own, baseline, plan.confidence)
+    estimate = peaks.ranged(own, baseline, plan.confidence)
     thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
-    told = estimate.p_value if isinstance(estimate, peaks.Spread) else None
+    told = estimate.p_value if isinstance(estimate, peaks.Ranges) else None
     return Finding(
         trial=data.declared.trial,
         arm=arm,
@@ -226,7 +240,7 @@ def why_nothing(data: TrialData, metric: Metric, arm: str) -> str:
 
 
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
-    if isinstance(finding.estimate, peaks.Spread):
+    if isinstance(finding.estimate, peaks.Ranges):
         return "the order of operations moves the peaks across the claim's bound"
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = replace(finding.estimate, point=0.0)
