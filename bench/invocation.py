@@ -73,7 +73,7 @@ def _fail_or_skip(data: TrialData, arm: str) -> None:
             pytest.fail(f"{data.why_not(arm)}\n{failure.traceback}".rstrip(), pytrace=False)
     for absent in data.absences:
         if absent.arm in (arm, data.baseline, None):
-            pytest.skip(f"not measured here: {absent.reason}")
+            pytest.skip(f"not measured here: {absent.said}")
     if data.broken:
         pytest.fail("\n".join(broken_guards(data)), pytrace=False)
 

@@ -212,9 +212,7 @@ class _Loop:
                 yield self._not_traced(line) if isinstance(line, ArmFailed) else line
 
     def _not_traced(self, failed: ArmFailed) -> Profile:
-        record = failed.record
-        reason = record.reason if isinstance(record, Absent) else record.message
-        arm = str(record.arm)
+        arm, reason = str(failed.record.arm), failed.record.said
         return Profile(trial=self.task.trial, arm=arm, files="", step=None, reason=reason)
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
