@@ -130,8 +130,8 @@ class Attempt:
     Args:
         name: short, lower case; unique among the attempts on one arm.
         says: what is tried, in one line.
-        run: tries it. None says that it works; a string says what happened instead; what it raises
-            is recorded with type and message.
+        tries: tries it. None says that it works; a string says what happened instead; what it
+            raises is recorded with type and message.
         arm: the arm that it is about, in whose backend and environment it is tried; empty for the
             whole experiment, tried as the baseline runs.
         time_limit_s: seconds after which it counts as hanging.
@@ -139,7 +139,7 @@ class Attempt:
 
     name: str
     says: str
-    run: Callable[[], str | None]
+    tries: Callable[[], str | None]
     arm: str = ""
     time_limit_s: float = 120.0
 
