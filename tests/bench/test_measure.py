@@ -260,7 +260,7 @@ def test_the_work_of_a_step_is_counted_once_and_is_a_metric_of_every_block():
     assert sorted(line.arm for line in lines if line.kind == "work") == ["once", "twice"]
     data = group(lines)["tiny[scale:1]"]
     found = assess(data, data.metric("step_flop"), "twice", plan)
-    assert (found.baseline_value, found.arm_value) == (16e6, 20e6)
+    assert (found.baseline_value, found.arm_value) == pytest.approx((16e6, 20e6))
     assert found.shown(found.estimate.point) == pytest.approx(1.25)
     assert assess(data, data.metric("least_moved_bytes"), "twice", plan).shown(0) == 1
 
