@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_ab.bench.lab.judge.answers import Answer, answers
 from keras_ab.bench.lab.judge.findings import (
@@ -69,6 +69,8 @@ class JudgedRun:
 
     run: Run
     trials: list[JudgedTrial]
+    prior: Prior = field(default_factory=Prior)
+    """What its trials say together of the variance between blocks."""
 
     @property
     def header(self) -> Header:
