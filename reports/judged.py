@@ -75,6 +75,11 @@ class JudgedRun:
         """The run's first record."""
         return self.run.header
 
+    @property
+    def prior(self) -> Prior:
+        """What its trials say together of the variance between blocks."""
+        return run_prior([trial.data for trial in self.trials], self.header.plan)
+
 
 def judge_trial(data: TrialData, plan: Plan, prior: Prior | None = None) -> JudgedTrial:
     """Judge one trial from its raw samples, and what its run's trials say together."""

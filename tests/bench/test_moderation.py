@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import polygamma
 
+from keras_ab.bench.lab.judge import contrasts, text
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, sampling_variance
 from keras_ab.bench.lab.judge.estimate import (
     Variance,
@@ -26,7 +27,7 @@ from keras_ab.bench.lab.judge.moderation import (
     FEWEST_TRIALS,
     MOST_BORROWED,
     Prior,
-    Spread,
+    BlockSpread,
     _trigamma_inverse,
     fit,
     run_prior,
@@ -34,6 +35,7 @@ from keras_ab.bench.lab.judge.moderation import (
 )
 from keras_ab.bench.lab.record.records import ArmRecord, Block, MetricRecord, Round, Trial
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 from tests.bench.machine import Machine
@@ -179,7 +181,7 @@ def test_the_level_holds_where_the_variance_has_fixed_the_number_of_blocks():
     for _ in range(60):
         true = np.exp(rng.normal(-8, 1, 40)) * 12 / rng.chisquare(12, 40)
         first = rng.normal(0, np.sqrt(true)[:, None], (40, 5))
-        spreads = [Spread(variance(x), w) for x, w in zip(first.tolist(), true, strict=True)]
+        spreads = [BlockSpread(variance(x), w) for x, w in zip(first.tolist(), true, strict=True)]
         prior = fit(spreads, 40)
         for x, sigma, w in zip(first.tolist(), np.sqrt(true), true, strict=True):
             many = min(60, blocks_needed(x, 1.2 * math.exp(-4), 0.95))
@@ -214,7 +216,7 @@ def test_what_a_trial_borrows_by_hand():
     # P(F_{2,2} > 3) = 1 / (1 + 3): of 2 degrees, (2 / 4)² are borrowed
     prior = Prior(20, 2.0, 0.0, 0.0, 0.0, 3)
     data = trial(quiet(1)[0])
-    data.judged["spread", 3] = {"a": Spread(Variance(3.0, 2), 1.0)}
+    data.judged["spread", 3] = {"a": BlockSpread(Variance(3.0, 2), 1.0)}
     expected = prior.expects(data, "a")
     assert expected == Variance(1.5, pytest.approx(0.5))  # a contrast varies as 1.5 processes
     assert prior.expects(data, "b") is None
@@ -244,7 +246,7 @@ def test_what_is_fitted_is_what_was_drawn():
     within = np.exp(rng.normal(-8, 1.5, 20_000))
     expected = 3e-4 * within**0.6
     between = expected * d0 / rng.chisquare(d0, 20_000) * rng.chisquare(d, 20_000) / d
-    spreads = [Spread(Variance(s, d), w) for s, w in zip(between, within, strict=True)]
+    spreads = [BlockSpread(Variance(s, d), w) for s, w in zip(between, within, strict=True)]
     prior = fit(spreads, 20_000)
     assert prior.slope == pytest.approx(0.6, abs=0.02)
     assert prior.degrees == pytest.approx(d0, rel=0.1)
@@ -367,7 +369,22 @@ def test_a_missing_control_leaves_one_copy():
     assert own == pytest.approx(hodges_lehmann(tables[0][0, :, 1] - tables[0][0, :, 0]))
 
 
-def test_a_verdict_does_not_depend_on_the_order_of_records(simulated):
+def test_more_rounds_than_anybody_measures_are_refused(monkeypatch):
+    monkeypatch.setattr(contrasts, "MOST_ROUNDS", 11)
+    with pytest.raises(RecordError, match="at most 11 rounds") as refused:
+        estimates([trial(table) for table in quiet(1)])
+    assert "12 in block 0 of simulated" in refused.value.received
+    assert "split them" in refused.value.do
+
+
+def test_what_the_intervals_rest_on_is_said():
+    few, many = (estimates([trial(table) for table in quiet(n)])[0] for n in (3, 12))
+    assert "3 trials whose blocks and rounds vary, and 10 would be needed" in text.moderation(few)
+    assert "moderated by the 12 trials" in text.moderation(many)
+    assert "worth 12 degrees" in text.moderation(many)
+
+
+def test_a_verdict_does_not_depend_on_the_order_of_records():
     (table,) = quiet(1)
     whole = trial(table)
     data = replace(whole, rounds=dict(reversed(whole.rounds.items())), judged={})

@@ -6,6 +6,7 @@ import math
 
 from keras_ab.bench.lab.judge.estimate import Middle
 from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.moderation import FEWEST_TRIALS, Prior
 from keras_ab.bench.lab.judge.peaks import Peaks, Spread
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
@@ -290,6 +291,20 @@ def fact(name: str, value: object) -> str:
 
 def _hertz(x: float) -> str:
     return f"{number(x / 1e6)} MHz" if x < 1e9 else f"{number(x / 1e9)} GHz"
+
+
+def moderation(prior: Prior) -> str:
+    """Say what the intervals of step time rest on: a trial's own blocks, or those of all."""
+    trials = count(prior.trials, "trial")
+    if prior.degrees:
+        return (
+            f"Intervals of step time have variances moderated by the {trials} of the run (Smyth, "
+            f"2004), worth {number(prior.degrees, 2)} degrees of freedom to a trial like the others"
+        )
+    return (
+        f"Intervals of step time are plain t intervals of each trial’s own blocks: the run has "
+        f"{trials} whose blocks and rounds vary, and {FEWEST_TRIALS} would be needed to moderate"
+    )
 
 
 def count(n: int, word: str) -> str:
