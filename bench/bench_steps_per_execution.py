@@ -25,7 +25,9 @@ def through_fit(recipe: Recipe, case: Params) -> Prepared:
     model = BY_NAME.compiled(recipe, case)
     images, labels = BY_NAME.data(case)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).repeat()
-    iterator = iter(batches.batch(int(case["batch"]), drop_remainder=True).prefetch(2))
+    iterator = iter(
+        batches.batch(int(case["batch"]), drop_remainder=True)
+    )  # prefetched, it would fill while another arm is timed
     model.make_train_function()
     calls = BATCHES // recipe.steps_per_execution
 

@@ -119,11 +119,14 @@ def reference_update(
             + new * squares.mean(_ones(np.shape(m)), keepdims=True)
             for m in moments
         ]
-        v = moments[0] if x.ndim < 2 else moments[0] * moments[1] / moments[0].mean(-2, keepdims=True)
+        v = moments[0]
+        if len(moments) == 2:
+            v = v * moments[1] / v.mean(-2, keepdims=True)
         u = g / np.sqrt(v)
         if clip_threshold is not None:
             u = u / np.maximum(1.0, _reference_rms(u) / clip_threshold)
-        return u * rho * (np.maximum(epsilon_2, _reference_rms(x)) if scale_parameter else 1.0), moments
+        alpha = rho * (np.maximum(epsilon_2, _reference_rms(x)) if scale_parameter else 1.0)
+        return alpha * u, moments
 
 
 def _reference_rms(x: np.ndarray) -> float:

@@ -153,12 +153,18 @@ class AsymmetricConvolution2D(keras.layers.Layer):
         self.convolutions = [self._convolution(name, size) for name, size in sizes.items()]
         self.normalizations = [self._normalization(name) for name in sizes]
 
+    @property
+    def _is_centred(self) -> bool:
+        """Whether Keras' own "same" centres each branch's kernel on the same element."""
+        return self.padding == "same" and self.strides == 1
+
     def _convolution(self, name: str, size: tuple[int, int]) -> Any:
         return keras.layers.Conv2D(
             self.filters,
             size,
             strides=self.strides,
             use_bias=False,
+            padding="same" if self._is_centred else "valid",
             data_format="channels_last",
             kernel_initializer=_redrawn(self.kernel_initializer),
             kernel_regularizer=self.kernel_regularizer,
@@ -200,14 +206,19 @@ class AsymmetricConvolution2D(keras.layers.Layer):
         return [(total // 2, total - total // 2) for total in totals]
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        branches = zip(self._windows(inputs), self.convolutions, self.normalizations, strict=True)
+        outputs = [norm(conv(x), training=training) for x, conv, norm in branches]
+        return outputs[0] + outputs[1] + outputs[2]
+
+    def _windows(self, inputs: Any) -> list[Any]:
+        """Return what each branch convolves: where need be, padded and cut to its kernel."""
+        if self._is_centred:
+            return [inputs] * 3
         rows, columns = self._padding_of(inputs.shape[1:3])
         padded = ops.pad(inputs, [(0, 0), rows, columns, (0, 0)])
         margin = self.kernel_size // 2
         inner = slice(margin, -margin or None)
-        crops = [padded, padded[:, inner], padded[:, :, inner]]
-        branches = zip(crops, self.convolutions, self.normalizations, strict=True)
-        outputs = [norm(conv(x), training=training) for x, conv, norm in branches]
-        return outputs[0] + outputs[1] + outputs[2]
+        return [padded, padded[:, inner], padded[:, :, inner]]
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return keras.layers.Conv2D(

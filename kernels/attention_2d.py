@@ -41,8 +41,7 @@ def attend(query: Any, key: Any, value: Any) -> Any:
     dtype = keras.backend.standardize_dtype(query.dtype)
     scores = ops.matmul(query, ops.swapaxes(key, 1, 2))
     scores = ops.cast(scores, accumulation_dtype(dtype))
-    weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
-    return ops.matmul(ops.cast(weights, dtype), value)
+    return ops.matmul(ops.cast(ops.softmax(scores), dtype), value)
 
 
 @keras.saving.register_keras_serializable(package="keras_ab")

@@ -11,10 +11,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ab.kernels.class_labels import class_labels
 from keras_ab.kernels.ordering import zero_after
 from keras_ab.kernels.plain_tensor import plain_tensor
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require
+
+# Finite, as −∞ less −∞ is NaN; no logit of a finite head is smaller in float32.
+LEAST = float(np.finfo(np.float32).min)
 
 
 class Gradients(NamedTuple):
@@ -77,7 +81,7 @@ def chunked_cross_entropy(
     Args:
         hidden: ``(..., width)``.
         kernel: ``(width, vocabulary)``, of the same dtype.
-        labels: Integers ``(...)``; one that is not in the vocabulary gives NaN.
+        labels: Whole numbers ``(...)``; one that is not in the vocabulary gives NaN.
         bias: ``(vocabulary,)`` or None.
         chunk: Words in a chunk.
 
@@ -88,9 +92,10 @@ def chunked_cross_entropy(
         ValueError: When shapes do not fit or the chunk is no positive whole number.
     """
     hidden, kernel = plain_tensor(hidden), plain_tensor(kernel)
-    labels = ops.cast(labels, "int32")
+    labels = ops.convert_to_tensor(labels)
     _require_fit(hidden, kernel, labels, chunk)
     width, vocabulary = kernel.shape
+    labels = class_labels(labels, vocabulary)
     bias = ops.zeros((vocabulary,), kernel.dtype) if bias is None else plain_tensor(bias)
     flat_labels = ops.reshape(labels, (-1,))
     losses = _losses(flat_labels, min(chunk, vocabulary))(
@@ -129,8 +134,7 @@ def _losses(labels: Any, chunk: int) -> Callable[..., Any]:
             upstream = upstreams[0] if upstream is None else upstream
             return _backward(hidden, kernel, bias, labels, chunk, log_sum, upstream)
 
-        is_word = ops.logical_and(labels >= 0, labels < kernel.shape[1])
-        return ops.where(is_word, log_sum - label_logit, float("nan")), backward
+        return ops.where(labels >= 0, log_sum - label_logit, float("nan")), backward
 
     return losses
 
@@ -177,15 +181,13 @@ def _forward(
 
     def step(start: Any, size: int, largest: Any, total: Any, label_logit: Any) -> tuple:
         z = _chunk_logits(hidden, kernel, bias, start, size, dtype)
-        new_largest = ops.maximum(largest, ops.max(z, axis=1))
+        new_largest = ops.maximum(largest, ops.max(z, axis=1, initial=LEAST))
         total = total * ops.exp(largest - new_largest)
         total = total + ops.sum(ops.exp(z - ops.expand_dims(new_largest, 1)), axis=1)
         return new_largest, total, label_logit + _label_logit(z, labels, start, size)
 
     zeros = ops.zeros_like(ops.cast(labels, dtype))
-    # Finite, as −∞ less −∞ is NaN; no logit of a finite head is smaller in float32.
-    least = zeros + float(np.finfo(np.float32).min)
-    start = (least, zeros, zeros)
+    start = (zeros + LEAST, zeros, zeros)
     largest, total, label_logit = _over_chunks(step, start, kernel.shape[1], chunk)
     return largest + ops.log(total), label_logit
 
@@ -243,7 +245,7 @@ class ChunkedCrossEntropyHead(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(autocast=False, **options)  # it would round labels that come as floats
         self.vocabulary = vocabulary
         self.chunk = chunk
         self.use_bias = use_bias
@@ -260,7 +262,11 @@ class ChunkedCrossEntropyHead(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=(self.vocabulary,), initializer="zeros")
 
     def call(self, hidden: Any, labels: Any) -> Any:
-        return chunked_cross_entropy(hidden, self.kernel, labels, self.bias, self.chunk)
+        parts = (hidden, self.kernel, self.bias)
+        hidden, kernel, bias = (
+            None if x is None else ops.cast(x, self.compute_dtype) for x in parts
+        )
+        return chunked_cross_entropy(hidden, kernel, labels, bias, self.chunk)
 
     def get_config(self) -> dict[str, Any]:
         own = {

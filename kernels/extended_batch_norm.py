@@ -49,13 +49,12 @@ class ExtendedBatchNormalization(keras.layers.Layer):
     In inference μ_c and σ² are moving averages, m ← momentum · m + (1 - momentum) · batch.
     Statistics and normalisation are computed in float32 (float64 for float64 inputs).
 
-    **The default is checked against the paper's abstract only**: its body was not at hand, and no
-    other source of this project quotes the formula. The abstract says that the standard deviation
-    is computed "along the (N, C, H, W) dimensions". Taken at its word, that is the deviation of all
-    elements from their common mean, ``tensor_mean``, the default. The blog post
-    that recommends the layer averages the channels' variances instead, ``channel_means``, as does
-    ``native.batch_statistics``. The first exceeds the second by the variance of the channel
-    means; where these are equal the two are one.
+    **These are two layers, and which one is the paper's is not established**: its body was not at
+    hand, and its abstract says no more than that the standard deviation is computed "along the
+    (N, C, H, W) dimensions". ``tensor_mean``, the default, takes that at its word: the variance of
+    all elements about their common mean. ``channel_means`` is the mean of the channels' variances,
+    as in the blog post that recommends the layer and in ``native.batch_statistics``. The first
+    exceeds the second by the variance of the channel means; where these are equal the two are one.
 
     Args:
         axis: The channel axis.

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ab.kernels.class_labels import ClassLabelLoss, class_labels, one_a_position
+from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require, require_between
 
 
@@ -59,7 +61,7 @@ def reference_ldam(
     return reference_cross_entropy(label, scale * z)
 
 
-class _LongTailLoss(keras.losses.Loss):
+class _LongTailLoss(ClassLabelLoss):
     """What the losses share: how the label's class is picked, and how a bad label shows."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -71,20 +73,10 @@ class _LongTailLoss(keras.losses.Loss):
         """
         classes = y_pred.shape[-1]
         self._require_classes(classes)
-        labels = y_true
-        if len(labels.shape) == len(y_pred.shape):
-            require(
-                labels.shape[-1] == 1,
-                "Labels must be class numbers, one for each example.",
-                tuple(labels.shape),
-                "Pass sparse labels, such as one-hot ones through argmax.",
-            )
-            labels = ops.squeeze(labels, axis=-1)
-        labels = ops.cast(labels, "int32")
-        is_class = ops.logical_and(labels >= 0, labels < classes)
+        labels = class_labels(one_a_position(y_true, y_pred), classes)
         mask = ops.equal(ops.expand_dims(labels, -1), ops.arange(classes, dtype="int32"))
-        loss = self._loss(mask, y_pred)
-        return ops.where(is_class, loss, float("nan"))
+        loss = self._loss(mask, ops.cast(y_pred, accumulation_dtype(self.dtype)))
+        return ops.where(labels >= 0, loss, float("nan"))
 
     def _require_classes(self, classes: int) -> None:
         require(

@@ -42,7 +42,7 @@ class RematerialisedChain(keras.layers.Layer):
     Each segment runs as a pure function of its input, its weights and its state (moving statistics,
     seeds). The backward pass runs it again from the same three. So Dropout draws the same mask, and
     moving statistics, assigned outside that function, are updated once. ``tf.recompute_grad``
-    around a layer does neither.
+    around a layer does neither. Losses that layers add and masks are results of it like any other.
 
     Backends: TensorFlow (eager, ``tf.function``, jit), JAX (``jax.checkpoint``) and PyTorch
     (``torch.utils.checkpoint``). Gradients of gradients are not supported on TensorFlow.
@@ -53,14 +53,14 @@ class RematerialisedChain(keras.layers.Layer):
         **options: Further arguments of ``keras.layers.Layer``.
 
     Raises:
-        ValueError: When the chain is empty, k is not between 1 and n, or a layer adds a loss for
-            its activations, which a pure function cannot.
+        ValueError: When the chain is empty, or k is not between 1 and n.
 
     Source: Chen et al., 2016, https://arxiv.org/abs/1604.06174, section 4.3.
     """
 
     def __init__(self, layers: Sequence[Any], segments: int | None = None, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(autocast=False, **options)  # layers cast what they need, each by its own
+        self.supports_masking = True
         layers = list(layers)
         require(len(layers) > 0, "The chain must have a layer.", layers, "Pass at least one.")
         require(
@@ -69,18 +69,9 @@ class RematerialisedChain(keras.layers.Layer):
             segments,
             "Leave it out for √n.",
         )
-        for layer in layers:
-            require(
-                getattr(layer, "activity_regularizer", None) is None,
-                "A layer that is recomputed must add no loss for its activations.",
-                layer,
-                "Remove its activity_regularizer.",
-            )
         self.segments = segments
-        self.parts = [
-            keras.Sequential(part, name=f"segment_{i}")
-            for i, part in enumerate(segmented(layers, segments))
-        ]
+        parts = enumerate(segmented(layers, segments))
+        self.parts = [_Segment(part, name=f"segment_{i}") for i, part in parts]
 
     @property
     def chain(self) -> list[Any]:
@@ -88,34 +79,32 @@ class RematerialisedChain(keras.layers.Layer):
         return [layer for part in self.parts for layer in part.layers]
 
     def build(self, input_shape: tuple) -> None:
+        x = keras.KerasTensor(input_shape, self.chain[0].compute_dtype)
         for part in self.parts:
-            part.build(input_shape)
-            input_shape = part.compute_output_shape(input_shape)
+            x = part(x)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         for part in self.parts:
             inputs = self._run(part, inputs) if training else part(inputs, training=training)
         return inputs
 
+    def compute_mask(self, *_: Any) -> None:
+        """Leave the mask to the last layer."""
+
     def _run(self, part: Any, inputs: Any) -> Any:
         """Run one segment so that it is recomputed, and update its state once."""
         state = part.non_trainable_variables
         before = [ops.copy(_read(v)) for v in state]
         weights = [_read(v) for v in part.trainable_variables]
-
-        def pure(x: Any, *weights: Any) -> list[Any]:
-            outputs, after = part.stateless_call(list(weights), before, x, training=True)
-            return [outputs, *after]
-
-        outputs, *after = _recomputed(pure)(inputs, *weights)
-        for variable, value in zip(state, after, strict=True):
-            variable.assign(ops.stop_gradient(value))
+        pure = _Pure(part, before, keras.src.backend.get_keras_mask(inputs))
+        outputs, *others = _recomputed(pure)(inputs, *weights)
+        for variable in reversed(state):
+            variable.assign(ops.stop_gradient(others.pop()))
+        for _ in range(pure.losses):
+            self.add_loss(others.pop(0))
+        for mask in others:
+            keras.src.backend.set_keras_mask(outputs, mask)
         return outputs
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        for part in self.parts:
-            input_shape = part.compute_output_shape(input_shape)
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.chain]
@@ -127,13 +116,56 @@ class RematerialisedChain(keras.layers.Layer):
         return cls(**{**config, "layers": layers})
 
 
+class _Segment(keras.layers.Layer):
+    """Some layers in a row, each called as it would be without this one around it."""
+
+    def __init__(self, layers: Sequence[Any], name: str) -> None:
+        super().__init__(name=name, autocast=False)
+        self.supports_masking = True
+        self.layers = list(layers)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: ARG002 - it is theirs
+        for layer in self.layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def compute_mask(self, *_: Any) -> None:
+        """Leave the mask to the last layer."""
+
+
+class _Pure:
+    """A segment as a function of its input and weights, without side effects.
+
+    It gives the outputs, the losses that layers add, their mask if they have one, and the state.
+    """
+
+    def __init__(self, part: Any, before: list[Any], mask: Any) -> None:
+        self.part, self.before, self.mask = part, before, mask
+        self.losses = 0  # known after a run
+
+    def __call__(self, x: Any, *weights: Any) -> list[Any]:
+        state = self.part.non_trainable_variables
+        variables = [*self.part.trainable_variables, *state]
+        if self.mask is not None:
+            keras.src.backend.set_keras_mask(x, self.mask)
+        with keras.src.backend.AutocastScope(None):
+            values = zip(variables, [*weights, *self.before], strict=True)
+            scope = keras.StatelessScope(values, collect_losses=True)
+        with scope:
+            outputs = self.part(x, training=True)
+        self.losses = len(scope.losses)
+        mask = keras.src.backend.get_keras_mask(outputs)
+        after = [scope.get_current_value(v) for v in state]
+        return [outputs, *scope.losses, *([] if mask is None else [mask]), *after]
+
+
 def _read(variable: Any) -> Any:
     """Return a variable's value in its own dtype, whatever dtype the layer computes in."""
     with keras.src.backend.AutocastScope(None):
         return plain_tensor(variable)
 
 
-def _recomputed(pure: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def _recomputed(pure: _Pure) -> Callable[..., list[Any]]:
     """Return a function that gives the same results and keeps only its arguments.
 
     Args:
@@ -159,17 +191,18 @@ def _recomputed(pure: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     )
 
 
-def _recomputed_on_tensorflow(pure: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def _recomputed_on_tensorflow(pure: _Pure) -> Callable[..., list[Any]]:
     import tensorflow as tf
 
     @tf.custom_gradient
     def recomputed(x: Any, *weights: Any) -> Any:
-        def backward(upstream: Any, *_: Any) -> list[Any]:
-            delayed = x + tf.cast(zero_after(upstream), x.dtype)
+        def backward(*upstream: Any) -> list[Any]:
+            delayed = x + tf.cast(zero_after(upstream[0]), x.dtype)
+            differentiable = 1 + pure.losses
             with tf.GradientTape() as tape:
                 tape.watch([t for t in (delayed, *weights) if t.dtype.is_floating])
-                outputs = pure(delayed, *weights)[0]
-            return tape.gradient(outputs, [delayed, *weights], upstream)
+                results = pure(delayed, *weights)[:differentiable]
+            return tape.gradient(results, [delayed, *weights], [*upstream[:differentiable]])
 
         return pure(x, *weights), backward
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_ab.bench.lab.judge.answers import Answer, answers
 from keras_ab.bench.lab.judge.findings import (
@@ -69,16 +69,13 @@ class JudgedRun:
 
     run: Run
     trials: list[JudgedTrial]
+    prior: Prior = field(default_factory=Prior)
+    """What its trials say together of the variance between blocks."""
 
     @property
     def header(self) -> Header:
         """The run's first record."""
         return self.run.header
-
-    @property
-    def prior(self) -> Prior:
-        """What its trials say together of the variance between blocks."""
-        return run_prior([trial.data for trial in self.trials], self.header.plan)
 
 
 def judge_trial(data: TrialData, plan: Plan, prior: Prior | None = None) -> JudgedTrial:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_ab.bench.lab.judge.moderation import run_prior
 from keras_ab.bench.lab.record.run_file import parse_run, read_run
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
@@ -115,14 +116,15 @@ def read_and_judge(path: Path | str) -> JudgedRun:
     run = parse_run(remote.read(path), path) if isinstance(path, str) else read_run(path)
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            trials = judge_trials(list(group(run.records).values()), run.header.plan)
+            data, plan = list(group(run.records).values()), run.header.plan
+            trials, prior = judge_trials(data, plan), run_prior(data, plan)
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",
             f"{path}: {error}",
             "restore the file from where it was measured, or leave it out",
         ) from error
-    return JudgedRun(run, trials)
+    return JudgedRun(run, trials, prior)
 
 
 def _once(new: JudgedRun, runs: list[JudgedRun]) -> JudgedRun:

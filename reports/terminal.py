@@ -39,6 +39,8 @@ def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
 
 def _rows(answer: Answer) -> list[tuple[str, ...]]:
     """Return the line of an arm, and one for each dimension that is open."""
+    if not answer.measured:
+        return [(f"  {legible(answer.arm)}: {answer.word}",)]
     step = answer.part("time").finding
     row = (
         f"  {legible(answer.arm)}",

@@ -89,7 +89,7 @@ def says(trial: JudgedTrial, answer: Answer) -> list[str]:
 
 
 def _says(trial: JudgedTrial, finding: Finding) -> str:
-    word = "seed" if trial.data.judges(finding.metric.name) else "block"
+    word = "seed" if finding.metric.per == "seed" else "block"
     counted = text.count(finding.estimate.blocks, word)
     title = finding.metric.title[:1].upper() + finding.metric.title[1:]
     said = f"{title} {text.compact(finding)} of {trial.data.baseline}’s over {counted}"

@@ -19,19 +19,23 @@ REMAT_SCOPE = ("full", "activations", "larger_than", "list_of_layers")
 """Modes of `keras.RematScope`."""
 
 
-def blocks(count: int, channels: int, kind: str = "plain") -> list[Any]:
+def blocks(count: int, channels: int, kind: str = "plain", inside: str | None = None) -> list[Any]:
     """Return residual layers on images ``(batch, height, width, channels)``.
 
     A plain block is ``x + conv(relu(conv(x)))``. A stateful one has BatchNorm and Dropout before
-    the second convolution, and so takes ``training``.
+    the second convolution, and so takes ``training``. `inside` is the mode of `keras.RematScope`
+    for the layers in a block: one that holds for the block would have them recomputed twice.
     """
     import keras
 
     class Plain(keras.layers.Layer):
         def __init__(self, name: str) -> None:
             super().__init__(name=name)
-            self.first = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
-            self.second = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
+            with keras.RematScope(mode=inside):
+                self.first, self.second = (
+                    keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
+                    for _ in range(2)
+                )
 
         def build(self, shape: Any) -> None:
             self.first.build(shape)
@@ -47,8 +51,9 @@ def blocks(count: int, channels: int, kind: str = "plain") -> list[Any]:
     class Stateful(Plain):
         def __init__(self, name: str) -> None:
             super().__init__(name)
-            self.norm = keras.layers.BatchNormalization()
-            self.dropout = keras.layers.Dropout(0.2)
+            with keras.RematScope(mode=inside):
+                self.norm = keras.layers.BatchNormalization()
+                self.dropout = keras.layers.Dropout(0.2)
 
         def build(self, shape: Any) -> None:
             self.norm.build(shape)
@@ -103,7 +108,8 @@ def _chain(x: Any, case: Params, recompute: str) -> Any:
     if recompute in REMAT_SCOPE:
         names = [f"block_{i}" for i in range(depth)]
         with keras.RematScope(mode=recompute, layer_names=names):
-            return _through(blocks(depth, channels, kind), x)
+            inside = recompute if recompute == "activations" else None
+            return _through(blocks(depth, channels, kind, inside), x)
     layers = blocks(depth, channels, kind)
     if recompute == "chain":
         from keras_ab.kernels.rematerialisation import RematerialisedChain

@@ -37,10 +37,11 @@ class AdaptiveClip(AdaptiveGradientClipping):
     def _step(self, variables: list[Any], gradients: list[Any]) -> None:
         chosen = [i for i, v in enumerate(variables) if not self._is_left(v)]
         factors = self._factors([(variables[i], gradients[i]) for i in chosen])
+        clipped = list(gradients)
         for i, factor in zip(chosen, factors, strict=True):
             g = gradients[i]
-            gradients[i] = ops.cast(ops.cast(g, "float32") * factor, g.dtype)
-        self.inner_optimizer.apply(gradients, variables)
+            clipped[i] = ops.cast(ops.cast(g, "float32") * factor, g.dtype)
+        self.inner_optimizer.apply(clipped, variables)
 
     def _factors(self, pairs: list[tuple[Any, Any]]) -> list[Any]:
         """Return a factor for each unit, of a shape that multiplies the gradient."""

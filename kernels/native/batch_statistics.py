@@ -12,6 +12,7 @@ from keras import ops
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, differentiable, unconverted
 from keras_ab.kernels.native.stablehlo import Like, Tensor
+from keras_ab.kernels.plain_tensor import plain_tensor
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -37,7 +38,7 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
         TypeError: The dtype is not as above.
         NotAvailable: Native kernels are asked for and not there.
     """
-    x = ops.convert_to_tensor(x)
+    x = plain_tensor(x)
     if len(x.shape) < 2 or x.shape[-1] is None:
         raise ValueError(
             "batch_statistics needs (..., channels) with at least two axes and channels known; "

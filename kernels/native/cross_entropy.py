@@ -6,9 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ab.kernels.class_labels import ClassLabelLoss, class_labels, one_a_position
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, differentiable, unconverted
 from keras_ab.kernels.native.stablehlo import Like, Tensor
+from keras_ab.kernels.plain_tensor import plain_tensor
 
 LOGIT_DTYPES = ("float32", "bfloat16", "float16")
 
@@ -58,7 +60,7 @@ def sparse_cross_entropy(labels: Any, logits: Any) -> Any:
         TypeError: A dtype is not as above.
         NotAvailable: Native kernels are asked for and not there.
     """
-    labels, logits = ops.convert_to_tensor(labels), ops.convert_to_tensor(logits)
+    labels, logits = plain_tensor(labels), plain_tensor(logits)
     _check(labels, logits)
     if not switch.native():
         return _plain(labels, logits)
@@ -111,7 +113,7 @@ def _native(labels: Any, logits: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("keras_ab.native")
-class SparseCategoricalCrossentropy(keras.losses.Loss):
+class SparseCategoricalCrossentropy(ClassLabelLoss):
     """The loss for `compile(loss=...)`: logits (..., classes) and labels (...) or (..., 1)."""
 
     def __init__(
@@ -123,24 +125,12 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
         """Take Keras' own arguments; logits only, never probabilities."""
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Keep integer labels integers: Keras would cast them to its float dtype.
-
-        In bfloat16 the label 1001 would become 1000; the base class casts every input.
-        """
-        loss = self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
-        return keras.src.losses.loss.reduce_weighted_values(
-            loss, sample_weight=sample_weight, reduction=self.reduction, dtype=self.dtype
-        )
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each position, float32 with the labels' shape."""
         classes = y_pred.shape[-1]
-        labels = ops.cast(y_true, "int32") if "float" in str(y_true.dtype) else y_true
-        shape = ops.shape(y_pred)[:-1]
-        flat = ops.reshape(y_pred, (-1, classes))
-        loss = sparse_cross_entropy(ops.reshape(labels, (-1,)), flat)
-        return ops.reshape(loss, shape)
+        labels = class_labels(one_a_position(y_true, y_pred), classes)
+        flat = ops.reshape(labels, (-1,)), ops.reshape(y_pred, (-1, classes))
+        return ops.reshape(sparse_cross_entropy(*flat), ops.shape(labels))
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the loss."""

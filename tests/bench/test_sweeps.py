@@ -26,9 +26,9 @@ COST_S = {
 
 
 class GrowingWorker(FakeWorker):
-    def build(self):
-        self.lab.size = int(self.request["case"].partition("n:")[2].partition("-")[0])
-        return super().build()
+    def build(self, asked):
+        self.lab.size = int(asked.arm.case.partition("n:")[2].partition("-")[0])
+        return super().build(asked)
 
 
 class GrowingLab(FakeLab):

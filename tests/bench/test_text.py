@@ -8,7 +8,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict
-from keras_ab.bench.lab.record.records import MetricRecord
+from keras_ab.bench.lab.words.metrics import Metric
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def bytes_of(baseline, arm):
     return Finding(
         trial="t",
         arm="a",
-        metric=MetricRecord(**names, better="less", scale="ratio", margin=None),
+        metric=Metric(**names, better="less", scale="ratio", margin=None),
         estimate=Estimate(math.log(max(arm, 1) / max(baseline, 1)), 0.0, 0.0, 4, 5),
         thresholds=Thresholds(0.0, 0.02, 5),
         verdict=Verdict.BETTER,

@@ -29,6 +29,9 @@ def test_every_technique_equals_its_reference(backend):
 
 
 def test_importing_the_package_imports_no_framework():
-    code = "import sys; from keras_ab import kernels; print({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys; from keras_ab import kernels;"
+        "print({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -45,10 +45,10 @@ def profiled(
 
     def warm_up(process: ArmProcess, _: int) -> None:
         process.build()
-        warm_ups_s.append(process.sample(steps, "warm-up")["duration_s"])
+        warm_ups_s.append(process.sample(steps, "warm-up").duration_s)
 
     def sample(process: ArmProcess, _: int) -> None:
-        untraced[process.arm].append(process.sample(steps)["duration_s"] / steps)
+        untraced[process.arm].append(process.sample(steps).duration_s / steps)
 
     def begin(process: ArmProcess, _: int) -> None:
         process.trace(folder / process.arm)

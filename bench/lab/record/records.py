@@ -15,20 +15,22 @@ from pydantic import (
     model_validator,
 )
 
-from keras_ab.bench.lab.words.metrics import Dimension
+from keras_ab.bench.lab.words.errors import Refusal
+from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.steps import Amount, PeakMemory, Positive, StepProfile
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised when a reader of the old schema would misread the new one.
 
 2: attempts, claims on them, trials that time nothing.
 3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
+4: what a metric has a value for each of, the parts of errors, notices.
 """
 
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
 
-PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
 Scalar = int | float | str | bool | None
 
 
@@ -66,11 +68,11 @@ class Ceiling(Record):
     name: str
     unit: Literal["B/s", "FLOP/s", "s"]
     """Of the rate; ``s`` where what counts is how long a step lasts."""
-    work: Annotated[FiniteFloat, Field(gt=0)]
+    work: Positive
     """Bytes moved, or floating-point operations, of one step."""
     data_bytes: NonNegativeInt
     steps: PositiveInt
-    samples_s: list[PositiveSeconds] = Field(min_length=1)
+    samples_s: list[Positive] = Field(min_length=1)
     """Seconds that `steps` steps took together, in the order of measurement."""
 
 
@@ -80,18 +82,6 @@ class ArmRecord(Record):
     name: str
     says: str
     code: str
-
-
-class MetricRecord(Record):
-    """One metric as declared; see `Metric`."""
-
-    name: str
-    title: str
-    unit: str
-    better: Literal["less", "more"]
-    scale: Literal["ratio", "difference"]
-    margin: FiniteFloat | None
-    moved_by_step: bool = False
 
 
 class ClaimRecord(Record):
@@ -118,6 +108,14 @@ class GuardRecord(Record):
     arms: list[str]
 
 
+def _with_per(metric: Any, outcomes: list[Any]) -> Any:
+    if not isinstance(metric, dict) or "per" in metric:
+        return metric
+    name = metric.get("name")
+    per = "round" if name == STEP_TIME.name else "seed" if name in outcomes else "block"
+    return metric | {"per": per}
+
+
 class Trial(Record):
     """The declaration of one trial: all that a report needs, without the code."""
 
@@ -131,7 +129,7 @@ class Trial(Record):
     sources: list[str]
     case: dict[str, Scalar]
     arms: list[ArmRecord] = Field(min_length=2)
-    metrics: list[MetricRecord]
+    metrics: list[Metric]
     claims: list[ClaimRecord]
     guards: list[GuardRecord]
     quality: str | None
@@ -143,12 +141,26 @@ class Trial(Record):
     purpose: Dimension = "time"
     """What the technique is for."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _older_metrics_had_one_value_a_block(cls, fields: Any) -> Any:
+        """Say what the metrics of schemas 1 to 3 had a value for each of."""
+        metrics = fields.get("metrics") if isinstance(fields, dict) else None
+        if not isinstance(metrics, list):
+            return fields
+        also = fields.get("also")
+        outcomes = [fields.get("quality"), *(also if isinstance(also, list) else ())]
+        return fields | {"metrics": [_with_per(metric, outcomes) for metric in metrics]}
+
     @model_validator(mode="after")
     def _names_agree(self) -> Trial:
         metrics = [metric.name for metric in self.metrics]
         for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
             if len(set(names)) < len(names):
                 raise ValueError(f"two {kind}s have the same name")
+        outcomes = {self.quality, *self.also} - {None}
+        if outcomes & set(metrics) != {m.name for m in self.metrics if m.per == "seed"}:
+            raise ValueError("what is learnt has one value a seed, and nothing else has")
         for claim in self.claims:
             if claim.attempt:
                 continue
@@ -184,6 +196,8 @@ class Attempted(Record):
     """``ran``: to its end, and did what the message says."""
     message: str
     traceback: str = ""
+    refusal: Refusal | None = None
+    """The parts of the message, where it is an error in three parts."""
 
 
 class Round(Record):
@@ -195,7 +209,7 @@ class Round(Record):
     round: NonNegativeInt
     order: list[str]
     steps: PositiveInt
-    step_time_s: dict[str, PositiveSeconds]
+    step_time_s: dict[str, Positive]
     others_cpu: FiniteFloat | None = None
     """Cores kept busy by other processes during the round."""
     gpu: dict[str, Any] | None = None
@@ -219,9 +233,9 @@ class Work(Record):
     kind: Literal["work"] = "work"
     trial: str
     arm: str
-    flop: dict[str, Annotated[FiniteFloat, Field(ge=0)]]
+    flop: dict[str, Amount]
     """Floating-point operations of products, by the type of what is multiplied."""
-    least_moved_bytes: Annotated[FiniteFloat, Field(ge=0)] | None
+    least_moved_bytes: Amount | None
     reason: str = ""
     """Why it is not known, where it is not."""
 
@@ -248,41 +262,6 @@ class MemoryCurve(Record):
         return self
 
 
-class OperationTime(Record):
-    """One kind of operation in the profile of a step; see `OperationShare`."""
-
-    operation: str
-    calls: FiniteFloat
-    time_s: FiniteFloat
-
-
-class StepTimes(Record):
-    """Where a step's time went; see `StepProfile`."""
-
-    steps: PositiveInt
-    step_time_s: PositiveSeconds
-    hand_over_time_s: FiniteFloat
-    idle_time_s: FiniteFloat
-    longest_gap_s: FiniteFloat
-    operations: list[OperationTime]
-
-
-class AlivePieces(Record):
-    """What one kind of operation holds at the peak; see `Alive`."""
-
-    operation: str
-    pieces: PositiveInt
-    held_bytes: NonNegativeInt
-
-
-class PeakMemory(Record):
-    """What is alive when most device memory is in use; see `Peak`."""
-
-    in_use_bytes: NonNegativeInt
-    earlier_bytes: NonNegativeInt
-    alive: list[AlivePieces]
-
-
 class Profile(Record):
     """What the framework's profiler recorded of one arm, once all was timed."""
 
@@ -291,12 +270,12 @@ class Profile(Record):
     arm: str
     files: str
     """Where the whole trace lies, seen from the run file."""
-    step: StepTimes | None
+    step: StepProfile | None
     reason: str = ""
     """Why there is none, where there is none."""
     peak: PeakMemory | None = None
     """None where the framework does not tell."""
-    untraced_step_time_s: PositiveSeconds | None = None
+    untraced_step_time_s: Positive | None = None
     """How long a step took in the same process before and after the trace; None in older runs."""
 
 
@@ -323,6 +302,8 @@ class Failure(Record):
     what: Literal["raised", "timed out", "killed", "not finite", "environment changed"]
     message: str
     traceback: str = ""
+    refusal: Refusal | None = None
+    """The parts of the message, where it is an error in three parts."""
 
 
 class Absent(Record):
@@ -332,6 +313,8 @@ class Absent(Record):
     trial: str
     arm: str | None
     reason: str
+    refusal: Refusal | None = None
+    """The parts of the reason, where it is an error in three parts."""
 
 
 class End(Record):
@@ -342,6 +325,14 @@ class End(Record):
     reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
     blocks_wanted: NonNegativeInt | None = None
     """What Stein's procedure asked for."""
+
+
+class Notice(Record):
+    """Something that a reader of the run should know."""
+
+    kind: Literal["notice"] = "notice"
+    at: str
+    message: str
 
 
 class Resumed(Record):
@@ -375,6 +366,7 @@ Line = Annotated[
     | Failure
     | Absent
     | End
+    | Notice
     | Resumed
     | Seal,
     Field(discriminator="kind"),

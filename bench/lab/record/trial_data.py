@@ -18,14 +18,13 @@ from keras_ab.bench.lab.record.records import (
     GuardRecord,
     Learned,
     MemoryCurve,
-    MetricRecord,
     Profile,
     Round,
     Trial,
     Work,
 )
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import LEAST_MOVED, STEP_FLOP
+from keras_ab.bench.lab.words.metrics import LEAST_MOVED, STEP_FLOP, Metric
 
 
 @dataclass
@@ -101,10 +100,6 @@ class TrialData:
         """Names of the other arms."""
         return [arm.name for arm in self.declared.arms[1:]]
 
-    def judges(self, metric: str) -> bool:
-        """Tell whether a metric is an outcome of training, paired by seed."""
-        return metric == self.declared.quality or metric in self.declared.also
-
     def lessons(self, metric: str) -> list[dict[str, float]]:
         """Return an outcome of training by arm, for each judged seed."""
         judged = [line for line in self.learned if line.purpose == "judged"]
@@ -112,7 +107,7 @@ class TrialData:
             return [line.values for line in judged]
         return [line.also.get(metric, {}) for line in judged]
 
-    def metric(self, name: str) -> MetricRecord:
+    def metric(self, name: str) -> Metric:
         """Return the declared metric called `name`."""
         return next(metric for metric in self.declared.metrics if metric.name == name)
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_ab.bench.lab.words.backend_names import check_backend
@@ -20,7 +20,7 @@ from keras_ab.bench.lab.words.metrics import (
     Metric,
     named,
 )
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 
 Value = int | float | str | bool
 Params = Mapping[str, Value]
@@ -447,7 +447,8 @@ class Experiment:
 
     @property
     def _outcomes(self) -> tuple[Metric, ...]:
-        return (self.quality.metric, *self.quality.also) if self.quality else ()
+        learnt = (self.quality.metric, *self.quality.also) if self.quality else ()
+        return tuple(replace(metric, per="seed") for metric in learnt)
 
     @property
     def all_metrics(self) -> tuple[Metric, ...]:

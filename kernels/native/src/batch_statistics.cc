@@ -1,4 +1,4 @@
-// Extended batch normalisation's statistics, Luo et al. (2020), arXiv 2003.05569: a mean per
+// A mean per
 // channel, and one variance, of all deviations from their channel's mean.
 #include <algorithm>
 #include <cmath>

@@ -24,14 +24,23 @@ FITS = {
     "fit-eager": {"run_eagerly": True},
 }
 AXES = dict.fromkeys(("conv/kernel", "variable_3"), (0, 1, 2))
+
+
+@keras.saving.register_keras_serializable("tests")
+def is_head(variable: Any) -> bool:
+    return "head" in variable.path
+
+
 OPTIMIZERS = {
     "adam": lambda: adam.Adam(0.01),
     "adam-decay": lambda: adam.Adam(0.01, weight_decay=0.1, clipnorm=1.0),
     "sm3": lambda: sm3.SM3(0.05),
     "sm3-momentum": lambda: sm3.SM3(0.05, momentum=0.9),
     "adafactor": lambda: adafactor.Adafactor(0.01),
-    "clip": lambda: adaptive_clip.AdaptiveClip(keras.optimizers.SGD(0.5, momentum=0.9), (), axes=AXES),
-    "clip-adam": lambda: adaptive_clip.AdaptiveClip(adam.Adam(0.01), ("head",), axes=AXES),
+    "clip": lambda: adaptive_clip.AdaptiveClip(
+        keras.optimizers.SGD(0.5, momentum=0.9), (), axes=AXES
+    ),
+    "clip-adam": lambda: adaptive_clip.AdaptiveClip(adam.Adam(0.01), is_head, axes=AXES),
 }
 
 
@@ -42,7 +51,12 @@ def data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def model() -> Any:
     keras.utils.set_random_seed(5)
     layers = keras.layers
-    body = [layers.Conv2D(7, 3, name="conv"), layers.ReLU(), layers.Flatten(), layers.Dense(5, name="head")]
+    body = [
+        layers.Conv2D(7, 3, name="conv"),
+        layers.ReLU(),
+        layers.Flatten(),
+        layers.Dense(5, name="head"),
+    ]
     return keras.Sequential([keras.Input((6, 6, 2)), *body])
 
 
