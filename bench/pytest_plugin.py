@@ -62,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=DEFAULTS.rounds,
         metavar="N",
-        help=f"rounds in a block (default {DEFAULTS.rounds})",
+        help=f"rounds in a block at most (default {DEFAULTS.rounds})",
     )
     add(
         "--ab-sample-time",

@@ -23,7 +23,9 @@ class Plan:
             it are equivalent.
         min_blocks: blocks before any verdict, and first stage of Stein's procedure.
         max_blocks: where a trial ends however noisy the machine.
-        rounds: rounds in a block; fewer where a single step is far longer than a sample should be.
+        rounds: rounds in a block at most. How many is chosen in the first block, from what starting
+            its processes and a round take and from how rounds vary; fewer, too, where a single step
+            is far longer than a sample should be.
         sample_time_s: what one sample should last; sets the steps in a sample. Short, because a
             machine's speed wanders: on two shared virtual cores, rounds of 10 ms a sample had half
             the error of rounds of 50 ms in the same time, being closer together.
@@ -46,7 +48,7 @@ class Plan:
     margin: float = 0.02
     min_blocks: int = 10
     max_blocks: int = 100
-    rounds: int = 50
+    rounds: int = 150
     sample_time_s: float = 0.01
     budget_s: float = 300.0
     seed: int = 20_190_130
