@@ -28,6 +28,9 @@ SCHEMA = 4
 4: what a metric has a value for each of, the parts of errors, notices.
 """
 
+EARLIER_NAMES = {"limits": "ceilings"}
+"""Fields of a plan that older files call otherwise."""
+
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
 
@@ -56,9 +59,11 @@ class Header(Record):
     @field_validator("plan", mode="before")
     @classmethod
     def _says_what_verdicts_depend_on(cls, plan: Any) -> Any:
-        if isinstance(plan, dict) and (missing := [n for n in JUDGED_BY if n not in plan]):
+        if not isinstance(plan, dict):
+            return plan
+        if missing := [name for name in JUDGED_BY if name not in plan]:
             raise ValueError(f"no {', '.join(missing)}")
-        return plan
+        return {EARLIER_NAMES.get(name, name): value for name, value in plan.items()}
 
 
 class Ceiling(Record):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
-
-from pydantic import AliasChoices, Field
+from typing import Any, ClassVar
 
 from keras_ab.bench.lab.words.errors import DeclarationError
 
@@ -53,7 +51,7 @@ class Plan:
     budget_s: float = 300.0
     seed: int = 20_190_130
     confidence: float = 0.95
-    ceilings: Annotated[bool, Field(validation_alias=AliasChoices("ceilings", "limits"))] = False
+    ceilings: bool = False
     profile: bool = False
     profile_time_s: float = 20.0
 
