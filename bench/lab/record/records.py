@@ -29,6 +29,9 @@ SCHEMA = 4
 4: what a metric has a value for each of, the parts of errors, notices, what was selected.
 """
 
+EARLIER_NAMES = {"limits": "ceilings"}
+"""Fields of a plan that older files call otherwise."""
+
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
 
@@ -63,9 +66,11 @@ class Header(Record):
     @field_validator("plan", mode="before")
     @classmethod
     def _says_what_verdicts_depend_on(cls, plan: Any) -> Any:
-        if isinstance(plan, dict) and (missing := [n for n in JUDGED_BY if n not in plan]):
+        if not isinstance(plan, dict):
+            return plan
+        if missing := [name for name in JUDGED_BY if name not in plan]:
             raise ValueError(f"no {', '.join(missing)}")
-        return plan
+        return {EARLIER_NAMES.get(name, name): value for name, value in plan.items()}
 
 
 class Ceiling(Record):
@@ -144,6 +149,24 @@ class Round(Record):
     """Lowest clock and throttle reasons seen on the GPU during the round."""
 
 
+class RoundsChosen(Record):
+    """How many rounds each block of a trial has, and what that follows from."""
+
+    rounds: PositiveInt
+    start_s: Annotated[FiniteFloat, Field(ge=0)]
+    """What a block costs before its first round."""
+    round_s: Annotated[FiniteFloat, Field(gt=0)]
+    round_variance: Annotated[FiniteFloat, Field(ge=0)]
+    """Of one round's log ratio."""
+    luck_variance: Annotated[FiniteFloat, Field(gt=0)]
+    """Of a block's log ratio, assumed of its processes."""
+
+    @property
+    def block_s(self) -> float:
+        """What a block costs."""
+        return self.start_s + self.rounds * self.round_s
+
+
 class Block(Record):
     """The end of a block, with what is measured once in each of its processes."""
 
@@ -153,6 +176,8 @@ class Block(Record):
     values: dict[str, dict[str, FiniteFloat]]
     notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
+    chosen: RoundsChosen | None = None
+    """In the block whose first rounds it rests on; None in runs that had a fixed number."""
 
 
 class Work(Record):
