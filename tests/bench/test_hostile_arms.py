@@ -9,7 +9,7 @@ import pytest
 
 from keras_ab.bench.lab.loop.asking import NoAnswer, WorkerLost, ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
@@ -32,7 +32,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def trial(server):
-    return group(run_trial(TASK, server))[TASK.trial]
+    return group(measure_trial(TASK, server))[TASK.trial]
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """`pytest --benchmark` from the outside."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
+from keras_ab.bench.lab.words.plan import Plan, option
 from tests.bench.invocation import FAULTS, TINY, benchmark
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +120,14 @@ def test_x_stops_at_the_first_fault_and_leaves_the_run_open(tmp_path):
     (run,) = (tmp_path / "runs").glob("*.jsonl")
     assert not read_run(run).sealed
     assert "--ab-resume" in result.stdout
+
+
+def test_every_field_of_the_plan_is_an_option(tmp_path):
+    asked = Plan(0.2, 0.3, 2, 3, 4, 0.001, 0.1, 5, 0.9, ceilings=False, profile=False)
+    told = [str(x) for f in fields(Plan)[:9] for x in (option(f.name), getattr(asked, f.name))]
+    assert benchmark(tmp_path, TINY, "-k", "scale:1", *told).returncode == 0
+    (run,) = (tmp_path / "runs").glob("*.jsonl")
+    assert read_run(run).header.plan == asked
 
 
 @pytest.mark.parametrize(

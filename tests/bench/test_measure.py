@@ -12,7 +12,7 @@ import pytest
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.guards import relative_error
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.loop.quality import best_rate
 from keras_ab.bench.lab.record.records import Block, End, Round
 from keras_ab.bench.lab.record.task import Task
@@ -139,7 +139,7 @@ class FakeLab:
     def run(self, plan, previous=()):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
         gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j, cores=2)
-        return list(run_trial(task, self, previous, gauges))
+        return list(measure_trial(task, self, previous, gauges))
 
 
 def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():

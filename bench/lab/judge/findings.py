@@ -206,11 +206,11 @@ def claim_findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> l
 def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
     trial, tried = data.declared.trial, data.attempt(claim.arm, claim.attempt)
     if tried is None or tried.what == "not measured here":
-        reason = tried.message if tried else data.why_not(claim.arm) or "it was not tried"
+        reason = tried.said if tried else data.why_not(claim.arm) or "it was not tried"
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     as_said = (tried.what == "works") == claim.works
     outcome = Outcome.CONFIRMED if as_said else Outcome.REFUTED
-    happened = f"{tried.what}: {tried.message}" if tried.message else f"it {tried.what}"
+    happened = f"{tried.what}: {tried.said}" if tried.message else f"it {tried.what}"
     return ClaimFinding(trial, claim, outcome, None, happened)
 
 

@@ -12,7 +12,7 @@ from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop import ceilings, facts
 from keras_ab.bench.lab.loop.asking import NoAnswer, ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.differences import differences
 from keras_ab.bench.lab.record.records import Failure, Header, Resumed, Trial, TrialLine
 from keras_ab.bench.lab.record.run_file import Run, RunWriter, read_run
@@ -139,7 +139,7 @@ class Session:
         return data
 
     def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
-        yield from run_trial(task, self._server, previous, traces=traces_of(self.path))
+        yield from measure_trial(task, self._server, previous, traces=traces_of(self.path))
         changed = differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
             facts.environment(),

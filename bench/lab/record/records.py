@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -15,8 +13,11 @@ from pydantic import (
     model_validator,
 )
 
+from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
+from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
+from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
+from keras_ab.bench.lab.record.declared import Record, Trial
 from keras_ab.bench.lab.words.errors import Refusal
-from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.steps import Amount, PeakMemory, Positive, StepProfile
 
@@ -33,14 +34,6 @@ EARLIER_NAMES = {"limits": "ceilings"}
 
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
-
-Scalar = int | float | str | bool | None
-
-
-class Record(BaseModel):
-    """What all lines share: no unknown field, no NaN, never changed once made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Header(Record):
@@ -81,101 +74,6 @@ class Ceiling(Record):
     """Seconds that `steps` steps took together, in the order of measurement."""
 
 
-class ArmRecord(Record):
-    """One arm as declared."""
-
-    name: str
-    says: str
-    code: str
-
-
-class ClaimRecord(Record):
-    """One claim as declared."""
-
-    id: str
-    statement: str
-    source: str
-    arm: str
-    metric: str
-    at_most: FiniteFloat | None
-    at_least: FiniteFloat | None
-    attempt: str = ""
-    """Where set, the claim is that this attempt on `arm` works, or does not."""
-    works: bool = True
-
-
-class GuardRecord(Record):
-    """One guard as declared."""
-
-    observed: str
-    tolerance: FiniteFloat | None
-    says: str
-    arms: list[str]
-
-
-def _with_per(metric: Any, outcomes: list[Any]) -> Any:
-    if not isinstance(metric, dict) or "per" in metric:
-        return metric
-    name = metric.get("name")
-    per = "round" if name == STEP_TIME.name else "seed" if name in outcomes else "block"
-    return metric | {"per": per}
-
-
-class Trial(Record):
-    """The declaration of one trial: all that a report needs, without the code."""
-
-    kind: Literal["trial"] = "trial"
-    trial: str
-    experiment: str
-    question: str
-    method: str
-    held_fixed: str
-    does_not_show: str
-    sources: list[str]
-    case: dict[str, Scalar]
-    arms: list[ArmRecord] = Field(min_length=2)
-    metrics: list[Metric]
-    claims: list[ClaimRecord]
-    guards: list[GuardRecord]
-    quality: str | None
-    """Name of the metric of quality, if the experiment judges any."""
-    timed: bool = True
-    """Whether blocks are measured; where not, guards and attempts are the whole result."""
-    also: list[str] = []
-    """Names of further outcomes of the same trainings."""
-    purpose: Dimension = "time"
-    """What the technique is for."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_metrics_had_one_value_a_block(cls, fields: Any) -> Any:
-        """Say what the metrics of schemas 1 to 3 had a value for each of."""
-        metrics = fields.get("metrics") if isinstance(fields, dict) else None
-        if not isinstance(metrics, list):
-            return fields
-        also = fields.get("also")
-        outcomes = [fields.get("quality"), *(also if isinstance(also, list) else ())]
-        return fields | {"metrics": [_with_per(metric, outcomes) for metric in metrics]}
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> Trial:
-        metrics = [metric.name for metric in self.metrics]
-        for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
-            if len(set(names)) < len(names):
-                raise ValueError(f"two {kind}s have the same name")
-        outcomes = {self.quality, *self.also} - {None}
-        if outcomes & set(metrics) != {m.name for m in self.metrics if m.per == "seed"}:
-            raise ValueError("what is learnt has one value a seed, and nothing else has")
-        for claim in self.claims:
-            if claim.attempt:
-                continue
-            if claim.metric not in metrics:
-                raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
-            if claim.at_most is None and claim.at_least is None:
-                raise ValueError(f"claim {claim.id!r} has no bound")
-        return self
-
-
 class GuardCheck(Record):
     """How far one arm's observation lay from the baseline's."""
 
@@ -188,7 +86,20 @@ class GuardCheck(Record):
     """``max|arm - baseline| / max|baseline|``; None where the guard asks for finiteness only."""
 
 
-class Attempted(Record):
+class Refused(Record):
+    """What may carry an error in three parts."""
+
+    refusal: Refusal | None = None
+    """The parts of what is said, where it is an error in three parts."""
+
+    def _in_a_line(self, whole: str) -> str:
+        """Return what is said in one line; the parts of older records are not told apart."""
+        if not self.refusal:
+            return whole
+        return f"{self.refusal.must}; received: {self.refusal.received}; {self.refusal.do}"
+
+
+class Attempted(Refused):
     """What happened when something that a source says to write was tried."""
 
     kind: Literal["attempt"] = "attempt"
@@ -201,8 +112,11 @@ class Attempted(Record):
     """``ran``: to its end, and did what the message says."""
     message: str
     traceback: str = ""
-    refusal: Refusal | None = None
-    """The parts of the message, where it is an error in three parts."""
+
+    @property
+    def said(self) -> str:
+        """The message in one line."""
+        return self._in_a_line(self.message)
 
 
 class Round(Record):
@@ -246,7 +160,7 @@ class Block(Record):
     trial: str
     block: NonNegativeInt
     values: dict[str, dict[str, FiniteFloat]]
-    notes: dict[str, dict[str, str]] = {}
+    notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
     chosen: RoundsChosen | None = None
     """In the block whose first rounds it rests on; None in runs that had a fixed number."""
@@ -313,11 +227,11 @@ class Learned(Record):
     seed: int
     learning_rate: dict[str, FiniteFloat]
     values: dict[str, FiniteFloat]
-    also: dict[str, dict[str, FiniteFloat]] = {}
+    also: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
     """Further outcomes of the same trainings, by metric and arm."""
 
 
-class Failure(Record):
+class Failure(Refused):
     """An arm, or a whole trial, that could not be measured because something went wrong."""
 
     kind: Literal["failure"] = "failure"
@@ -327,19 +241,25 @@ class Failure(Record):
     what: Literal["raised", "timed out", "killed", "not finite", "environment changed"]
     message: str
     traceback: str = ""
-    refusal: Refusal | None = None
-    """The parts of the message, where it is an error in three parts."""
+
+    @property
+    def said(self) -> str:
+        """The message in one line."""
+        return self._in_a_line(self.message)
 
 
-class Absent(Record):
+class Absent(Refused):
     """An arm or trial that this machine cannot carry out: not measured here, with the reason."""
 
     kind: Literal["absent"] = "absent"
     trial: str
     arm: str | None
     reason: str
-    refusal: Refusal | None = None
-    """The parts of the reason, where it is an error in three parts."""
+
+    @property
+    def said(self) -> str:
+        """The reason in one line."""
+        return self._in_a_line(self.reason)
 
 
 class End(Record):

@@ -159,10 +159,10 @@ class TrialData:
         """Return why an arm has no findings, if something was in the way."""
         for absent in self.absences:
             if absent.arm in (arm, None):
-                return f"not measured here: {absent.reason}"
+                return absent.said
         for failure in self.failures:
             if failure.arm in (arm, self.baseline, CONTROL, None):
-                return f"{failure.what} during {failure.stage}: {failure.message}"
+                return f"{failure.what} during {failure.stage}: {failure.said}"
         return None
 
 
