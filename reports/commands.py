@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     export.add_argument("runs", nargs="+", help=RUNS_HELP)
     export.add_argument("-o", "--output", default="tables", help="folder or URL")
     export.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    export.add_argument("--overwrite", action="store_true", help="replace tables that are there")
     export.set_defaults(execute=run_export)
 
 
@@ -79,7 +80,8 @@ def run_export(arguments: argparse.Namespace) -> int:
     from keras_ab import reports
     from keras_ab.reports.export import export
 
-    print("\n".join(export(reports.load(arguments.runs), arguments.output, arguments.format)))
+    runs, place, form = reports.load(arguments.runs), arguments.output, arguments.format
+    print("\n".join(export(runs, place, form, overwrite=arguments.overwrite)))
     return 0
 
 
@@ -126,6 +128,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     from keras_ab import reports
     from keras_ab.reports.compare import comparison, side
     from keras_ab.reports.gate import gate, summary
+    from keras_ab.reports.legible import visible
 
     before = side("baseline", reports.load(arguments.baseline).runs)
     after = side("this run", reports.load(arguments.runs).runs[-1:])
@@ -134,7 +137,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     print(words, end="")
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(words)
+            file.write(visible(words))
     return 0 if result.passes else 1
 
 

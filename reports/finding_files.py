@@ -27,5 +27,6 @@ def _expand(entry: str | Path) -> Sequence[Path | str]:
     if path.is_dir():
         return sorted(found for found in path.rglob("*.jsonl") if found.is_file())
     if not path.exists() and has_magic(str(entry)):
-        return sorted(Path(found) for found in glob(str(entry), recursive=True))  # noqa: PTH207
+        found = map(Path, glob(str(entry), recursive=True))  # noqa: PTH207
+        return sorted(path for path in found if path.is_file())
     return [path]

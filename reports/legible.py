@@ -16,9 +16,14 @@ SANE = 1e30
 """Rates and sizes beyond this were not measured on any machine."""
 
 
+def visible(written: str) -> str:
+    """Return text with its invisible characters replaced by �."""
+    return _HIDDEN.sub("�", written)
+
+
 def legible(written: str, longest: int = 20_000) -> str:
     """Return text with its invisible characters replaced by � and its length bounded."""
-    shown = _HIDDEN.sub("�", written[:longest])
+    shown = visible(written[:longest])
     return shown if len(written) <= longest else f"{shown}… ({len(written)} characters in all)"
 
 

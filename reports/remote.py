@@ -7,6 +7,9 @@ from typing import Any
 
 from keras_ab.bench.lab.words.errors import RecordError
 
+LARGEST_BYTES = 2**30
+"""A whole run of the suite has 5 MB."""
+
 
 def _fsspec(url: str) -> ModuleType:
     try:
@@ -22,9 +25,10 @@ def _fsspec(url: str) -> ModuleType:
 
 def _open(url: str) -> tuple[Any, str]:
     """Return a URL's file system and the path in it."""
+    fsspec = _fsspec(url)
     try:
-        return _fsspec(url).core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+        return fsspec.core.url_to_fs(url)
+    except Exception as error:
         raise RecordError(
             "a URL names a file system that fsspec can open",
             f"{url}: {error}",
@@ -47,7 +51,7 @@ def expand(url: str) -> list[str]:
             found = system.glob(f"{path.rstrip('/')}/**/*.jsonl")
         else:
             return [url]
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _refuse(url, error) from error
     return [system.unstrip_protocol(name) for name in found]
 
@@ -60,6 +64,14 @@ def read(url: str) -> bytes:
     """
     system, path = _open(url)
     try:
-        return system.cat_file(path)
-    except (OSError, ValueError) as error:
+        with system.open(path, "rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except Exception as error:
         raise _refuse(url, error) from error
+    if len(data) > LARGEST_BYTES:
+        raise RecordError(
+            f"a run at a URL has at most {LARGEST_BYTES} bytes",
+            f"{url}, which has more, or no end",
+            "copy it here, and name the file",
+        )
+    return data

@@ -6,7 +6,7 @@ import difflib
 import html
 import math
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from pathlib import Path
@@ -100,13 +100,29 @@ def check_document(written: str, runs: Runs) -> Iterator[Checked]:
     quoted = list(_ID.finditer(flat))
     yield from _rivals(runs, {found[1].partition("/")[0] for found in quoted})
     struck = {found[1] for part in _STRUCK.findall(shown) for found in _ID.finditer(part)}
-    for found in quoted:
+    for found in _outermost(flat, quoted, known):
         if found[1] in struck:
             yield Checked("altered", found[1], "it is struck through")
         elif found[1] in known:
             yield _sentence(flat, found, known[found[1]])
         else:
             yield _unknown(found[1], runs)
+
+
+def _outermost(
+    flat: str, quoted: Iterable[re.Match[str]], known: Mapping[str, Sequence[Quotable]]
+) -> list[re.Match[str]]:
+    """Return the ids that end a sentence, without those that a claim's own words contain."""
+    kept, covered = list[re.Match[str]](), len(flat)
+    for found in reversed(list(quoted)):
+        if found.start() >= covered:
+            continue
+        kept.append(found)
+        own = (q.sentence(form) for q in known.get(found[1], ()) for form in FORMATS)
+        for before in (_flat(sentence).rpartition(found[0])[0] for sentence in own):
+            if MARK in before and flat[: found.start()].endswith(before):
+                covered = found.start() - len(before)
+    return kept[::-1]
 
 
 def _rivals(runs: Runs, quoted: Container[str]) -> Iterator[Checked]:
@@ -128,7 +144,7 @@ def _sentence(flat: str, found: re.Match[str], candidates: Sequence[Quotable]) -
     for form in FORMATS:
         for quotable in candidates:
             expected = _flat(quotable.sentence(form))
-            before, after = expected.split(found[0], 1)
+            before, _, after = expected.rpartition(found[0])
             start, end = found.start() - len(before), found.end() + len(after)
             if start >= 0 and flat[start:end] == expected:
                 return _unless_glued(number, flat[:start][-1:], flat[end : end + 1])

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from keras_ab.bench.lab.record.bounds import Scalar
 from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
-
-Scalar = int | float | str | bool | None
 
 
 class Record(BaseModel):
@@ -68,7 +67,7 @@ class Trial(Record):
     held_fixed: str
     does_not_show: str
     sources: list[str]
-    case: dict[str, Scalar]
+    case: dict[str, Scalar] = Field(max_length=100)
     arms: list[ArmRecord] = Field(min_length=2)
     metrics: list[Metric]
     claims: list[ClaimRecord]

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     FiniteFloat,
-    NonNegativeInt,
-    PositiveInt,
     field_validator,
     model_validator,
 )
 
+from keras_ab.bench.lab.record.bounds import Count, Facts, Number, StepSeconds
 from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
 from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
 from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
@@ -52,13 +51,13 @@ class Header(Record):
     """The first line: where, with what and how the run was made."""
 
     kind: Literal["header"] = "header"
-    schema_version: PositiveInt = SCHEMA
+    schema_version: Count = SCHEMA
     run: str
     started: str
     backend: str
-    machine: dict[str, Any]
-    environment: dict[str, Any]
-    conditions: dict[str, Any]
+    machine: Facts
+    environment: Facts
+    conditions: Facts
     plan: Plan
     selection: Selection | None = None
     """None in runs before schema 4, and in those that pytest did not begin."""
@@ -82,8 +81,8 @@ class Ceiling(Record):
     """Of the rate; ``s`` where what counts is how long a step lasts."""
     work: Positive
     """Bytes moved, or floating-point operations, of one step."""
-    data_bytes: NonNegativeInt
-    steps: PositiveInt
+    data_bytes: Number
+    steps: Count
     samples_s: list[Positive] = Field(min_length=1)
     """Seconds that `steps` steps took together, in the order of measurement."""
 
@@ -138,21 +137,21 @@ class Round(Record):
 
     kind: Literal["round"] = "round"
     trial: str
-    block: NonNegativeInt
-    round: NonNegativeInt
+    block: Number
+    round: Number
     order: list[str]
-    steps: PositiveInt
-    step_time_s: dict[str, Positive]
+    steps: Count
+    step_time_s: dict[str, StepSeconds]
     others_cpu: FiniteFloat | None = None
     """Cores kept busy by other processes during the round."""
-    gpu: dict[str, Any] | None = None
+    gpu: Facts | None = None
     """Lowest clock and throttle reasons seen on the GPU during the round."""
 
 
 class RoundsChosen(Record):
     """How many rounds each block of a trial has, and what that follows from."""
 
-    rounds: PositiveInt
+    rounds: Count
     start_s: Annotated[FiniteFloat, Field(ge=0)]
     """What a block costs before its first round."""
     round_s: Annotated[FiniteFloat, Field(gt=0)]
@@ -172,7 +171,7 @@ class Block(Record):
 
     kind: Literal["block"] = "block"
     trial: str
-    block: NonNegativeInt
+    block: Number
     values: dict[str, dict[str, FiniteFloat]]
     notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
@@ -199,10 +198,10 @@ class MemoryCurve(Record):
     kind: Literal["memory"] = "memory"
     trial: str
     arm: str
-    steps: PositiveInt
+    steps: Count
     at_s: list[FiniteFloat] = Field(min_length=1)
-    host_bytes: list[NonNegativeInt]
-    device_bytes: list[NonNegativeInt] | None
+    host_bytes: list[Number]
+    device_bytes: list[Number] | None
     """None where nobody counts."""
 
     @model_validator(mode="after")
@@ -282,7 +281,7 @@ class End(Record):
     kind: Literal["end"] = "end"
     trial: str
     reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
-    blocks_wanted: NonNegativeInt | None = None
+    blocks_wanted: Number | None = None
     """What Stein's procedure asked for."""
 
 
@@ -299,7 +298,7 @@ class Resumed(Record):
 
     kind: Literal["resumed"] = "resumed"
     at: str
-    conditions: dict[str, Any]
+    conditions: Facts
 
 
 class Seal(Record):
