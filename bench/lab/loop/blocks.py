@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from keras_ab.bench.lab.judge.contrasts import round_variance
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
 from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.gpu import worst_gpu_state
+from keras_ab.bench.lab.loop.planning import PILOT_ROUNDS, affordable, choose_rounds
 from keras_ab.bench.lab.loop.schedule import balanced_orders
-from keras_ab.bench.lab.record.records import Block, Round, TrialLine
+from keras_ab.bench.lab.record.records import Block, Round, RoundsChosen, TrialLine
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_ENERGY
 from keras_ab.bench.lab.words.plan import Plan
-
-FEWEST_ROUNDS = 3
-"""What a block has even where each step takes seconds."""
 
 ENERGY_S = 1.0
 """How long an arm runs while its energy is counted.
@@ -61,6 +61,7 @@ class Blocks:
     def measure(self, number: int) -> Iterator[TrialLine]:
         """Measure a block and yield its records as they come."""
         rng = random.Random(f"{self.plan.seed}/{self._trial}/{number}")
+        began = self.gauges.now()
         with ExitStack() as stack:
             processes: Processes = {}
             values: dict[str, dict[str, float]] = {}
@@ -74,29 +75,43 @@ class Blocks:
                     processes[arm] = process
                 except ArmFailed as failed:
                     yield self.arms.drop(failed)
-            rounds = self._affordable(warm_up_s / max(len(processes), 1))
-            yield from self._rounds(number, rounds, processes, rng)
+            sample_s = warm_up_s / max(len(processes), 1)
+            most = affordable(sample_s, self.plan.rounds, self.plan.sample_time_s)
+            chosen = yield from self._rounds(number, most, began, processes, rng)
             yield from self._finish(processes, values)
             if self.arms.baseline in self.arms.active:
                 kept = {arm: values[arm] for arm in processes}
                 notes = {arm: process.notes for arm, process in processes.items() if process.notes}
-                yield Block(trial=self._trial, block=number, values=kept, notes=notes)
-
-    def _affordable(self, sample_s: float) -> int:
-        """Return how many rounds a block has, given how long a sample takes on the average.
-
-        Where one step is far longer than a sample should be, fewer rounds are as telling: what a
-        block is then short of is processes.
-        """
-        planned_s = 2 * self.plan.rounds * self.plan.sample_time_s
-        few = min(FEWEST_ROUNDS, self.plan.rounds)
-        return max(few, min(self.plan.rounds, int(planned_s / max(sample_s, 1e-9))))
+                yield Block(
+                    trial=self._trial, block=number, values=kept, notes=notes, chosen=chosen
+                )
 
     def _rounds(
-        self, block: int, rounds: int, processes: Processes, rng: random.Random
-    ) -> Iterator[TrialLine]:
+        self, block: int, most: int, began: float, processes: Processes, rng: random.Random
+    ) -> Generator[TrialLine, None, RoundsChosen | None]:
+        """Measure the rounds of a block; in the first block, return how many all have."""
         orders = balanced_orders(sorted(processes), rng)
-        for number in range(rounds):
+        known = self.data.rounds_chosen
+        rounds = known.rounds if known else min(most, PILOT_ROUNDS)
+        ready = self.gauges.now()
+        yield from self._some_rounds(block, range(rounds), orders, processes)
+        if known or not processes:
+            return None
+        round_s = (self.gauges.now() - ready) / rounds
+        chosen = choose_rounds(ready - began, round_s, self._round_variance(block), most)
+        yield from self._some_rounds(block, range(rounds, chosen.rounds), orders, processes)
+        return chosen
+
+    def _round_variance(self, block: int) -> float:
+        """Return the variance of a round's log ratio, the mean over the arms."""
+        found = [round_variance(self.data, block, arm) for arm in self.arms.active[1:]]
+        known = [variance for variance in found if math.isfinite(variance)]
+        return fmean(known) if known else 0.0
+
+    def _some_rounds(
+        self, block: int, numbers: range, orders: Iterator[list[str]], processes: Processes
+    ) -> Iterator[TrialLine]:
+        for number in numbers:
             if self.arms.baseline not in self.arms.active:
                 return
             order = [arm for arm in next(orders) if arm in processes]

@@ -135,6 +135,24 @@ class Round(Record):
     """Lowest clock and throttle reasons seen on the GPU during the round."""
 
 
+class RoundsChosen(Record):
+    """How many rounds each block of a trial has, and what that follows from."""
+
+    rounds: PositiveInt
+    start_s: Annotated[FiniteFloat, Field(ge=0)]
+    """What a block costs before its first round."""
+    round_s: Annotated[FiniteFloat, Field(gt=0)]
+    round_variance: Annotated[FiniteFloat, Field(ge=0)]
+    """Of one round's log ratio."""
+    luck_variance: Annotated[FiniteFloat, Field(gt=0)]
+    """Of a block's log ratio, assumed of its processes."""
+
+    @property
+    def block_s(self) -> float:
+        """What a block costs."""
+        return self.start_s + self.rounds * self.round_s
+
+
 class Block(Record):
     """The end of a block, with what is measured once in each of its processes."""
 
@@ -144,6 +162,8 @@ class Block(Record):
     values: dict[str, dict[str, FiniteFloat]]
     notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
+    chosen: RoundsChosen | None = None
+    """In the block whose first rounds it rests on; None in runs that had a fixed number."""
 
 
 class Work(Record):

@@ -20,6 +20,7 @@ from keras_ab.bench.lab.record.records import (
     MemoryCurve,
     Profile,
     Round,
+    RoundsChosen,
     Trial,
     Work,
 )
@@ -127,6 +128,11 @@ class TrialData:
         if guard.tolerance is None:
             return True
         return check.relative_error is not None and check.relative_error <= guard.tolerance
+
+    @property
+    def rounds_chosen(self) -> RoundsChosen | None:
+        """How many rounds its blocks have, if that was chosen."""
+        return next((b.chosen for b in self.blocks.values() if b.chosen), None)
 
     def step_time_s(self, arm: str) -> float:
         """Return the median step time of an arm over finished blocks; NaN without one."""

@@ -31,7 +31,9 @@ class Plan:
         min_blocks: blocks before any verdict, and first stage of Stein's procedure.
         max_blocks: where a trial ends however noisy the machine; 0 stands for `MOST_BLOCKS`, or
             for `min_blocks` where those are more.
-        rounds: rounds in a block; fewer where a single step is far longer than a sample should be.
+        rounds: rounds in a block at most. How many is chosen in the first block, from what starting
+            its processes and a round take and from how rounds vary; fewer, too, where a single step
+            is far longer than a sample should be.
         sample_time_s: what one sample should last; sets the steps in a sample. Short, because a
             machine's speed wanders: on two shared virtual cores, rounds of 10 ms a sample had half
             the error of rounds of 50 ms in the same time, being closer together.
@@ -56,7 +58,7 @@ class Plan:
     max_blocks: int = _told(
         0, f"blocks after which a trial ends; 0 for {MOST_BLOCKS}, or --ab-min-blocks if more", "N"
     )
-    rounds: int = _told(50, "rounds in a block", "N")
+    rounds: int = _told(150, "rounds in a block at most", "N")
     sample_time_s: float = _told(0.01, "how long one sample lasts; sets its steps", "SECONDS")
     budget_s: float = _told(
         300.0, "after this time a trial adds no block to the first --ab-min-blocks", "SECONDS"
