@@ -87,10 +87,12 @@ def pytest_configure(config: pytest.Config) -> None:
     from keras_ab.bench.invocation import Invocation
 
     try:
-        config.stash[_INVOCATION] = Invocation(config)
+        invocation = config.stash[_INVOCATION] = Invocation(config)
     except LabError as error:
         raise pytest.UsageError(str(error)) from error
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if invocation.places:
+        config.args = invocation.places
+    elif config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = [str(bench_folder(config))]
     if not _asks_for_table(config):
         config.option.benchmark_quiet = True  # the verdict table takes its place
@@ -167,7 +169,10 @@ class BenchFile(pytest.File):
                 "  what to do: EXPERIMENT = Experiment(...), as help(keras_ab) shows"
             )
         for experiment in experiments.values():
-            yield from self.config.stash[_INVOCATION].items(self, experiment)
+            try:
+                yield from self.config.stash[_INVOCATION].items(self, experiment)
+            except LabError as error:
+                raise self.CollectError(str(error)) from error
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -182,9 +187,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
     invocation = session.config.stash.get(_INVOCATION, None)
     if invocation:
-        invocation.close(
-            complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail)
-        )
+        stopped = session.shouldstop or session.shouldfail
+        invocation.close(session.items, whole=session.exitstatus in (0, 1) and not stopped)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

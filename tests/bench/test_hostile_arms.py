@@ -173,6 +173,12 @@ def test_an_answer_that_does_not_fit_is_a_trouble(data):
     assert why.value.refusal.must == "a worker's answer to Sample is of the declared type"
 
 
+def test_a_duration_is_finite():
+    asked = protocol.Traced(1, 1)
+    assert wire.decode_answer(asked, b"A0.5") == 0.5
+    assert isinstance(wire.decode_answer(asked, b"A1e400"), protocol.Trouble)
+
+
 def test_an_answer_that_is_too_long_is_not_read(server, monkeypatch):
     monkeypatch.setattr("keras_ab.bench.lab.loop.worker_process.MOST_BYTES", 10)
     worker = server.start()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
 from keras_ab.bench.lab.words.plan import Plan, option
-from tests.bench.invocation import FAULTS, TINY, benchmark
+from tests.bench.invocation import EXPERIMENTS, FAULTS, TINY, benchmark
 
 ROOT = Path(__file__).parents[2]
 EVERY_ARM = sum(
@@ -111,6 +112,51 @@ def test_faults_are_red_and_the_rest_is_green(tmp_path):
     assert "killed during build: the process was killed by SIGKILL" in result.stdout
     assert "guard broken: the same answer" in result.stdout
     assert "ValueError: this arm cannot be built" in result.stdout
+
+
+def test_a_treatments_failure_is_not_its_baselines(tmp_path):
+    result = benchmark(tmp_path, str(EXPERIMENTS / "bench_treatments_fail.py"))
+    assert "1 failed, 1 skipped" in result.stdout
+    assert (
+        "no round was measured"
+        in benchmark(tmp_path, str(EXPERIMENTS / "bench_treatments_fail.py"), "-rs").stdout
+    )
+    assert "Must have positive int" not in result.stdout
+
+
+def test_two_files_may_not_have_an_experiment_of_one_name(tmp_path):
+    first, second = tmp_path / "bench_first.py", tmp_path / "bench_second.py"
+    for file in (first, second):
+        file.write_text(Path(TINY).read_text())
+    result = benchmark(tmp_path, "--collect-only", "-q", str(tmp_path))
+    assert result.returncode == 2
+    assert f"'tiny' in {first} and in {second}" in result.stdout
+    assert benchmark(tmp_path, "--collect-only", "-q", str(second)).returncode == 0
+
+
+def test_a_forkserver_that_is_killed_is_begun_anew_and_that_is_in_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_AB_TEST_DEED", str(tmp_path / "done"))
+    benchmark(tmp_path, str(EXPERIMENTS / "bench_parricide.py"), "-k", "kills_once")
+    run = the_run(tmp_path)
+    assert run.sealed
+    assert all(data.end for data in group(run.records).values())
+    assert "'plain' was killed by SIGKILL" in run.notices[0]
+    assert run.notices[0].endswith("it was begun anew")
+
+
+def test_a_run_in_which_a_trial_has_no_end_is_not_sealed(tmp_path):
+    killing = str(EXPERIMENTS / "bench_parricide.py")
+    result = benchmark(tmp_path, killing, TINY, "-k", "kills_always or scale")
+    assert result.returncode == 1
+    run = the_run(tmp_path)
+    ends = {name: bool(data.end) for name, data in group(run.records).items()}
+    assert run.sealed == all(ends.values())
+    assert "a second time" in result.stdout
+
+
+def the_run(folder):
+    (path,) = (folder / "runs").glob("*.jsonl")
+    return read_run(path)
 
 
 def test_x_stops_at_the_first_fault_and_leaves_the_run_open(tmp_path):

@@ -26,7 +26,7 @@ SCHEMA = 4
 
 2: attempts, claims on them, trials that time nothing.
 3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
-4: what a metric has a value for each of, the parts of errors, notices.
+4: what a metric has a value for each of, the parts of errors, notices, what was selected.
 """
 
 EARLIER_NAMES = {"limits": "ceilings"}
@@ -34,6 +34,18 @@ EARLIER_NAMES = {"limits": "ceilings"}
 
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
+
+
+class Selection(Record):
+    """Which trials a run was asked for, so that it can be continued as it began."""
+
+    places: list[str]
+    """Files, folders and node ids, seen from the run file."""
+    cases: str
+    keyword: str = ""
+    """pytest's -k."""
+    marks: str = ""
+    """pytest's -m."""
 
 
 class Header(Record):
@@ -48,6 +60,8 @@ class Header(Record):
     environment: dict[str, Any]
     conditions: dict[str, Any]
     plan: Plan
+    selection: Selection | None = None
+    """None in runs before schema 4, and in those that pytest did not begin."""
 
     @field_validator("plan", mode="before")
     @classmethod
