@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
 
@@ -71,7 +73,7 @@ def _fail_or_skip(data: TrialData, arm: str) -> None:
             pytest.fail(f"{data.why_not(arm)}\n{failure.traceback}".rstrip(), pytrace=False)
     for absent in data.absences:
         if absent.arm in (arm, data.baseline, None):
-            pytest.skip(f"not measured here: {absent.reason}")
+            pytest.skip(f"not measured here: {absent.said}")
     if data.broken:
         pytest.fail("\n".join(broken_guards(data)), pytrace=False)
 
@@ -133,18 +135,7 @@ class Invocation:
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
-        self._asked = Plan(
-            precision=option("--ab-precision"),
-            margin=option("--ab-margin"),
-            budget_s=option("--ab-budget"),
-            min_blocks=option("--ab-min-blocks"),
-            max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),
-            rounds=option("--ab-rounds"),
-            sample_time_s=option("--ab-sample-time"),
-            ceilings=option("--ab-ceilings"),
-            profile=option("--ab-profile"),
-            profile_time_s=option("--ab-profile-time"),
-        )
+        self._asked = Plan(**{f.name: config.getoption(plan_option(f.name)) for f in fields(Plan)})
         self._resume = self._resumed(option("--ab-resume"))
         self._session: Session | None = None
         self._done: dict[str, TrialData] = {}

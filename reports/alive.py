@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.record.records import AlivePieces, PeakMemory
+from keras_ab.bench.lab.words.steps import AlivePieces, PeakMemory
 from keras_ab.reports.legible import SANE
 
 MOST_ROWS = 8

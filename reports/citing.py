@@ -11,9 +11,9 @@ from urllib.parse import quote
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
-from keras_ab.bench.lab.judge.peaks import Spread
+from keras_ab.bench.lab.judge.peaks import Ranges
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports.judged import JudgedRun, JudgedTrial, reason
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible
 from keras_ab.reports.machines import is_simulated, machine_name, versions
 from keras_ab.reports.markdown import SPECIAL
@@ -160,8 +160,8 @@ class Quotable:
     def _found(self, finding: Finding, end: str) -> list[tuple[str, bool]]:
         unit, confidence = finding.metric.unit, self.trial.plan.confidence
         values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
-        word = "seed" if self.trial.data.judges(finding.metric.name) else "block"
-        has_interval = not (text.is_exact(finding) or isinstance(finding.estimate, Spread))
+        word = "seed" if finding.metric.per == "seed" else "block"
+        has_interval = not (text.is_exact(finding) or isinstance(finding.estimate, Ranges))
         evidence = f"{text.level(confidence)} interval, " if has_interval else ""
         evidence += text.count(finding.estimate.blocks, word)
         return [
@@ -178,7 +178,7 @@ class Quotable:
         said = f"the claim “{_short(claim.statement, 300)}” ({_short(claim.source, 300)}) is "
         head = f"{said}{judged.outcome}: {_short(wanted, 300)} was claimed; "
         if judged.finding is None:
-            return [(f"{head}{_short(reason(judged), 300)}.", False)]
+            return [(f"{head}{_short(judged.reason, 300)}.", False)]
         return [(f"{head}found of ", False), *self._found(judged.finding, ".")]
 
 

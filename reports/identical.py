@@ -12,6 +12,7 @@ from scipy.special import bdtrc
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.moderation import FEWEST_TRIALS, Prior
 from keras_ab.reports.canvas import Canvas
 from keras_ab.reports.figures import ratio_ticks
 from keras_ab.reports.judged import JudgedRun
@@ -83,6 +84,7 @@ class ShownIdentical:
 
     machine: str
     says: str
+    moderation: str
     figure: Markup
 
 
@@ -92,8 +94,24 @@ def of_machines(machines: Iterable[Machine]) -> list[ShownIdentical]:
     for number, machine in enumerate(machines, 1):
         if found := of_run(machine.runs[-1]):
             drawn = figure(found, f"identical{number}")
-            shown.append(ShownIdentical(machine.name, found.says, drawn))
+            prior = machine.runs[-1].prior
+            shown.append(ShownIdentical(machine.name, found.says, moderation(prior), drawn))
     return shown
+
+
+def moderation(prior: Prior) -> str:
+    """Say what the intervals of step time borrow from the run's other trials."""
+    if prior.trials < FEWEST_TRIALS:
+        return (
+            f"With fewer than {FEWEST_TRIALS} trials that can tell, the interval of each rests on "
+            "its own blocks alone."
+        )
+    worth = text.number(prior.degrees, 2)
+    return (
+        f"The variance between the blocks of each trial is moderated by what its {prior.trials} "
+        f"trials say together, which counts for {worth} degrees of freedom beside its own, and for "
+        "fewer where its blocks are at odds with that."
+    )
 
 
 def figure(found: Identical, name: str) -> Markup:

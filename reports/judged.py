@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_ab.bench.lab.judge.answers import Answer, answers
 from keras_ab.bench.lab.judge.findings import (
@@ -23,11 +23,6 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
-
-
-def reason(claim: ClaimFinding) -> str:
-    """Return why a claim has no better outcome, without saying "not measured here" twice."""
-    return claim.reason.removeprefix("not measured here: ")
 
 
 @dataclass(frozen=True)
@@ -69,6 +64,8 @@ class JudgedRun:
 
     run: Run
     trials: list[JudgedTrial]
+    prior: Prior = field(default_factory=Prior)
+    """What its trials say together of the variance between blocks."""
 
     @property
     def header(self) -> Header:

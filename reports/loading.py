@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_ab.bench.lab.judge.moderation import run_prior
 from keras_ab.bench.lab.record.run_file import parse_run, read_run
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
@@ -39,6 +41,8 @@ class Runs:
 
     runs: list[JudgedRun]
     refused: list[Refused] = field(default_factory=list)
+    rivals: list[JudgedRun] = field(default_factory=list)
+    """Runs of one id and several contents, of which nobody can tell the true one: left out."""
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -81,6 +85,18 @@ def load(paths: str | Path | Iterable[str | Path]) -> Runs:
         RecordError: where nothing at all could be read.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
+    runs = load_with_rivals(given)
+    if not runs.runs:
+        raise _nothing(given, runs.refused)
+    return runs
+
+
+def load_with_rivals(given: list[str | Path]) -> Runs:
+    """Read run files like `load`, content with nothing but rivals.
+
+    Raises:
+        RecordError: where nothing at all could be read.
+    """
     runs: list[JudgedRun] = []
     refused: list[Refused] = []
     with _uncollected():
@@ -91,7 +107,12 @@ def load(paths: str | Path | Iterable[str | Path]) -> Runs:
                 refused.append(Refused(path, error))
     if not runs:
         raise _nothing(given, refused)
-    return Runs(sorted(runs, key=lambda run: (run.header.started, run.header.run)), refused)
+    contents = Counter(run.header.run for run in runs)
+    rivals = [run for run in runs if contents[run.header.run] > 1]
+    refused += [Refused(run.run.path, _rival(run, rivals)) for run in rivals]
+    single = [run for run in runs if contents[run.header.run] == 1]
+    ordered = sorted(single, key=lambda run: (run.header.started, run.header.run))
+    return Runs(ordered, refused, rivals)
 
 
 @contextmanager
@@ -115,32 +136,42 @@ def read_and_judge(path: Path | str) -> JudgedRun:
     run = parse_run(remote.read(path), path) if isinstance(path, str) else read_run(path)
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            trials = judge_trials(list(group(run.records).values()), run.header.plan)
+            data, plan = list(group(run.records).values()), run.header.plan
+            trials, prior = judge_trials(data, plan), run_prior(data, plan)
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",
             f"{path}: {error}",
             "restore the file from where it was measured, or leave it out",
         ) from error
-    return JudgedRun(run, trials)
+    return JudgedRun(run, trials, prior)
 
 
 def _once(new: JudgedRun, runs: list[JudgedRun]) -> JudgedRun:
     """Refuse a run that is there already: counted twice, it would look like two."""
     for old in runs:
-        if old.header.run == new.header.run:
-            same = "the same content" if old.run.sha256 == new.run.sha256 else "other content"
+        if (old.header.run, old.run.sha256) == (new.header.run, new.run.sha256):
             raise RecordError(
                 "each run is given once",
-                f"{new.run.path}: run {new.header.run[:80]!r} again, with {same}, "
+                f"{new.run.path}: run {new.header.run[:80]!r} again, with the same content, "
                 f"after {old.run.path}",
-                "keep the complete one of the two",
+                "keep one of the two",
             )
     return new
 
 
+def _rival(run: JudgedRun, rivals: Iterable[JudgedRun]) -> RecordError:
+    found = (other.run for other in rivals if other.header.run == run.header.run)
+    listed = "; ".join(f"{other.path} (SHA-256 {other.sha256[:16]})" for other in found)
+    return RecordError(
+        "each run has one content",
+        f"run {run.header.run[:80]!r} with several: {listed}",
+        "keep the one that was measured, or the complete one of two",
+    )
+
+
 def _nothing(given: list[str | Path], refused: list[Refused]) -> RecordError:
-    if len(refused) == 1:
+    if len({str(bad.error) for bad in refused}) == 1:
         return refused[0].error
     if refused:
         return RecordError(

@@ -8,18 +8,16 @@ from typing import Any
 
 from keras_ab.bench.lab.record.differences import differences
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.backend_names import FRAMEWORKS
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible
 
-SHOWN_VERSIONS = {
-    "tensorflow": "TensorFlow",
-    "tensorflow-cpu": "TensorFlow",
-    "keras": "Keras",
-    "jax": "JAX",
-    "torch": "PyTorch",
-}
-OF_BACKEND = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jax",), "torch": ("torch",)}
+OF_BACKEND = {name: framework.packages for name, framework in FRAMEWORKS.items()}
 """The packages whose version a reader asks for, by backend; keras is always among them."""
+SHOWN_VERSIONS = {
+    **{name: framework.title for framework in FRAMEWORKS.values() for name in framework.packages},
+    "keras": "Keras",
+}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
@@ -22,7 +23,7 @@ from keras_ab.reports import arms, cautions, ceilings, identical, profiles, swee
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
-from keras_ab.reports.judged import multiplicity, reason
+from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
 from keras_ab.reports.machines import machines, versions
@@ -61,15 +62,39 @@ def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Pat
         html = page(runs)
     finally:
         gc.unfreeze()
-    target = Path(out)
+    return _written(html, Path(out))
+
+
+def _written(html: str, target: Path) -> Path:
+    """Write a page beside its place and rename it, so that a failure leaves what was there."""
+    beside = target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(html, encoding="utf-8", errors="replace")
+        _check_replaceable(target)
+        try:
+            beside.write_text(html, encoding="utf-8", errors="replace")
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(
             "the report can be written", f"{target}: {error.strerror}", "name another file with -o"
         ) from error
     return target
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to write over anything that is neither empty nor a page of ours, a run above all."""
+    if not target.is_file():
+        return
+    with target.open("rb") as file:
+        start = file.read(4096)
+    if start and b'<meta name="generator" content="keras-ab ' not in start:
+        raise RecordError(
+            "a report is written over nothing but a report",
+            f"{target}, which is a file of another kind",
+            "name another file with -o",
+        )
 
 
 def page(runs: Runs) -> str:
@@ -131,7 +156,6 @@ def _environment() -> Environment:
         "text": text,
         "views": views,
         "arms": arms,
-        "reason": reason,
         "versions": versions,
         "run_cautions": cautions.of_run,
         "signed_percent": profiles.signed_percent,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.estimate import Middle
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.record.records import StepTimes
 from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.steps import StepProfile
 from keras_ab.reports import alive
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import short_names
@@ -103,7 +103,7 @@ class HostSide:
     """What one arm's step looks like from outside its operations."""
 
     arm: str
-    step: StepTimes
+    step: StepProfile
     files: str
     untraced_s: float | None
     """Seconds of a step in the same process without the profiler."""
@@ -160,7 +160,7 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
     )
 
 
-def _sane(step: StepTimes) -> bool:
+def _sane(step: StepProfile) -> bool:
     times = [step.step_time_s, step.hand_over_time_s, step.idle_time_s, step.longest_gap_s]
     times += [number for one in step.operations for number in (one.time_s, one.calls / SANE_S)]
     return all(-SANE_S < time < SANE_S for time in times) and _sane_step(step.step_time_s)
@@ -171,7 +171,7 @@ def _sane_step(step_time_s: float) -> bool:
 
 
 def _differences(
-    trial: JudgedTrial, steps: dict[str, StepTimes], untraced: dict[str, float]
+    trial: JudgedTrial, steps: dict[str, StepProfile], untraced: dict[str, float]
 ) -> Iterator[StepDifference]:
     baseline = steps.get(trial.data.baseline)
     if baseline is None or trial.data.invalid:
@@ -194,8 +194,8 @@ def _timed(finding: Finding) -> Middle:
 
 def step_difference(
     arm: str,
-    baseline: StepTimes,
-    step: StepTimes,
+    baseline: StepProfile,
+    step: StepProfile,
     untraced: float | None,
     timed: Middle | None,
 ) -> StepDifference:
@@ -219,7 +219,7 @@ def step_difference(
 _Parts = dict[str, tuple[float, float]]
 
 
-def _by_operation(step: StepTimes) -> _Parts:
+def _by_operation(step: StepProfile) -> _Parts:
     """Return seconds and calls of each kind of operation."""
     return {one.operation: (one.time_s, one.calls) for one in step.operations}
 

@@ -6,7 +6,7 @@ import difflib
 import html
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from pathlib import Path
@@ -15,22 +15,37 @@ from typing import Literal
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.citing import FORMATS, MARK, Quotable, id_part, quotables
 from keras_ab.reports.legible import legible
-from keras_ab.reports.loading import Runs, load
+from keras_ab.reports.loading import Runs, load_with_rivals
 from keras_ab.reports.page import generator, page
 
 _ID = re.compile(rf"{MARK}([A-Za-z0-9\[\]:=,._~%/-]+)")
 _RUN = re.compile(r'<meta name="keras-ab-run" content="([^"]*) ([0-9a-f]{64})">')
 _GENERATOR = re.compile(r'<meta name="generator" content="([^"]*)">')
 _QUOTED = re.compile(r'\b(data-source|data-cite|id)="([^"]*)"')
-_LEFT_OUT = re.compile(r'<section class="notice left-out".*?</section>\n?', re.DOTALL)
-"""What a page says of files that were not read: it depends on where they lay."""
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_STRUCK = re.compile(r"(?:~~(?=\S)|<(?:del|s|strike)\b[^>]*>)(.*?)(?:~~|</|\Z)", re.DOTALL)
+_TEXT = "[^<>]*"
+_LEFT_OUT = re.compile(
+    r'(?<=<main>\n)<section class="notice left-out" aria-labelledby="refused">\n'
+    r'  <h2 id="refused">\d+ files? left out</h2>\n'
+    r'(?:  <dl class="error">\n'
+    rf"    <dt>must hold</dt><dd>{_TEXT}</dd>\n"
+    rf"    <dt>received</dt><dd>{_TEXT}</dd>\n"
+    rf"    <dt>what to do</dt><dd>{_TEXT}</dd>\n"
+    r"  </dl>\n)+"
+    r"</section>\n"
+)
+"""What a page says of files that were not read, at its own place and text only.
+
+It depends on where they lay, so that it cannot be made again.
+"""
 
 
 @dataclass(frozen=True)
 class Checked:
     """What became of one quoted number, or of one line of a page."""
 
-    state: Literal["holds", "altered", "run missing", "other version"]
+    state: Literal["holds", "altered", "run missing", "two contents", "other version"]
     what: str
     why: str = ""
 
@@ -40,6 +55,9 @@ class Checked:
 
 def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[Checked]:
     """Recompute every number that a page or document quotes.
+
+    What is judged is each sentence, from its first word to its id, and a page as a whole. What a
+    document says around a sentence, that it is false or withdrawn for instance, is not.
 
     Args:
         file: a page that `keras-ab report` made, or a text with sentences of `keras-ab cite`.
@@ -54,7 +72,7 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
         raise RecordError(
             "a document to verify can be read", f"{file}: {error.strerror}", "check the path"
         ) from error
-    runs = load(paths)
+    runs = load_with_rivals([paths] if isinstance(paths, str | Path) else list(paths))
     check = check_page if _GENERATOR.search(written) else check_document
     checked = list(check(written, runs))
     if not checked:
@@ -68,32 +86,74 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
 
 def _flat(written: str) -> str:
     """Return a text on one line: no quotation marks at line starts, no escaping backslashes."""
-    return " ".join(re.sub(r"(?m)^[ \t]*>+", " ", written).replace("\\", "").split())
+    unmarked = re.sub(r"(?m)^[ \t]*>+", " ", written)
+    return " ".join(re.sub(r"\\(?=[^A-Za-z0-9\s])", "", unmarked).split())
 
 
 def check_document(written: str, runs: Runs) -> Iterator[Checked]:
-    """Yield what became of every sentence that a document quotes."""
-    known = {quotable.id: quotable for quotable in quotables(runs.runs)}
-    flat = _flat(written)
-    for found in _ID.finditer(flat):
-        quotable = known.get(found[1])
-        yield _sentence(flat, found, quotable) if quotable else _unknown(found[1], runs)
+    """Yield what became of every sentence that a document quotes; comments are no part of it."""
+    known: dict[str, list[Quotable]] = {}
+    for quotable in quotables([*runs.runs, *runs.rivals]):
+        known.setdefault(quotable.id, []).append(quotable)
+    shown = _COMMENT.sub(" ", written)
+    flat = _flat(shown)
+    quoted = list(_ID.finditer(flat))
+    yield from _rivals(runs, {found[1].partition("/")[0] for found in quoted})
+    struck = {found[1] for part in _STRUCK.findall(shown) for found in _ID.finditer(part)}
+    for found in quoted:
+        if found[1] in struck:
+            yield Checked("altered", found[1], "it is struck through")
+        elif found[1] in known:
+            yield _sentence(flat, found, known[found[1]])
+        else:
+            yield _unknown(found[1], runs)
 
 
-def _sentence(flat: str, found: re.Match[str], quotable: Quotable) -> Checked:
-    """Hold the words around an id against the sentence that belongs there."""
+def _rivals(runs: Runs, quoted: Container[str]) -> Iterator[Checked]:
+    """Yield one entry for each run with several contents that is quoted."""
+    reasons = {bad.path: str(bad.error.received) for bad in runs.refused}
+    rivals = {run.header.run: reasons[run.run.path] for run in runs.rivals}
+    for run, why in rivals.items():
+        if id_part(run) in quoted:
+            yield Checked("two contents", f"run {legible(run, 200)}", legible(why, 1000))
+
+
+def _sentence(flat: str, found: re.Match[str], candidates: Sequence[Quotable]) -> Checked:
+    """Hold the words around an id against the sentence that belongs there.
+
+    Of several contents under the id's run, the one whose digest is quoted counts.
+    """
     closest, fewest = "", math.inf
+    number = candidates[0].id
     for form in FORMATS:
-        expected = _flat(quotable.sentence(form))
-        before, after = expected.split(found[0])
-        start = max(0, found.start() - len(before))
-        quoted = flat[start : found.end() + len(after)]
-        if quoted == expected:
-            return Checked("holds", quotable.id)
-        wrong = _words_apart(quoted, expected)
-        if len(wrong) < fewest:
-            closest, fewest = wrong, len(wrong)
-    return Checked("altered", quotable.id, closest)
+        for quotable in candidates:
+            expected = _flat(quotable.sentence(form))
+            before, after = expected.split(found[0], 1)
+            start, end = found.start() - len(before), found.end() + len(after)
+            if start >= 0 and flat[start:end] == expected:
+                return _unless_glued(number, flat[:start][-1:], flat[end : end + 1])
+            for quoted in _around(flat, found, before, after):
+                wrong = _words_apart(quoted, expected)
+                if len(wrong) < fewest:
+                    closest, fewest = wrong, len(wrong)
+    return Checked("altered", number, closest)
+
+
+def _unless_glued(number: str, before: str, after: str) -> Checked:
+    """Return that a sentence holds, unless a letter or digit touches it."""
+    for character in (before, after):
+        if character.isalnum():
+            return Checked("altered", number, f"{character!r} is glued to the sentence")
+    return Checked("holds", number)
+
+
+def _around(flat: str, found: re.Match[str], before: str, after: str) -> Iterator[str]:
+    """Yield what may be meant by a quotation that differs: about as many words before the id."""
+    told = flat[max(0, found.start() - 2 * len(before) - 200) : found.start()]
+    words, count = told.split(" "), len(before.split(" "))
+    end = flat[found.start() : found.end() + len(after)]
+    for more in (0, 1, -1, 2, -2):
+        yield " ".join(words[-(count + more) :]) + end
 
 
 def _words_apart(quoted: str, expected: str) -> str:
@@ -134,8 +194,9 @@ def check_page(written: str, runs: Runs) -> Iterator[Checked]:
     A page made by this version is made once more and compared whole. Of a page made by another
     version the citations are compared, since wording and layout may have changed.
     """
-    at_hand = {(r.header.run, r.run.sha256): r for r in runs.runs}
+    at_hand = {(r.header.run, r.run.sha256): r for r in (*runs.runs, *runs.rivals)}
     said = [(html.unescape(run), digest) for run, digest in _RUN.findall(written)]
+    yield from _rivals(runs, {id_part(run) for run, _ in said})
     for run, digest in said:
         if (run, digest) not in at_hand:
             yield _absent(run, digest, runs)
@@ -145,12 +206,24 @@ def check_page(written: str, runs: Runs) -> Iterator[Checked]:
             f"made by {legible(made_by, 200)}, this is {generator()}: its citations alone are held"
         )
         yield Checked("other version", "the page", f"{why} against the runs")
-        yield from check_document(_sentences(written), runs)
+        yield from _together(check_document(_sentences(written), runs))
     elif all(run in at_hand for run in said):
         own = Runs([at_hand[run] for run in said])
         yield from compare_pages(written, page(own))
     else:
         yield from check_document(_sentences(written), runs)
+
+
+def _together(checked: Iterable[Checked]) -> Iterator[Checked]:
+    """Yield what does not hold, and in one line how much does."""
+    holding = 0
+    for entry in checked:
+        if entry.state == "holds":
+            holding += 1
+        else:
+            yield entry
+    if holding:
+        yield Checked("holds", f"{holding} citations of the page")
 
 
 def _sentences(written: str) -> str:
@@ -177,11 +250,13 @@ def _absent(run: str, digest: str, runs: Runs) -> Checked:
 
 def compare_pages(written: str, again: str) -> Iterator[Checked]:
     """Yield one entry for each line in which a page differs from the one made again."""
-    old, new = (_LEFT_OUT.sub("", text).splitlines() for text in (written, again))
+    compared, left_out = _LEFT_OUT.subn("", written, count=1)
+    old, new = compared.splitlines(), again.splitlines()
     numbers = [number for number, (x, y) in enumerate(zip_longest(old, new), 1) if x != y]
     for number in numbers:
         x, y = (lines[number - 1] if number <= len(lines) else "" for lines in (old, new))
         yield Checked("altered", f"line {number}", _words_apart(x, y))
     if not numbers:
         count = len(set(_ID.findall(_sentences(written))))
-        yield Checked("holds", f"every line of the page, {count} citations among them")
+        aside = "; what it says of files left out was not judged" if left_out else ""
+        yield Checked("holds", f"every line of the page, {count} citations among them{aside}")

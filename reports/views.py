@@ -89,7 +89,7 @@ def says(trial: JudgedTrial, answer: Answer) -> list[str]:
 
 
 def _says(trial: JudgedTrial, finding: Finding) -> str:
-    word = "seed" if trial.data.judges(finding.metric.name) else "block"
+    word = "seed" if finding.metric.per == "seed" else "block"
     counted = text.count(finding.estimate.blocks, word)
     title = finding.metric.title[:1].upper() + finding.metric.title[1:]
     said = f"{title} {text.compact(finding)} of {trial.data.baseline}’s over {counted}"
@@ -114,7 +114,7 @@ def _bandwidths(trial: JudgedTrial, answer: Answer) -> str:
 def unsaid(trial: JudgedTrial) -> list[Absent]:
     """Return the absences that the answers for the arms do not tell of already."""
     said = {answer.reason for answer in trial.answers}
-    return [absent for absent in trial.data.absences if absent.reason not in said]
+    return [absent for absent in trial.data.absences if absent.said not in said]
 
 
 def startup(trial: JudgedTrial, arm: str) -> str | None:

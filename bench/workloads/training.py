@@ -12,8 +12,8 @@ import numpy as np
 
 from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.lab.words.errors import DeclarationError
-from keras_ab.bench.lab.words.metrics import Metric
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.metrics import LABELS, OPTIMIZER_STATE, WEIGHTS, Metric
+from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.workloads import labels, losses, optimizers, schedules
@@ -76,9 +76,9 @@ class Workload:
         return Prepared(
             step=partial(step, training, parts),
             sizes={
-                "label_bytes": float(stored.nbytes),
-                "weights_bytes": nbytes(model.trainable_variables),
-                "optimizer_state_bytes": nbytes(model.optimizer.variables),
+                LABELS.name: float(stored.nbytes),
+                WEIGHTS.name: nbytes(model.trainable_variables),
+                OPTIMIZER_STATE.name: nbytes(model.optimizer.variables),
             },
             observe=partial(observe, model, training, parts),
             work=partial(work, training, parts),

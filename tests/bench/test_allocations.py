@@ -2,7 +2,8 @@
 
 import pytest
 
-from keras_ab.bench.lab.worker.allocations import Alive, at_peak
+from keras_ab.bench.lab.words.steps import AlivePieces
+from keras_ab.bench.lab.worker.allocations import at_peak
 from keras_ab.bench.lab.worker.backends import tensorflow_traces
 from keras_ab.bench.lab.worker.tracing import SAMPLE, Allocation, Event, Trace
 
@@ -28,12 +29,12 @@ def test_what_was_taken_back_is_not_alive():
     peak = at_peak(Trace([MARK], allocations))
     assert peak.in_use_bytes == 188
     assert peak.earlier_bytes == 100
-    assert peak.alive == (Alive("Relu", 2, 80), Alive("MatMul", 1, 8))
+    assert peak.alive == (AlivePieces("Relu", 2, 80), AlivePieces("MatMul", 1, 8))
 
 
 def test_an_address_that_is_handed_out_again_counts_once():
     allocations = [Allocation(12, 1, 10, 10, "A"), Allocation(13, 1, 20, 20, "B")]
-    assert at_peak(Trace([MARK], allocations)).alive == (Alive("B", 1, 20),)
+    assert at_peak(Trace([MARK], allocations)).alive == (AlivePieces("B", 1, 20),)
 
 
 def test_without_allocations_in_a_sample_nothing_is_told():

@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from keras_ab.bench.lab.loop.asking import ask, begin
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.lab.worker import backends, protocol
 from keras_ab.bench.lab.worker.tracing import FILE, SAMPLE
 from tests.bench.declared import DECLARED, rehearse
 
@@ -51,68 +53,61 @@ def test_what_a_forkserver_preloads_touches_no_device(backend):
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True)
 
 
+def building(arm, backend):
+    """Return the request to build an arm of the experiment on labels."""
+    file = str(ROOT / "bench" / "bench_labels.py")
+    case = "classes:10-batch:256-width:512"
+    return protocol.Build(protocol.ArmNames(file, "labels", arm, case, backend), 1)
+
+
 def test_a_worker_knows_its_device(server, backend):
     worker = server.start()
-    worker.send({"do": "facts", "backend": backend})
-    facts = worker.receive(120)["result"]
+    facts = ask(worker, protocol.Facts(backend), 120)
     worker.stop()
     assert facts["devices"]
     assert facts["dtype_policy"] == "float32"
 
 
 def test_workers_train_side_by_side(server, backend):
-    names = {"file": str(ROOT / "bench" / "bench_labels.py"), "experiment": "labels"}
-    names |= {"case": "classes:10-batch:256-width:512", "backend": backend}
     workers = [server.start(), server.start()]
 
-    def ask(**request):
-        for worker in workers:
-            worker.send(request)
-        answers = [worker.receive(120) for worker in workers]
-        assert all("result" in answer for answer in answers), answers
-        return [answer["result"] for answer in answers]
+    def ask_both(request):
+        under_way = [begin(worker, request, 120) for worker in workers]
+        return [answer() for answer in under_way]
 
-    built = ask(do="build", arm="sparse_uint16", seed=1, **names)
-    assert [found["sizes"]["label_bytes"] for found in built] == [2 * 4864] * 2
-    ask(do="sample", steps=3)
-    assert all("host_high_water_bytes" in found for found in ask(do="memory"))
-    assert ask(do="finish") == [{"finite": True}] * 2
+    built = ask_both(building("sparse_uint16", backend))
+    assert [found.sizes["label_bytes"] for found in built] == [2 * 4864] * 2
+    ask_both(protocol.Sample(3))
+    assert all(found.host_high_water_bytes > 0 for found in ask_both(protocol.Memory()))
+    assert ask_both(protocol.Finish()) == [True, True]
     for worker in workers:
         worker.stop()
 
 
 def test_a_step_is_counted_and_profiled_and_the_device_probed(server, backend, tmp_path):
     worker = server.start()
-
-    def ask(**request):
-        worker.send(request)
-        answer = worker.receive(120)
-        assert "result" in answer, answer
-        return answer["result"]
-
-    names = {"file": str(ROOT / "bench" / "bench_labels.py"), "experiment": "labels"}
-    names |= {"case": "classes:10-batch:256-width:512", "backend": backend, "seed": 1}
-    ask(do="build", arm="sparse_int32", **names)
-    work = ask(do="work")
-    assert work["flop"] == {"float32": 2 * 256 * (2 * 784 * 512 + 3 * 512 * 10)}
+    asked = partial(ask, worker, limit_s=120)
+    asked(building("sparse_int32", backend))
+    work = asked(protocol.Work())
+    assert work.flop == {"float32": 2 * 256 * (2 * 784 * 512 + 3 * 512 * 10)}
     state = 4 * 3 * (785 * 512 + 513 * 10)
-    assert work["least_moved_bytes"] == pytest.approx(2 * state + 4 * 256 * 785, rel=1e-3)
-    ask(do="trace", folder=str(tmp_path))
+    assert work.least_moved_bytes == pytest.approx(2 * state + 4 * 256 * 785, rel=1e-3)
+    asked(protocol.Trace(str(tmp_path)))
     for number in range(4):
-        ask(do="traced", steps=2, number=number)
-    found = ask(do="profile", steps=2, paces=[1.0] * 4)["step"]
-    total = found["idle_time_s"] + sum(one["time_s"] for one in found["operations"])
-    assert total == pytest.approx(found["step_time_s"])
-    assert any(re.search("dot|mm|ynn", one["operation"]) for one in found["operations"])
+        asked(protocol.Traced(2, number))
+    found = asked(protocol.EndTrace(2, [1.0] * 4)).step
+    total = found.idle_time_s + sum(one.time_s for one in found.operations)
+    assert total == pytest.approx(found.step_time_s)
+    assert any(re.search("dot|mm|ynn", one.operation) for one in found.operations)
     with gzip.open(tmp_path / FILE, "rt") as file:
         events = json.load(file)["traceEvents"]
     assert sum(event["name"] == SAMPLE for event in events) == 4
-    assert len(ask(do="memory_curve", steps=2)["at_s"]) >= 2
-    sizes = ask(do="probes", backend=backend)
+    assert len(asked(protocol.WatchMemory(2)).at_s) >= 2
+    sizes = asked(protocol.ListProbes(backend))
     assert {"host_copy", "host_to_device", "matmul_bfloat16", "dispatch_eager"} <= sizes.keys()
     for name in ("matmul_float32", "dispatch_eager"):
-        ask(do="probe", name=name, size=0)
-        assert ask(do="sample", steps=1)["duration_s"] > 0
+        asked(protocol.PrepareProbe(name, 0))
+        assert asked(protocol.Sample(1)).duration_s > 0
     worker.stop()
 
 

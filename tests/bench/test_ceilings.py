@@ -1,6 +1,5 @@
 """The machine's ceilings: what is sampled, what a median's interval is, where it is kept."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,15 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.ceilings import ceilings_in, rate
 from keras_ab.bench.lab.judge.estimate import Middle, middle
 from keras_ab.bench.lab.loop import ceilings, doctor
-from keras_ab.bench.lab.loop.forkserver import WorkerLost
+from keras_ab.bench.lab.loop.asking import WorkerLost
 from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.records import Ceiling
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.bench.lab.worker import probes
+from keras_ab.bench.lab.worker import probes, protocol, wire
 from keras_ab.bench.lab.worker.backends import plain_probes
+from tests.bench.answers import METHODS
 
 COPY = Ceiling(
     name="host_copy", unit="B/s", work=100, data_bytes=50, steps=2, samples_s=[4.0, 2.0, 8.0]
@@ -81,27 +81,27 @@ class FakeWorker:
     def stop(self):
         self.stopped = True
 
-    def send(self, request):
-        self.asked.append(json.loads(json.dumps(request)))
+    def send(self, data):
+        self.asked.append(wire.decode(data))
 
     def receive(self, _timeout_s):
-        request = self.asked[-1]
-        if self.ends and request["do"] == "probe":
-            raise WorkerLost(-9, "")
-        return {"result": getattr(self, request["do"])(request)}
+        asked = self.asked[-1]
+        if self.ends and isinstance(asked, protocol.PrepareProbe):
+            raise WorkerLost("the process was killed by SIGKILL", "")
+        return wire.encode_answer(getattr(self, METHODS[type(asked)])(asked))
 
-    def probes(self, _request):
+    def list_probes(self, _asked):
         return {"host_copy": 5}
 
-    def probe(self, request):
-        self.step_s = 0.04 * 2 ** request["size"]
-        return {"unit": "B/s", "work": 1e6, "data_bytes": 8}
+    def prepare_probe(self, asked):
+        self.step_s = 0.04 * 2**asked.size
+        return protocol.ProbeReady("B/s", 1e6, 8)
 
-    def calibrate(self, _request):
-        return {"steps": 3}
+    def calibrate(self, _asked):
+        return 3
 
-    def sample(self, request):
-        return {"duration_s": request["steps"] * self.step_s, "cpu_s": 0.0}
+    def sample(self, asked):
+        return protocol.Sampled(asked.steps * self.step_s, 0.0)
 
 
 def test_a_probe_grows_until_it_lasts_long_enough_and_is_then_sampled():
@@ -109,7 +109,7 @@ def test_a_probe_grows_until_it_lasts_long_enough_and_is_then_sampled():
     timer, copy = ceilings.measure(worker, "plain")
     assert timer.name == "timer_resolution"
     assert 0 < min(timer.samples_s) < 1e-3
-    assert [r["size"] for r in worker.asked if r["do"] == "probe"] == [0, 1, 2]
+    assert [r.size for r in worker.asked if isinstance(r, protocol.PrepareProbe)] == [0, 1, 2]
     assert copy.steps == 3
     assert copy.samples_s == pytest.approx([3 * 0.16] * ceilings.SAMPLES)
     assert worker.stopped
@@ -140,7 +140,9 @@ def test_ceilings_come_in_the_order_of_the_report():
 
 def test_the_doctor_shows_a_ceiling_with_its_interval():
     record = COPY.model_copy(update={"work": 2.0**31})
-    assert str(doctor.limit(record)) == ("✓ copy in host memory: 1.07 GB/s [0.537 GB/s, 2.15 GB/s]")
+    assert str(doctor.at_best(record)) == (
+        "✓ copy in host memory: 1.07 GB/s [0.537 GB/s, 2.15 GB/s]"
+    )
 
 
 def test_rates_are_written_with_their_prefix():

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from keras_ab.bench.lab.loop.asking import ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker.protocol import Try
 from tests.bench.experiments.bench_environment import VARIABLE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_environment.py")
@@ -42,14 +44,14 @@ def server():
 
 @pytest.fixture(scope="module")
 def trial(server):
-    return group(run_trial(TASK, server))[TASK.trial]
+    return group(measure_trial(TASK, server))[TASK.trial]
 
 
 def elsewhere(folder, server, backend):
     file = folder / "bench_elsewhere.py"
     file.write_text(ELSEWHERE.format(backend=backend))
     task = replace(TASK, file=str(file))
-    return group(run_trial(task, server))[task.trial]
+    return group(measure_trial(task, server))[task.trial]
 
 
 def test_every_process_of_an_arm_has_the_arm_s_environment(trial):
@@ -82,8 +84,7 @@ def test_forkservers_of_other_environments_end_with_the_first():
     assert Path(f"/proc/{worker.pid}").exists()
     server.close()
     assert not Path(f"/proc/{worker.pid}").exists()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        worker.stop()
+    worker.stop()  # there is nothing left to end
 
 
 def test_an_arm_whose_backend_is_not_installed_is_not_measured_here(tmp_path, server, monkeypatch):
@@ -109,9 +110,7 @@ def test_workers_leave_no_temporary_files(tmp_path):
     file.write_text(LITTERING)
     server = ForkServer("plain")
     worker = server.start()
-    asked = {"file": str(file), "experiment": "environment", "attempt": "litter"}
-    worker.send({"do": "attempt", "backend": "plain", "seed": 1, **asked})
-    left = Path(worker.receive(60)["result"]["happened"])
+    left = Path(str(ask(worker, Try(str(file), "environment", "litter", "plain", 1), 60)))
     worker.stop()
     assert left.exists()
     server.close()

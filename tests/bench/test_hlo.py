@@ -144,7 +144,7 @@ def test_a_depthwise_convolution_has_one_channel_for_each_output(lines):
 
 
 def test_the_least_that_moves_is_what_goes_in_and_comes_out():
-    least = hlo.count(module(A, "ROOT %c = f32[8,4] negate(%a)")).least_bytes
+    least = hlo.count(module(A, "ROOT %c = f32[8,4] negate(%a)")).least_moved_bytes
     assert least == 8 * 4 * 4 + 4 * 2 * 2 + 4 + 3 * 8
 
 

@@ -1,14 +1,22 @@
 """`pytest --benchmark` from the outside."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
+from keras_ab.bench.lab.words.plan import Plan, option
 from tests.bench.invocation import FAULTS, TINY, benchmark
 
 ROOT = Path(__file__).parents[2]
+EVERY_ARM = sum(
+    len(experiment.arms) * sum(case.quick for case in experiment.cases)
+    for file in Path(TINY).parent.glob("bench_*.py")
+    for experiment in experiments_in(load_module(str(file))).values()
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +78,7 @@ def test_extra_info_carries_ratio_interval_and_verdict(tiny):
         ([TINY, "-k", "scale:2"], 2),
         ([TINY, "-k", "twice"], 2),
         ([f"{TINY}::tiny[scale:1-once]"], 1),
-        ([str(Path(TINY).parent)], 4 + (9 + 2 + 2) + 8 + 3 + 3 + 2 + 2),
+        ([str(Path(TINY).parent)], EVERY_ARM),
     ],
 )
 def test_selection_works_as_in_pytest(tmp_path, selection, expected):
@@ -112,6 +120,14 @@ def test_x_stops_at_the_first_fault_and_leaves_the_run_open(tmp_path):
     (run,) = (tmp_path / "runs").glob("*.jsonl")
     assert not read_run(run).sealed
     assert "--ab-resume" in result.stdout
+
+
+def test_every_field_of_the_plan_is_an_option(tmp_path):
+    asked = Plan(0.2, 0.3, 2, 3, 4, 0.001, 0.1, 5, 0.9, ceilings=False, profile=False)
+    told = [str(x) for f in fields(Plan)[:9] for x in (option(f.name), getattr(asked, f.name))]
+    assert benchmark(tmp_path, TINY, "-k", "scale:1", *told).returncode == 0
+    (run,) = (tmp_path / "runs").glob("*.jsonl")
+    assert read_run(run).header.plan == asked
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The measuring loop on a fake clock and fake processes, with the exact order of calls."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,18 @@ import pytest
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.guards import relative_error
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.loop.quality import best_rate
 from keras_ab.bench.lab.record.records import Block, End, Round
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.steps import OperationShare, StepProfile, StepWork
+from keras_ab.bench.lab.worker import protocol, wire
+from tests.bench.answers import METHODS
 
+NO_PROGRAM = wire.encode_trouble(protocol.Trouble("raised", "no program"))
+NO_ROOM = wire.encode_trouble(protocol.Trouble("raised", "no room"))
 TINY = str(Path(__file__).parent / "experiments" / "bench_tiny.py")
 
 
@@ -47,80 +53,74 @@ class FakeWorker:
         self.arm = None
         lab.calls.append("start")
 
-    def send(self, request):
-        self.request = dict(request)
+    def send(self, data):
+        self.request = wire.decode(data)
 
     def answered(self, _timeout_s):
         return True
 
     def receive(self, _timeout_s):
-        do = self.request["do"]
-        self.arm = self.request.get("arm", self.arm)
-        self.lab.calls.append("open" if do == "open" else f"{do} {self.arm}")
-        return {"result": getattr(self, do)()}
+        kind = type(self.request)
+        self.arm = self.request.arm.arm if kind is protocol.Build else self.arm
+        self.lab.calls.append("Open" if kind is protocol.Open else f"{kind.__name__} {self.arm}")
+        return wire.encode_answer(getattr(self, METHODS[kind])(self.request))
 
-    def open(self):
-        return {}
+    def open(self, _asked):
+        return None
 
-    def build(self):
-        if "observe_to" in self.request:
-            np.savez(self.request["observe_to"], answer=np.ones(2))
-        return {
-            "build_time_s": 1.0,
-            "first_step_time_s": 2.0,
-            "sizes": {"weights_bytes": 8.0},
-            "notes": {"op on cpu": "native: built and loaded"},
-        }
+    def build(self, asked):
+        self.lab.clock.seconds += self.lab.build_s
+        if asked.observe_to:
+            np.savez(asked.observe_to, answer=np.ones(2))
+        notes = {"op on cpu": "native: built and loaded"}
+        return protocol.Built(1.0, 2.0, {"weights_bytes": 8.0}, notes)
 
-    def calibrate(self):
-        return {"steps": 7}
+    def calibrate(self, _asked):
+        return 7
 
-    def sample(self):
-        lasts = self.request["steps"] * self.lab.step_time_s(self.arm)
+    def sample(self, asked):
+        lasts = asked.steps * self.lab.step_time_s(self.arm)
         self.lab.clock.seconds += lasts
-        return {"duration_s": lasts, "cpu_s": lasts}
+        return protocol.Sampled(lasts, lasts)
 
-    def memory(self):
-        return {"host_high_water_bytes": 1e6}
+    def memory(self, _asked):
+        return protocol.Peaks(10**6, None)
 
-    def memory_curve(self):
-        return {"at_s": [0.0, 1.0], "host_bytes": [3, 4], "device_bytes": None}
+    def watch_memory(self, _asked):
+        return protocol.Curve([0.0, 1.0], [3, 4], None)
 
-    def work(self):
-        return {"flop": {"float32": 4e6 * len(self.arm)}, "least_moved_bytes": 100.0}
+    def work(self, _asked):
+        return StepWork({"float32": 4e6 * len(self.arm)}, 100.0)
 
-    def trace(self):
-        return {}
+    def trace(self, _asked):
+        return None
 
-    def traced(self):
-        return self.sample()
+    def traced(self, asked):
+        return self.sample(asked).duration_s
 
-    def profile(self):
-        self.lab.paces.append(self.request["paces"])
-        operations = [{"operation": "MatMul", "calls": 2.0, "time_s": 8e-3}]
-        step = {
-            "steps": 7, "step_time_s": 0.01, "hand_over_time_s": 0.009, "idle_time_s": 2e-3,
-            "longest_gap_s": 1e-3, "operations": operations,
-        }  # fmt: skip
-        return {"step": step, "peak": None}
+    def end_trace(self, asked):
+        self.lab.paces.append(asked.paces)
+        operations = (OperationShare("MatMul", 2.0, 8e-3),)
+        return protocol.Profiled(StepProfile(7, 0.01, 0.009, 2e-3, 1e-3, operations), None)
 
-    def finish(self):
-        return {"finite": True}
+    def finish(self, _asked):
+        return True
 
     def output(self):
         return ""
 
     def stop(self):
         self.lab.calls.append(f"stop {self.arm}")
-        return 0
 
 
 class FakeLab:
-    def __init__(self, noise=0.0):
+    def __init__(self, noise=0.0, build_s=0.0, twice_s=0.02):
         self.clock = FakeClock()
         self.calls = []
         self._rng = np.random.default_rng(0)
         self._noise = noise
+        self._twice_s = twice_s
+        self.build_s = build_s
         self.watts = None
         self.paces = []
 
@@ -132,12 +132,14 @@ class FakeLab:
         return FakeWorker(self)
 
     def step_time_s(self, arm):
-        return {"twice": 0.02}.get(arm, 0.01) * float(np.exp(self._rng.normal(0, self._noise)))
+        return {"twice": self._twice_s}.get(arm, 0.01) * float(
+            np.exp(self._rng.normal(0, self._noise))
+        )
 
     def run(self, plan, previous=()):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
         gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j, cores=2)
-        return list(run_trial(task, self, previous, gauges))
+        return list(measure_trial(task, self, previous, gauges))
 
 
 def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
@@ -148,22 +150,22 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
     def take(count):
         return [next(calls) for _ in range(count)]
 
-    assert take(4) == ["start", "start", "open", "open"]
-    assert take(2) == ["build twice", "build once"]
-    assert take(3) == ["calibrate once", "stop twice", "stop once"]
+    assert take(4) == ["start", "start", "Open", "Open"]
+    assert take(2) == ["Build twice", "Build once"]
+    assert take(3) == ["Calibrate once", "stop twice", "stop once"]
     for block in range(2):
-        assert take(6) == [*["start"] * 3, *["open"] * 3]
+        assert take(6) == [*["start"] * 3, *["Open"] * 3]
         built = take(6)
-        arms = [call.removeprefix("build ") for call in built[0::2]]
+        arms = [call.removeprefix("Build ") for call in built[0::2]]
         assert sorted(arms) == ["control", "once", "twice"]
-        assert built[1::2] == [f"sample {arm}" for arm in arms]  # the warm-up
+        assert built[1::2] == [f"Sample {arm}" for arm in arms]  # the warm-up
         for _ in range(3):
-            assert sorted(take(3)) == ["sample control", "sample once", "sample twice"]
+            assert sorted(take(3)) == ["Sample control", "Sample once", "Sample twice"]
         wanted = [
             f"{do} {arm}"
             for arm in arms
-            for do in ("memory", "memory_curve", "work", "finish")
-            if do in ("memory", "finish") or (block == 0 and arm != "control")
+            for do in ("Memory", "WatchMemory", "Work", "Finish")
+            if do in ("Memory", "Finish") or (block == 0 and arm != "control")
         ]
         assert take(len(wanted)) == wanted
         assert sorted(take(3)) == ["stop control", "stop once", "stop twice"]
@@ -179,13 +181,58 @@ def test_the_orders_within_a_block_are_balanced():
     assert [r.order for r in rounds[:12]] != [r.order for r in rounds[12:]]
 
 
-@pytest.mark.parametrize(("sample_time_s", "rounds"), [(0.07, 50), (0.03, 32), (0.001, 3)])
-def test_slow_steps_get_fewer_rounds(sample_time_s, rounds):
+def rounds_of(lines):
+    return Counter(line.block for line in lines if isinstance(line, Round))
+
+
+def chosen_in(lines):
+    return {line.block: line.chosen for line in lines if isinstance(line, Block)}
+
+
+@pytest.mark.parametrize(("sample_time_s", "most"), [(0.07, 100), (0.03, 64), (0.001, 10)])
+def test_slow_steps_get_fewer_rounds(sample_time_s, most):
     """Seven steps of 10 ms, in one arm of three of 20 ms, make samples of 93 ms."""
-    plan = Plan(min_blocks=2, max_blocks=2, rounds=50, sample_time_s=sample_time_s)
-    lines = FakeLab().run(plan)
-    counts = Counter(line.block for line in lines if isinstance(line, Round))
-    assert counts == {0: rounds, 1: rounds}
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=100, sample_time_s=sample_time_s)
+    lines = FakeLab(noise=1e-6, build_s=1e12).run(plan)  # a block that costs as much is full
+    assert rounds_of(lines) == {0: most, 1: most}
+
+
+def test_rounds_are_chosen_in_the_first_block_and_recorded():
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=1000, sample_time_s=0.07)
+    lines = FakeLab(noise=0.02, build_s=100.0).run(plan)
+    first, *later = chosen_in(lines).values()
+    assert later == [None] * 4
+    assert rounds_of(lines) == dict.fromkeys(range(5), first.rounds)
+    assert first.start_s == pytest.approx(300, rel=0.01)  # three processes are built
+    assert first.round_s == pytest.approx(7 * (0.01 + 0.01 + 0.02), rel=0.1)
+    wanted = math.sqrt(first.start_s / first.round_s * first.round_variance / first.luck_variance)
+    assert first.rounds == round(wanted)
+    assert 20 < first.rounds < 200
+
+
+@pytest.mark.parametrize(("noise", "rounds"), [(0.0, 12), (0.5, 40)])
+def test_rounds_are_chosen_within_bounds(noise, rounds):
+    lines = FakeLab(noise, build_s=10.0).run(
+        Plan(min_blocks=2, max_blocks=2, rounds=40, sample_time_s=0.07)
+    )
+    assert rounds_of(lines) == {0: rounds, 1: rounds}
+
+
+def test_the_choice_does_not_look_at_what_differs():
+    """A trial in which one arm takes twice as long chooses as one of identical arms."""
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=1000, sample_time_s=0.07)
+    found = [FakeLab(0.02, 100.0, twice).run(plan) for twice in (0.01, 0.02)]
+    same, other = (chosen_in(lines)[0] for lines in found)
+    assert same.round_variance == pytest.approx(other.round_variance)
+
+
+def test_a_trial_that_goes_on_keeps_its_rounds():
+    plan = Plan(min_blocks=3, max_blocks=3, rounds=1000, sample_time_s=0.07)
+    whole = FakeLab(0.02, 100.0).run(plan)
+    cut = next(i for i, line in enumerate(whole) if isinstance(line, Block)) + 1
+    rest = FakeLab(0.5, 1.0).run(plan, previous=whole[:cut])
+    assert rounds_of(rest) == dict.fromkeys((1, 2), chosen_in(whole)[0].rounds)
+    assert chosen_in(rest) == {1: None, 2: None}
 
 
 def test_every_arm_takes_the_same_number_of_steps():
@@ -264,7 +311,7 @@ def test_the_work_of_a_step_is_counted_once_and_is_a_metric_of_every_block():
     assert sorted(line.arm for line in lines if line.kind == "work") == ["once", "twice"]
     data = group(lines)["tiny[scale:1]"]
     found = assess(data, data.metric("step_flop"), "twice", plan)
-    assert (found.baseline_value, found.arm_value) == (16e6, 20e6)
+    assert (found.baseline_value, found.arm_value) == pytest.approx((16e6, 20e6))
     assert found.shown(found.estimate.point) == pytest.approx(1.25)
     assert assess(data, data.metric("least_moved_bytes"), "twice", plan).shown(0) == 1
 
@@ -273,7 +320,8 @@ def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
     class Uncounted(FakeWorker):
         def receive(self, timeout_s):
             answer = super().receive(timeout_s)
-            return {"error": "no program"} if self.request["do"] == "work" else answer
+            asked = isinstance(self.request, protocol.Work)
+            return NO_PROGRAM if asked else answer
 
     lab = FakeLab()
     lab.start = lambda: Uncounted(lab)
@@ -300,7 +348,7 @@ def test_without_a_counter_no_arm_runs_for_its_energy():
     plan = Plan(min_blocks=2, max_blocks=2, rounds=2)
     data = group(lab.run(plan))["tiny[scale:1]"]
     assert "step_energy_j" not in data.blocks[0].values["once"]
-    assert lab.calls.count("sample once") == 2 * (1 + 2)  # the warm-up and two rounds
+    assert lab.calls.count("Sample once") == 2 * (1 + 2)  # the warm-up and two rounds
 
 
 def test_a_counter_that_is_reset_meanwhile_tells_nothing():
@@ -318,18 +366,18 @@ def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
     lines = lab.run(PROFILED)
     kinds = [line.kind for line in lines]
     assert kinds[-3:] == ["profile", "profile", "end"]
-    traces = lab.calls.index("trace once"), lab.calls.index("trace twice")
+    traces = lab.calls.index("Trace once"), lab.calls.index("Trace twice")
     timed = max(n for n, call in enumerate(lab.calls) if call.startswith("stop control"))
     assert timed < min(traces)
     count = int(PROFILED.profile_time_s / 0.105)  # seven steps of 10 and of 20 ms
     rounds = lab.calls[1 + max(traces) :][: 2 * count]
-    assert in_turn(rounds) == {"traced"}
+    assert in_turn(rounds) == {"Traced"}
     after = lab.calls[1 + max(traces) + len(rounds) :]
-    assert in_turn(after[:2]) == {"profile"}
-    assert in_turn(after[2:][: 2 * (count // 2)]) == {"sample"}
+    assert in_turn(after[:2]) == {"EndTrace"}
+    assert in_turn(after[2:][: 2 * (count // 2)]) == {"Sample"}
     assert not [call for call in after[2:][2 * (count // 2) :] if not call.startswith("stop")]
     before = lab.calls[min(traces) - 2 * (count // 2) : min(traces)]
-    assert in_turn(before) == {"sample"}
+    assert in_turn(before) == {"Sample"}
 
 
 def in_turn(calls):
@@ -350,7 +398,7 @@ def test_arms_are_profiled_at_one_pace_of_the_machine():
         asked = 0
 
         def step_time_s(self, arm):
-            self.asked += "trace once" in self.calls
+            self.asked += "Trace once" in self.calls
             wave = 1.0 + ((self.asked - 1) // 2 * 7) % 10 if self.asked else 1.0
             return super().step_time_s(arm) * wave
 
@@ -369,13 +417,13 @@ def test_a_profiled_trial_is_timed_like_any_other():
     assert plain == [line for line in profiled if line.kind != "profile"]
 
 
-@pytest.mark.parametrize("at", ["trace", "traced", "profile"])
+@pytest.mark.parametrize("at", [protocol.Trace, protocol.Traced, protocol.EndTrace])
 def test_an_arm_that_cannot_be_traced_stays_in_the_trial(at):
     class Untraceable(FakeWorker):
         def receive(self, timeout_s):
             answer = super().receive(timeout_s)
-            broken = self.request["do"] == at and self.arm == "twice"
-            return {"error": "no room", "traceback": ""} if broken else answer
+            broken = isinstance(self.request, at) and self.arm == "twice"
+            return NO_ROOM if broken else answer
 
     lab = FakeLab()
     lab.start = lambda: Untraceable(lab)

@@ -8,7 +8,7 @@ import pytest
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import answers
 from keras_ab.bench.lab.judge.findings import claim_findings, findings
-from keras_ab.bench.lab.judge.peaks import COUNTED, TOO_SMALL, Peaks, Spread, spread
+from keras_ab.bench.lab.judge.peaks import COUNTED, TOO_SMALL, Peaks, Ranges, ranged
 from keras_ab.bench.lab.record.records import Block
 from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.plan import Plan
@@ -96,8 +96,8 @@ def test_identical_arms_are_never_told_apart_whatever_their_orders():
         values = [MIB * rng.uniform(1, 2) for _ in range(rng.randint(2, 4))]
         weights = [rng.random() for _ in values]
         a, b = (rng.choices(values, weights, k=k) for k in (5, 10))
-        estimate = spread(Peaks(min(a), max(a), 5, True), Peaks(min(b), max(b), 10, True), 0.95)
-        if isinstance(estimate, Spread) and not estimate.low <= 0 <= estimate.high:
+        estimate = ranged(Peaks(min(a), max(a), 5, True), Peaks(min(b), max(b), 10, True), 0.95)
+        if isinstance(estimate, Ranges) and not estimate.low <= 0 <= estimate.high:
             apart += 1
     assert apart <= 4000 * 2 / math.comb(15, 5) + 3
 
@@ -107,12 +107,12 @@ def test_a_smooth_range_moved_by_the_margin_is_never_called_the_same():
     for _ in range(2000):
         a, b = ([MIB * math.exp(rng.gauss(shift, 0.03)) for _ in range(k)]
                 for k, shift in ((5, 0.02), (10, 0.0)))  # fmt: skip
-        estimate = spread(Peaks(min(a), max(a), 5, True), Peaks(min(b), max(b), 10, True), 0.95)
-        assert not (isinstance(estimate, Spread) and estimate.same)
+        estimate = ranged(Peaks(min(a), max(a), 5, True), Peaks(min(b), max(b), 10, True), 0.95)
+        assert not (isinstance(estimate, Ranges) and estimate.same)
 
 
 def test_one_block_has_no_width_that_was_not_measured():
     one = Peaks(4.0 * COUNTED, 4.0 * COUNTED, 1, True)
     two = Peaks(4.0 * COUNTED, 5.0 * COUNTED, 2, True)
-    assert spread(one, one, 0.95).half_width == math.inf
-    assert spread(one, two, 0.95).half_width == math.inf
+    assert ranged(one, one, 0.95).half_width == math.inf
+    assert ranged(one, two, 0.95).half_width == math.inf

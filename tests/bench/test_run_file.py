@@ -10,6 +10,7 @@ import pytest
 from keras_ab.bench.lab.record.records import SCHEMA, Attempted, End, Header, Round, Seal
 from keras_ab.bench.lab.record.run_file import RunWriter, encode, read_run
 from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.bench.lab.words.plan import Plan
 
 HEADER = Header(
     run="r",
@@ -18,7 +19,7 @@ HEADER = Header(
     machine={},
     environment={},
     conditions={},
-    plan={},
+    plan=Plan(),
 )
 
 

@@ -2,18 +2,22 @@
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from keras_ab import command_line
+from keras_ab.bench.lab.loop import asking
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.guards import relative_error
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.backends.tensorflow_traces import EXECUTING
 from keras_ab.bench.lab.worker.tracing import FILE, SAMPLE
 from tests.bench.experiments.bench_tensor import TENSOR_BYTES
@@ -36,23 +40,29 @@ def server():
 
 @pytest.fixture
 def ask(server):
-    """Return a function that sends requests to one fresh worker."""
+    """Return a function that asks one fresh worker."""
     worker = server.start()
-
-    def ask(**request):
-        worker.send(request)
-        answer = worker.receive(120)
-        assert "result" in answer, answer
-        return answer["result"]
-
-    yield ask
+    yield partial(asking.ask, worker, limit_s=120)
     worker.stop()
+
+
+def building(name, arm, seed=1, observe_to=None):
+    """Return the request to build an arm of one of the first experiments."""
+    file = str(BENCH / f"bench_{name}.py")
+    names = protocol.ArmNames(file, name, arm, FIRST_CASES[name], "tensorflow")
+    return protocol.Build(names, seed, observe_to)
+
+
+def test_the_doctor_comes_to_an_end(capsys):
+    assert command_line.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "noise floor: two identical arms (a training step): " in shown
 
 
 def test_peak_memory_differs_by_exactly_one_tensor(server):
     file = str(Path(__file__).parent / "experiments" / "bench_tensor.py")
     task = Task(file, "tensor", "only", "tensorflow", PLAN)
-    data = group(run_trial(task, server))[task.trial]
+    data = group(measure_trial(task, server))[task.trial]
     assert len(data.blocks) == 2, data.failures
     for block in data.blocks.values():
         one, two = (block.values[arm]["peak_device_memory_bytes"] for arm in ("one", "two"))
@@ -62,19 +72,17 @@ def test_peak_memory_differs_by_exactly_one_tensor(server):
 def test_host_memory_is_sampled_and_has_a_high_water_mark(server):
     file = str(Path(__file__).parent / "experiments" / "bench_tensor.py")
     task = Task(file, "tensor", "only", "tensorflow", PLAN)
-    data = group(run_trial(task, server))[task.trial]
+    data = group(measure_trial(task, server))[task.trial]
     values = data.blocks[0].values["one"]
     assert 50e6 < values["peak_host_memory_bytes"] < 5e9
     assert values["host_high_water_bytes"] >= TENSOR_BYTES
 
 
 def test_an_arm_from_other_weights_would_break_the_guards(ask, tmp_path):
-    named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": "one_hot"}
-    named |= {"case": FIRST_CASES["labels"], "backend": "tensorflow", "do": "build"}
     observed = []
     for seed in (1, 2):
         path = tmp_path / f"{seed}.npz"
-        ask(**named, seed=seed, observe_to=str(path))
+        ask(building("labels", "one_hot", seed, str(path)))
         with np.load(path) as file:
             observed.append(dict(file))
     whole, spoilt = observed
@@ -97,17 +105,13 @@ def test_sizes_are_what_arithmetic_says(server, name, arm, metric, ratio):
     experiment = load_experiment(str(BENCH / f"bench_{name}.py"), name)
     for which in (experiment.baseline.name, arm):
         worker = server.start()
-        worker.send(
-            {"do": "build", "file": str(BENCH / f"bench_{name}.py"), "experiment": name}
-            | {"arm": which, "case": FIRST_CASES[name], "backend": "tensorflow", "seed": 1}
-        )
-        sizes[which] = worker.receive(120)["result"]["sizes"][metric]
+        sizes[which] = asking.ask(worker, building(name, which), 120).sizes[metric]
         worker.stop()
     assert sizes[arm] / sizes[experiment.baseline.name] == pytest.approx(ratio, rel=0.1)
 
 
 def test_a_worker_knows_its_device(ask):
-    facts = ask(do="facts", backend="tensorflow")
+    facts = ask(protocol.Facts("tensorflow"))
     assert facts["devices"]
     assert facts["memory_statistics"] is True
     assert facts["dtype_policy"] == "float32"
@@ -116,22 +120,21 @@ def test_a_worker_knows_its_device(ask):
 @pytest.mark.parametrize("one_dnn", ["0", "1"])
 def test_memory_is_counted_with_one_dnn_and_without(server, one_dnn):
     worker = server.other("tensorflow", {"TF_ENABLE_ONEDNN_OPTS": one_dnn}).start()
-    worker.send({"do": "facts", "backend": "tensorflow"})
-    facts = worker.receive(120)["result"]
+    facts = asking.ask(worker, protocol.Facts("tensorflow"), 120)
     worker.stop()
     assert (facts["one_dnn"], facts["cpu_pool"]) == (one_dnn == "1", one_dnn == "0")
     assert facts["memory_statistics"] is True
 
 
 def test_tensorflows_probes_of_the_device_run(ask):
-    sizes = ask(do="probes", backend="tensorflow")
+    sizes = ask(protocol.ListProbes("tensorflow"))
     assert {"host_copy", "cached_copy", "host_to_device", "dispatch_graph"} <= sizes.keys()
     for name in ("matmul_float32", "matmul_bfloat16", "matmul_float16"):
-        assert ask(do="probe", name=name, size=0)["work"] == 2 * 1024**3
-        assert ask(do="sample", steps=1)["duration_s"] > 0
+        assert ask(protocol.PrepareProbe(name, 0)).work == 2 * 1024**3
+        assert ask(protocol.Sample(1)).duration_s > 0
     for name in ("dispatch_eager", "dispatch_graph", "dispatch_xla"):
-        assert ask(do="probe", name=name, size=0)["unit"] == "s"
-        assert ask(do="sample", steps=2)["duration_s"] > 0
+        assert ask(protocol.PrepareProbe(name, 0)).unit == "s"
+        assert ask(protocol.Sample(2)).duration_s > 0
 
 
 DENSE = 2 * 256 * (2 * 784 * 512 + 3 * 512 * 10)
@@ -151,27 +154,24 @@ ENDS = 2 * 32 * (2 * TAPS * 1 * 16 + 3 * 16 * 10)
     ],
 )
 def test_the_work_of_a_training_step_is_what_a_hand_counts(ask, name, arm, flop):
-    named = {"file": str(BENCH / f"bench_{name}.py"), "experiment": name, "arm": arm}
-    ask(do="build", **named, case=FIRST_CASES[name], backend="tensorflow", seed=1)
-    assert ask(do="work")["flop"] == {"float32": flop}
+    ask(building(name, arm))
+    assert ask(protocol.Work()).flop == {"float32": flop}
 
 
 def test_adam_moves_at_least_its_state_the_weights_and_the_batch(ask):
-    named = {"file": str(BENCH / "bench_labels.py"), "experiment": "labels", "arm": "one_hot"}
-    ask(do="build", **named, case=FIRST_CASES["labels"], backend="tensorflow", seed=1)
+    ask(building("labels", "one_hot"))
     weights = 785 * 512 + 513 * 10
     least = 4 * (2 * 3 * weights + 256 * (784 + 10))
-    assert ask(do="work")["least_moved_bytes"] == pytest.approx(least, rel=1e-3)
+    assert ask(protocol.Work()).least_moved_bytes == pytest.approx(least, rel=1e-3)
 
 
 def test_memory_is_watched_while_steps_run(ask):
-    named = {"file": str(BENCH / "bench_recompute.py"), "experiment": "recompute", "arm": "keep"}
-    ask(do="build", **named, case=FIRST_CASES["recompute"], backend="tensorflow", seed=1)
-    curve = ask(do="memory_curve", steps=2)
-    assert len(curve["at_s"]) == len(curve["host_bytes"]) == len(curve["device_bytes"]) >= 2
-    assert curve["at_s"] == sorted(curve["at_s"])
+    ask(building("recompute", "keep"))
+    curve = ask(protocol.WatchMemory(2))
+    assert len(curve.at_s) == len(curve.host_bytes) == len(curve.device_bytes) >= 2
+    assert curve.at_s == sorted(curve.at_s)
     activations = 2 * 9 * (32 * 28 * 28 * 16) * 4
-    assert max(curve["device_bytes"]) > min(curve["device_bytes"]) + activations
+    assert max(curve.device_bytes) > min(curve.device_bytes) + activations
 
 
 @pytest.fixture
@@ -179,12 +179,11 @@ def traced(ask, tmp_path):
     """Return what the profiler told of an arm, its files in a folder."""
 
     def traced(arm, name="labels"):
-        named = {"file": str(BENCH / f"bench_{name}.py"), "experiment": name, "arm": arm}
-        ask(do="build", **named, case=FIRST_CASES[name], backend="tensorflow", seed=1)
-        ask(do="trace", folder=str(tmp_path))
+        ask(building(name, arm))
+        ask(protocol.Trace(str(tmp_path)))
         for number in range(4):
-            ask(do="traced", steps=2, number=number)
-        return ask(do="profile", steps=2, paces=[1.0] * 4)
+            ask(protocol.Traced(2, number))
+        return ask(protocol.EndTrace(2, [1.0] * 4))
 
     return traced
 
@@ -197,30 +196,30 @@ def traced(ask, tmp_path):
     ],
 )
 def test_a_profile_names_the_operations_of_a_step(traced, arm, loss):
-    found = traced(arm)["step"]
-    calls = {one["operation"]: one["calls"] for one in found["operations"]}
+    found = traced(arm).step
+    calls = {one.operation: one.calls for one in found.operations}
     assert calls[loss] == 1
     assert sum(n for name, n in calls.items() if "MatMul" in name) == 5  # none by the images
-    total = found["idle_time_s"] + sum(one["time_s"] for one in found["operations"])
-    assert total == pytest.approx(found["step_time_s"])
-    assert 0 < found["hand_over_time_s"] <= found["step_time_s"]
+    total = found.idle_time_s + sum(one.time_s for one in found.operations)
+    assert total == pytest.approx(found.step_time_s)
+    assert 0 < found.hand_over_time_s <= found.step_time_s
     assert calls[EXECUTING] > 0
 
 
 def test_a_profile_tells_what_is_alive_at_the_peak(traced):
     """Every activation of nine blocks is kept for its gradient: both of a block, and its end."""
-    peak = traced("keep", "recompute")["peak"]
-    alive = {one["operation"]: one for one in peak["alive"]}
+    peak = traced("keep", "recompute").peak
+    alive = {one.operation: one for one in peak.alive}
     activation = 32 * 28 * 28 * 16 * 4
-    assert 14 <= alive["Relu"]["pieces"] <= 19  # the first that the gradients used may be gone
-    holes = alive["Relu"]["held_bytes"] - alive["Relu"]["pieces"] * activation
+    assert 14 <= alive["Relu"].pieces <= 19  # the first that the gradients used may be gone
+    holes = alive["Relu"].held_bytes - alive["Relu"].pieces * activation
     assert 0 <= holes < activation  # a chunk that was larger is not split for a little more
-    total = peak["earlier_bytes"] + sum(one["held_bytes"] for one in peak["alive"])
-    assert total == peak["in_use_bytes"]
+    total = peak.earlier_bytes + sum(one.held_bytes for one in peak.alive)
+    assert total == peak.in_use_bytes
 
 
 def test_a_trace_opens_in_perfetto_and_in_tensorboards_profiler(traced, tmp_path):
-    found = traced("one_hot")["step"]
+    found = traced("one_hot").step
     with gzip.open(tmp_path / FILE, "rt") as file:
         events = json.load(file)["traceEvents"]
     assert sum(event["name"] == SAMPLE for event in events) == 4
@@ -230,5 +229,5 @@ def test_a_trace_opens_in_perfetto_and_in_tensorboards_profiler(traced, tmp_path
     shown, _ = convert.xspace_to_tool_data([str(xplane)], "trace_viewer", {})
     names = {event.get("name", "") for event in json.loads(shown)["traceEvents"]}
     kinds = {name.rpartition(":")[2] for name in names}
-    assert found["operations"]
-    assert {one["operation"] for one in found["operations"]} - {EXECUTING} <= kinds
+    assert found.operations
+    assert {one.operation for one in found.operations} - {EXECUTING} <= kinds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from keras_ab.bench.lab.record.records import (
     GuardRecord,
     Header,
     Learned,
-    MetricRecord,
     Round,
     Trial,
 )
@@ -26,7 +25,7 @@ from keras_ab.bench.lab.words.plan import Plan
 
 MIB = 2.0**20
 SOURCE = "A. Simulated (2020), A technique that was never published, https://example.org/technique"
-ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
+ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", 0.01, per="seed")
 LABELS = Metric("label_bytes", "stored labels", "B")
 MOVED = Metric("work_bytes", "bytes that the work must move", "B", moved_by_step=True)
 
@@ -95,7 +94,7 @@ def declared(scene: Scene) -> Trial:
             ArmRecord(name=arm, says=f"the {arm} arm", code=recipe(optimizer=arm))
             for arm in scene.step
         ],
-        metrics=[MetricRecord(**asdict(m)) for m in (STEP_TIME, *own, *more, *MEASURED[1:])],
+        metrics=[STEP_TIME, *own, *more, *MEASURED[1:]],
         claims=scene.claims,
         guards=[
             GuardRecord(observed="loss", tolerance=1e-5, says="same loss", arms=[]),

@@ -1,5 +1,6 @@
 """Every number can be cited, and every digit that was changed since is found."""
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -44,13 +45,13 @@ def test_a_sentence_says_all_that_a_reader_needs(runs: reports.Runs) -> None:
     digest = found.run.run.sha256[:16]
     assert found.sentence() == (
         "Simulated, not measured: labels (classes=1000, batch=256): step time of sparse_int32 "
-        "against one_hot: 0.931× [0.927, 0.935] (95 % interval, 8 blocks; 6.03 ms against 6.50 ms)"
+        "against one_hot: 0.932× [0.927, 0.936] (95 % interval, 8 blocks; 6.06 ms against 6.50 ms)"
         ", better. Simulated 8-core processor, 8 cores; TensorFlow 2.21.0, Keras 3.15.1, "
         f"Python 3.11.7; keras-ab run 2026-01-02T0304-cpu000, SHA-256 {digest} "
         f"(keras-ab:{number})."
     )
     assert r"\texttt{sparse\_int32}" in found.sentence("latex")
-    assert r"0.931$\times$" in found.sentence("latex")
+    assert r"0.932$\times$" in found.sentence("latex")
     assert "`sparse_int32`" in found.sentence("markdown")
 
 
@@ -59,6 +60,19 @@ def test_an_answer_is_cited_with_all_that_it_sums_up(runs: reports.Runs) -> None
     assert "adafactor against adam, in one word: trade (step time 1.31×" in found.sentence()
     assert "; test accuracy −0.005" in found.sentence()
     assert "peak device memory 0.80× exactly, better" in found.sentence()
+
+
+def test_the_times_of_a_sentence_never_contradict_its_ratio(tmp_path: Path) -> None:
+    """The medians of one copy and of the arm would, in a trial of ten."""
+    scenes = [
+        simulated.Scene("x", "?", {"n": n}, {"a": 1.0, "b": 1.01}, noise=0.03) for n in range(40)
+    ]
+    simulated.write(tmp_path / "r.jsonl", simulated.header("r"), scenes)
+    (run,) = reports.load(tmp_path).runs
+    for trial in run.trials:
+        step = trial.find("b", "step_time_s")
+        assert step is not None
+        assert math.log(step.arm_value / step.baseline_value) == pytest.approx(step.estimate.point)
 
 
 def test_an_id_that_names_no_number_or_many_is_refused(runs: reports.Runs) -> None:
@@ -110,8 +124,8 @@ def test_a_page_verifies_and_an_edited_one_does_not(
     assert [entry.state for entry in verify(written, folder)] == ["holds"]
     html = written.read_text(encoding="utf-8")
     edited = tmp_path / "edited.html"
-    said = "0.931× [0.927, 0.935]</span>"
-    edited.write_text(html.replace(said, said.replace("0.931", "0.921"), 1), encoding="utf-8")
+    said = "0.932× [0.927, 0.936]</span>"
+    edited.write_text(html.replace(said, said.replace("0.932", "0.921"), 1), encoding="utf-8")
     assert main(["verify", str(edited), "--runs", str(folder)]) == 1
     said = capsys.readouterr().out
     assert said.startswith("altered: line")

@@ -49,10 +49,10 @@ def elements(written: Path) -> Elements:
     "words",
     [
         "Does XLA make a step faster, and when has it paid for its compile time?",
-        "0.931× [0.927, 0.935]",
+        "0.932× [0.927, 0.936]",
         "has paid for that after about",
         "Power: a difference of",
-        "after Holm’s correction for their number, of 0.05 at most",
+        "after Holm’s correction for their number, of 0.050 at most",
         "of these survive it",
         "identical pairs told apart at 5 %",
         "would be judged better or worse by chance, on average",
@@ -68,7 +68,7 @@ def elements(written: Path) -> Elements:
         "Anything about a real machine.",
         "optimizer='sm3_momentum',",
         "Simulated 8-core processor",
-        "about 9 blocks would settle it",
+        "about 9 blocks in all would settle it",
     ],
 )
 def test_the_page_says(words: str, elements: Elements) -> None:

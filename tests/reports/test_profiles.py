@@ -6,26 +6,26 @@ import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.judge.estimate import Middle
-from keras_ab.bench.lab.record.records import (
+from keras_ab.bench.lab.record.records import Profile
+from keras_ab.bench.lab.words.steps import (
     AlivePieces,
-    OperationTime,
+    OperationShare,
     PeakMemory,
-    Profile,
-    StepTimes,
+    StepProfile,
 )
 from keras_ab.reports import alive, profiles
 from keras_ab.reports.page import page
 from tests.reports import simulated
 
 
-def times(idle: float = 1e-3, **operations: float) -> StepTimes:
-    return StepTimes(
+def times(idle: float = 1e-3, **operations: float) -> StepProfile:
+    return StepProfile(
         steps=10,
         step_time_s=idle + sum(operations.values()),
         hand_over_time_s=2e-3,
         idle_time_s=idle,
         longest_gap_s=5e-4,
-        operations=[OperationTime(operation=k, calls=2, time_s=v) for k, v in operations.items()],
+        operations=tuple(OperationShare(k, 2, v) for k, v in operations.items()),
     )
 
 
@@ -37,7 +37,7 @@ BASELINE = times(MatMul=6e-3, Softmax=3e-3)
 FASTER = times(MatMul=6e-3, SparseSoftmax=2e-3)
 
 
-def write(path: Path, arms: dict[str, StepTimes | None], ratio: float) -> Path:
+def write(path: Path, arms: dict[str, StepProfile | None], ratio: float) -> Path:
     step = {arm: ratio if number else 1.0 for number, arm in enumerate(arms)}
     scene = simulated.Scene("labels", "Does it save time?", {"classes": 10}, step, noise=1e-4)
     scene.extra = [
@@ -114,19 +114,19 @@ def test_times_that_nobody_measured_are_left_out(tmp_path: Path, time_s: float) 
     runs = reports.load(write(tmp_path / "r.jsonl", {"a": odd, "b": FASTER}, 0.9))
     (shown,) = profiles.of_runs(runs.runs)
     assert [side.arm for side in shown.arms] == ["b"]
-    assert shown.comparisons == []
+    assert shown.differences == []
 
 
 def peak(earlier_bytes: int = 2**20, **pieces: int) -> PeakMemory:
     """Return a peak with so many pieces of 1 MiB."""
-    held = [AlivePieces(operation=k, pieces=n, held_bytes=n * 2**20) for k, n in pieces.items()]
+    held = tuple(AlivePieces(k, n, n * 2**20) for k, n in pieces.items())
     together = earlier_bytes + sum(one.held_bytes for one in held)
     return PeakMemory(in_use_bytes=together, earlier_bytes=earlier_bytes, alive=held)
 
 
 def test_what_is_alive_stands_side_by_side_the_largest_first() -> None:
     found = alive.pieces_by_arm({"keep": peak(Relu=9, Sub=1), "recompute": peak(Relu=3, MatMul=4)})
-    assert found == alive.Table(
+    assert found == alive.PiecesByArm(
         ["keep", "recompute"],
         [
             ("Relu", ["9.00 MiB in 9", "3.00 MiB in 3"]),

@@ -2,7 +2,7 @@
 
 from keras_ab import Arm, Case, Experiment, Prepared, Recipe
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
-from keras_ab.bench.workloads.doctor_probe import EXPERIMENT as IDENTICAL
+from keras_ab.bench.workloads.identical import TRAINING as IDENTICAL
 
 
 def training_steps(count):

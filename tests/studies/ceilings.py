@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import psutil
@@ -27,8 +26,10 @@ import psutil
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.estimate import middle
+from keras_ab.bench.lab.loop.asking import ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.worker.probes import beyond_caches_bytes, cache_bytes
+from keras_ab.bench.lab.worker.protocol import ListProbes, PrepareProbe, Sample
 
 ROUNDS = 15
 TOLERANCE = 0.1
@@ -140,14 +141,9 @@ def onednn_product(library: Path) -> Callable[[], float]:
 def probe(server: ForkServer, name: str, size: int) -> Callable[[], float]:
     """Return a function that takes one step of a probe and returns its rate."""
     worker = server.start()
-
-    def ask(**request: Any) -> Any:
-        worker.send(request)
-        return worker.receive(300)["result"]
-
-    ask(do="probes", backend="tensorflow")
-    work = ask(do="probe", name=name, size=size)["work"]
-    return lambda: work / ask(do="sample", steps=1)["duration_s"]
+    ask(worker, ListProbes("tensorflow"), 300)
+    work = ask(worker, PrepareProbe(name, size), 300).work
+    return lambda: work / ask(worker, Sample(1), 300).duration_s
 
 
 def settled(once: Callable[[], float]) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_ab.bench.workloads.doctor_probe import training_step
+from keras_ab.bench.workloads.identical import training_step
 
 TRIALS = 40
 

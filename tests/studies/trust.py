@@ -25,12 +25,14 @@ from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import Finding, assess
 from keras_ab.bench.lab.judge.verdicts import Verdict
-from keras_ab.bench.lab.loop.doctor import PROBE
+from keras_ab.bench.lab.loop.asking import ask
+from keras_ab.bench.lab.loop.doctor import IDENTICAL
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker.protocol import ArmNames, Build, Facts, Sample
 
 HERE = Path(__file__).parent
 INJECTED = HERE / "bench_injected.py"
@@ -57,7 +59,7 @@ def one_busy_core() -> Iterator[None]:
 def trial(server: ForkServer, file: Path, experiment: str, plan: Plan) -> Finding:
     """Carry out one trial; return the finding on the step time of its second arm."""
     task = Task(str(file), experiment, "only", "tensorflow", plan)
-    data = group(run_trial(task, server))[task.trial]
+    data = group(measure_trial(task, server))[task.trial]
     found = assess(data, data.metric("step_time_s"), data.treatments[0], plan)
     assert found is not None, data.failures
     return found
@@ -110,14 +112,14 @@ def starting(server: ForkServer) -> tuple[float, float]:
 
     def forked() -> None:
         worker = server.start()
-        worker.send({"do": "facts", "backend": "tensorflow"})
-        worker.receive(60)
+        ask(worker, Facts("tensorflow"), 60)
         worker.stop()
 
     def spawned() -> None:
         code = (
-            "from keras_ab.bench.lab.worker.serving import Bench; import keras; "
-            "Bench().facts('tensorflow')"
+            "from keras_ab.bench.lab.worker.handler import Handler; import keras; "
+            "from keras_ab.bench.lab.worker.protocol import Facts; "
+            "Handler().facts(Facts('tensorflow'))"
         )
         subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
 
@@ -128,13 +130,8 @@ def cost_of_timing(server: ForkServer, plan: Plan) -> float:
     """Return the seconds that timing adds to a 1 ms step: what an arm that does nothing shows."""
     steps = round(plan.sample_time_s / STEP_S)
     worker = server.start()
-    names = {"file": str(INJECTED), "experiment": "empty", "arm": "empty", "case": "only"}
-    worker.send({"do": "build", "backend": "tensorflow", "seed": 0, **names})
-    worker.receive(60)
-    found = []
-    for _ in range(200):
-        worker.send({"do": "sample", "steps": steps})
-        found.append(worker.receive(60)["result"]["duration_s"] / steps)
+    ask(worker, Build(ArmNames(str(INJECTED), "empty", "empty", "only", "tensorflow"), 0), 60)
+    found = [ask(worker, Sample(steps), 60).duration_s / steps for _ in range(200)]
     worker.stop()
     return median(found)
 
@@ -143,7 +140,7 @@ def identical_arms(server: ForkServer, trials: int) -> None:
     """Compare identical arms with one core kept busy: as the lab does, and one after the other."""
     least = Plan(budget_s=1e-9, rounds=8, sample_time_s=0.02)
     with one_busy_core():
-        identical = many(server, PROBE, "identical", least, trials)
+        identical = many(server, IDENTICAL, "identical_training", least, trials)
         sequential = one_after_the_other(trials)
     false = identical[Verdict.BETTER] + identical[Verdict.WORSE]
     print(f"\nidentical arms called different, one core busy: {false} of {trials}")

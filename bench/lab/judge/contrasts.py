@@ -9,11 +9,10 @@ from statistics import fmean
 import numpy as np
 
 from keras_ab.bench.lab.judge.estimate import hodges_lehmann
-from keras_ab.bench.lab.record.records import MetricRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.metrics import Metric
 
 MOST_ROUNDS = 1_000_000
 """Rounds of one block that are judged; a measured one has a few hundred at most."""
@@ -85,11 +84,11 @@ def block_contrast(data: TrialData, block: int, arm: str) -> float:
     return contrast(*_paired_block(data, block, arm))
 
 
-def block_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+def block_contrasts(data: TrialData, metric: Metric, arm: str) -> list[float]:
     """Return one contrast a finished block, in order: log ratios, or differences."""
     key = (metric.name, arm)
     if key not in data.judged:
-        by_rounds = metric.name == STEP_TIME.name
+        by_rounds = metric.per == "round"
         data.judged[key] = (_of_rounds if by_rounds else _of_blocks)(data, metric, arm)
     return data.judged[key]
 
@@ -99,12 +98,12 @@ def finished(data: TrialData, arm: str) -> list[int]:
     return [number for number, block in sorted(data.blocks.items()) if arm in block.values]
 
 
-def _of_rounds(data: TrialData, _: MetricRecord, arm: str) -> list[float]:
+def _of_rounds(data: TrialData, _: Metric, arm: str) -> list[float]:
     found = (block_contrast(data, number, arm) for number in finished(data, arm))
     return [x for x in found if math.isfinite(x)]
 
 
-def _of_blocks(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+def _of_blocks(data: TrialData, metric: Metric, arm: str) -> list[float]:
     needed, name = (arm, *references(data, arm)), metric.name
     blocks = (block.values for _, block in sorted(data.blocks.items()))
     rows = [{a: v[a][name] for a in needed if a in v and name in v[a]} for v in blocks]
@@ -112,7 +111,7 @@ def _of_blocks(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
 
 
 def _paired(
-    data: TrialData, metric: MetricRecord, rows: Sequence[Mapping[str, float]], arm: str
+    data: TrialData, metric: Metric, rows: Sequence[Mapping[str, float]], arm: str
 ) -> list[float]:
     """Return the mean of an arm's differences from the copies, of each row that has both."""
     scale, names = _scale(metric), references(data, arm)
@@ -122,7 +121,7 @@ def _paired(
     ]
 
 
-def seed_contrasts(data: TrialData, metric: MetricRecord, arm: str) -> list[float]:
+def seed_contrasts(data: TrialData, metric: Metric, arm: str) -> list[float]:
     """Return one contrast a judged seed."""
     return _paired(data, metric, data.lessons(metric.name), arm)
 
@@ -143,13 +142,17 @@ def sampling_variance(data: TrialData, arm: str) -> float:
     return data.judged[key]
 
 
-def _sampling_variance(data: TrialData, block: int, arm: str) -> float:
+def round_variance(data: TrialData, block: int, arm: str) -> float:
+    """Return the variance of the log ratio of one round, by its quartiles; NaN unknown."""
     ratios = np.sort(round_contrasts(data, block, arm))
     if len(ratios) < 2:
         return math.nan
     out = len(ratios) // 4
-    reach = float(ratios[-1 - out] - ratios[out])
-    return (reach / NORMAL_QUARTILES) ** 2 / len(ratios)
+    return (float(ratios[-1 - out] - ratios[out]) / NORMAL_QUARTILES) ** 2
+
+
+def _sampling_variance(data: TrialData, block: int, arm: str) -> float:
+    return round_variance(data, block, arm) / max(1, len(round_contrasts(data, block, arm)))
 
 
 def block_logs(data: TrialData, arm: str) -> list[float]:
@@ -168,7 +171,7 @@ def _log_bytes(value: float) -> float:
     return math.log(value if value > 1.0 else 1.0)
 
 
-def _scale(metric: MetricRecord) -> Callable[[float], float]:
+def _scale(metric: Metric) -> Callable[[float], float]:
     """Return what puts a metric's values on the scale where differences add."""
     if metric.scale == "difference":
         return float

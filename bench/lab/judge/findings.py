@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
+from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import Estimate, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
-from keras_ab.bench.lab.record.records import ClaimRecord, MetricRecord
+from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME, Metric
@@ -23,7 +24,7 @@ class Finding:
 
     trial: str
     arm: str
-    metric: MetricRecord
+    metric: Metric
     estimate: Estimate
     thresholds: Thresholds
     verdict: Verdict
@@ -32,6 +33,8 @@ class Finding:
     smallest_effect: float
     blocks_to_settle: float
     p_value: float
+    block_s: float | None = None
+    """What a block takes, where the run tells."""
 
     def shown(self, x: float) -> float:
         """Turn a number on the estimate's scale into a ratio, or leave a difference as it is."""
@@ -40,7 +43,7 @@ class Finding:
         return math.exp(x) if x < 700 else math.inf
 
 
-def noise_floor(data: TrialData, metric: MetricRecord) -> float:
+def noise_floor(data: TrialData, metric: Metric) -> float:
     """Return how far each copy of the baseline lies from the middle between them.
 
     That is half the A/A contrast: a difference counts when its interval is clear of both copies.
@@ -49,11 +52,11 @@ def noise_floor(data: TrialData, metric: MetricRecord) -> float:
     return abs(sum(contrasts) / len(contrasts)) / 2 if contrasts else 0.0
 
 
-def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
+def mean_value(data: TrialData, metric: Metric, arm: str) -> float:
     """Return what an arm's metric comes to over finished blocks (or judged seeds), or NaN."""
-    if metric.name == "step_time_s":
+    if metric.per == "round":
         return data.step_time_s(arm)
-    if data.judges(metric.name):
+    if metric.per == "seed":
         values = [found[arm] for found in data.lessons(metric.name) if arm in found]
     else:
         values = [
@@ -64,14 +67,14 @@ def mean_value(data: TrialData, metric: MetricRecord, arm: str) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _margin(metric: MetricRecord, plan: Plan) -> float:
+def _margin(metric: Metric, plan: Plan) -> float:
     margin = metric.margin if metric.margin is not None else plan.margin
     return math.log1p(margin) if metric.scale == "ratio" else margin
 
 
 def assess(
     data: TrialData,
-    metric: MetricRecord,
+    metric: Metric,
     arm: str,
     plan: Plan,
     floor: float | None = None,
@@ -89,17 +92,18 @@ def assess(
     """
     if metric.name == PEAK_DEVICE_MEMORY.name:
         return _assess_peaks(data, metric, arm, plan)
-    is_quality = data.judges(metric.name)
+    is_quality = metric.per == "seed"
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
         return None
     confidence, enough = plan.confidence, 5 if is_quality else plan.min_blocks
-    is_step = metric.name == STEP_TIME.name
+    is_step = metric.per == "round"
     expected = prior.expects(data, arm) if is_step and prior else None
     estimate = interval(contrasts, confidence, plan.min_blocks if is_step else None, expected)
     if floor is None or arm == CONTROL or is_quality:
         floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
     thresholds = Thresholds(floor, _margin(metric, plan), max(5, enough))
+    baseline_value = mean_value(data, metric, data.baseline)
     return Finding(
         trial=data.declared.trial,
         arm=arm,
@@ -107,23 +111,42 @@ def assess(
         estimate=estimate,
         thresholds=thresholds,
         verdict=verdicts.judge(estimate, thresholds, metric.better),
-        baseline_value=mean_value(data, metric, data.baseline),
-        arm_value=mean_value(data, metric, arm),
+        baseline_value=baseline_value,
+        arm_value=_beside(baseline_value, mean_value(data, metric, arm), estimate, metric),
         smallest_effect=verdicts.smallest_effect(estimate, floor, confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, confidence),
         p_value=verdicts.p_value(estimate, floor),
+        block_s=_block_s(data, metric),
     )
 
 
-def _assess_peaks(data: TrialData, metric: MetricRecord, arm: str, plan: Plan) -> Finding | None:
+def _block_s(data: TrialData, metric: Metric) -> float | None:
+    chosen = data.rounds_chosen
+    return None if chosen is None or metric.per == "seed" else chosen.block_s
+
+
+def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> float:
+    """Return an arm's value as the estimate has it beside the baseline's.
+
+    Its own mean or median would lie elsewhere, on the other side of the baseline even: rounds are
+    paired, and held against both copies.
+    """
+    if metric.scale == "difference":
+        return baseline + estimate.point
+    if baseline > 0 and own > 0 and abs(estimate.point) < 700:
+        return baseline * math.exp(estimate.point)
+    return own
+
+
+def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Finding | None:
     """Return the finding on peaks of device memory, by what repeats in them; see `peaks`."""
     both = peaks.compared(data, arm)
     if both is None or peaks.too_small(data, arm):
         return None
     own, baseline = both
-    estimate = peaks.spread(own, baseline, plan.confidence)
+    estimate = peaks.ranged(own, baseline, plan.confidence)
     thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
-    told = estimate.p_value if isinstance(estimate, peaks.Spread) else None
+    told = estimate.p_value if isinstance(estimate, peaks.Ranges) else None
     return Finding(
         trial=data.declared.trial,
         arm=arm,
@@ -166,7 +189,7 @@ class ClaimFinding:
     reason: str
 
 
-def claim_bounds(claim: ClaimRecord, metric: MetricRecord) -> tuple[float, float]:
+def claim_bounds(claim: ClaimRecord, metric: Metric) -> tuple[float, float]:
     """Return a claim's lower and upper bound, on the scale of its metric's estimates."""
     low = -math.inf if claim.at_least is None else claim.at_least
     high = math.inf if claim.at_most is None else claim.at_most
@@ -183,11 +206,11 @@ def claim_findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> l
 def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
     trial, tried = data.declared.trial, data.attempt(claim.arm, claim.attempt)
     if tried is None or tried.what == "not measured here":
-        reason = tried.message if tried else data.why_not(claim.arm) or "it was not tried"
+        reason = tried.said if tried else data.why_not(claim.arm) or "it was not tried"
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     as_said = (tried.what == "works") == claim.works
     outcome = Outcome.CONFIRMED if as_said else Outcome.REFUTED
-    happened = f"{tried.what}: {tried.message}" if tried.message else f"it {tried.what}"
+    happened = f"{tried.what}: {tried.said}" if tried.message else f"it {tried.what}"
     return ClaimFinding(trial, claim, outcome, None, happened)
 
 
@@ -212,7 +235,7 @@ def _claim_finding(
     return ClaimFinding(trial, claim, outcome, finding, reason)
 
 
-def why_nothing(data: TrialData, metric: MetricRecord | Metric, arm: str) -> str:
+def why_nothing(data: TrialData, metric: Metric, arm: str) -> str:
     """Return why there is no finding on a metric of an arm."""
     if why := data.why_not(arm):
         return why
@@ -226,11 +249,13 @@ def why_nothing(data: TrialData, metric: MetricRecord | Metric, arm: str) -> str
 
 
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
-    if isinstance(finding.estimate, peaks.Spread):
+    if isinstance(finding.estimate, peaks.Ranges):
         return "the order of operations moves the peaks across the claim's bound"
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = replace(finding.estimate, point=0.0)
     needed = verdicts.blocks_to_settle(centred, lines, confidence)
-    if not math.isfinite(needed) or needed > 10_000:
-        return "the estimate lies on the claim's bound: no number of blocks would settle it"
-    return f"about {needed} blocks would settle it if the estimate stays where it is"
+    word = "seed" if finding.metric.per == "seed" else "block"
+    takes = effort(needed, finding.estimate.blocks, finding.block_s, word)
+    if not takes:
+        return f"the estimate lies on the claim's bound: no number of {word}s would settle it"
+    return f"{takes} would settle it if the estimate stays where it is"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import digamma, polygamma
+from scipy.special import digamma, fdtrc, polygamma
 
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, references, sampling_variance
 from keras_ab.bench.lab.judge.estimate import Variance, variance
@@ -22,6 +22,10 @@ FEWEST_TRIALS = 10
 MOST_BORROWED = 3
 """Degrees that a trial borrows at most, for each of its own: however alike a run's trials are, one
 that is not may be among them, and its own blocks must be able to tell."""
+
+
+LEAST_VARIANCE = 1e-6
+"""Of what the rounds account for: blocks that vary less did not vary, but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Prior:
         level: where the line is at its centre.
         slope: 0 where only processes and the machine vary, 1 where only rounds do.
         centre: mean log w of the trials.
+        first_stage: how many blocks of each trial count.
     """
 
     trials: int = 0
@@ -46,18 +51,35 @@ class Prior:
     level: float = 0.0
     slope: float = 0.0
     centre: float = 0.0
+    first_stage: int | None = None
 
     def expects(self, data: TrialData, arm: str) -> Variance | None:
-        """Return the variance of an arm's block contrasts to expect; None where it cannot tell."""
-        within = sampling_variance(data, arm) / _share(data, arm) if self.degrees else 0.0
-        if not within > 0:
+        """Return the variance of an arm's block contrasts to expect; None where it cannot tell.
+
+        It is worth ``d0 min(1, 2 P(F > f))²`` degrees, f being what the trial's arms vary over what
+        is expected, on the average. In Smyth's form it is d0 for all. But what is noisier than its
+        like does not belong to them, and must not borrow: in simulated runs in which 3 % of trials
+        had three times the process luck of the others, 78 % of their 95 % intervals held the truth,
+        and so do 94 %. No interval is narrower for it.
+        """
+        spreads = spread_of(data, self.first_stage) if self.degrees else {}
+        if arm not in spreads:
             return None
-        line = self.level + self.slope * (math.log(within) - self.centre)
-        return Variance(math.exp(line) * _share(data, arm), self.degrees)
+        worth = self.degrees * min(1.0, 2 * self._surprise(list(spreads.values()))) ** 2
+        return Variance(self._line(spreads[arm].within) * _share(data, arm), worth)
+
+    def _line(self, within: float) -> float:
+        return math.exp(self.level + self.slope * (math.log(within) - self.centre))
+
+    def _surprise(self, spreads: Sequence[BlockSpread]) -> float:
+        """Return how likely the arms of a trial like the others were to vary more than these."""
+        degrees = sum(s.between.degrees for s in spreads)
+        ratios = (s.between.degrees * s.between.value / self._line(s.within) for s in spreads)
+        return float(fdtrc(degrees, self.degrees, sum(ratios) / degrees))
 
 
 @dataclass(frozen=True)
-class Spread:
+class BlockSpread:
     """How the blocks of one arm varied, and how much of that its rounds account for, a process."""
 
     between: Variance
@@ -69,23 +91,33 @@ def run_prior(trials: Iterable[TrialData], plan: Plan) -> Prior:
 
     Step time alone has one: it has rounds within blocks, which tell trials from each other.
     """
-    found = [spreads for data in trials if (spreads := list(_spreads(data, plan)))]
+    spreads = [list(spread_of(data, plan.min_blocks).values()) for data in trials]
+    varied = [[s for s in arms if s.between.value > LEAST_VARIANCE * s.within] for arms in spreads]
+    found = [arms for arms in varied if arms]
     if len(found) < FEWEST_TRIALS:
         return Prior(len(found))
-    return fit([spread for spreads in found for spread in spreads], len(found))
+    prior = fit([spread for arms in found for spread in arms], len(found))
+    return replace(prior, first_stage=plan.min_blocks)
 
 
-def _spreads(data: TrialData, plan: Plan) -> Iterator[Spread]:
+def spread_of(data: TrialData, first_stage: int | None) -> dict[str, BlockSpread]:
+    """Return how the blocks of each arm varied, where that can be told."""
+    key = ("spread", first_stage or 0)
+    if key not in data.judged:
+        data.judged[key] = dict(_spreads(data, first_stage))
+    return data.judged[key]
+
+
+def _spreads(data: TrialData, first_stage: int | None) -> Iterator[tuple[str, BlockSpread]]:
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
     if step is None or data.invalid:
         return
     for arm in (*data.treatments, CONTROL):
-        stage = block_contrasts(data, step, arm)[: plan.min_blocks]
-        if len(stage) > 2:
-            own, share = variance(stage), _share(data, arm)
-            within = sampling_variance(data, arm) / share
-            if own.value > 0 and within > 0:
-                yield Spread(Variance(own.value / share, own.degrees), within)
+        stage = block_contrasts(data, step, arm)[:first_stage]
+        within = sampling_variance(data, arm) / _share(data, arm)
+        if len(stage) > 2 and within > 0:
+            own = variance(stage)
+            yield arm, BlockSpread(Variance(own.value / _share(data, arm), own.degrees), within)
 
 
 def _share(data: TrialData, arm: str) -> float:
@@ -94,7 +126,7 @@ def _share(data: TrialData, arm: str) -> float:
     return 1 + 1 / (len(references(data, arm)) if finished else 1)
 
 
-def fit(spreads: Sequence[Spread], trials: int) -> Prior:
+def fit(spreads: Sequence[BlockSpread], trials: int) -> Prior:
     """Return the prior of trials with these variances.
 
     With ``e = log s² - digamma(d/2) + log(d/2)``, a line is laid through e over log w; what e

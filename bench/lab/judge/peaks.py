@@ -50,7 +50,7 @@ class Peaks:
 
 
 @dataclass(frozen=True)
-class Spread(Estimate):
+class Ranges(Estimate):
     """A log ratio of peaks of which only ranges are known, in the place of an interval.
 
     The point is the ratio of the least peaks, what either arm needs in its best order. The ends are
@@ -114,10 +114,10 @@ def too_small(data: TrialData, arm: str) -> bool:
     return both is not None and all(side.most <= COUNTED and not side.counted for side in both)
 
 
-def spread(own: Peaks, reference: Peaks, confidence: float) -> Estimate:
-    """Return the log ratio of peaks: exact where each arm has one alone, else a `Spread`.
+def ranged(own: Peaks, reference: Peaks, confidence: float) -> Estimate:
+    """Return the log ratio of peaks: exact where each arm has one alone, else `Ranges`.
 
-    The standard error of a spread is there for `difference` alone, which holds two runs against
+    The standard error of ranges is there for `difference` alone, which holds two runs against
     each other: that of an interval as wide as the range.
     """
     point = math.log(own.least / reference.least)
@@ -125,10 +125,10 @@ def spread(own: Peaks, reference: Peaks, confidence: float) -> Estimate:
     if own.least == own.most and reference.least == reference.most:
         width = 0.0 if own.count > 1 else math.inf
         return Estimate(point, width, width, degrees, own.count)
-    found = Spread(point, 0.0, 0.0, degrees, own.count, own, reference)
+    found = Ranges(point, 0.0, 0.0, degrees, own.count, own, reference)
     if found.same:
         return found
     width = max(point - found.low, found.high - point)
     error = width / t_quantile((1 + confidence) / 2, degrees) if degrees else math.inf
     width = width if degrees else math.inf
-    return Spread(point, width, error, degrees, own.count, own, reference)
+    return Ranges(point, width, error, degrees, own.count, own, reference)

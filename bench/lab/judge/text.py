@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import Middle
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.peaks import Peaks, Spread
+from keras_ab.bench.lab.judge.peaks import Peaks, Ranges
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -114,7 +115,7 @@ def _from_nothing(finding: Finding) -> str:
     arm, baseline = finding.arm_value, finding.baseline_value
     if finding.metric.unit != "B" or bool(arm) == bool(baseline):
         return ""
-    if not isinstance(finding.estimate, Spread):
+    if not isinstance(finding.estimate, Ranges):
         return f"{size(arm)}, not {size(baseline)}"
     counted = (f"{size(x)}" if x else "too small to be counted" for x in (arm, baseline))
     return ", not ".join(counted)
@@ -123,7 +124,7 @@ def _from_nothing(finding: Finding) -> str:
 def _over_ranges(finding: Finding) -> str:
     """Return ``0.93× at the least (18.5 to 20.0 MiB, …)`` where only ranges are known, else ""."""
     e = finding.estimate
-    if not isinstance(e, Spread):
+    if not isinstance(e, Ranges):
         return ""
     if e.same:
         return f"the same range, {sizes(e.arm)}"
@@ -166,9 +167,9 @@ def blocks(count: float, word: str = "block") -> str:
 def power(finding: Finding, *, brief: bool = False) -> str:
     """Say what an inconclusive or equivalent result could have seen, and what would settle it."""
     difference = finding.metric.scale == "difference"
-    word = "seed" if finding.metric.name != "step_time_s" and difference else "block"
+    word = "seed" if finding.metric.per == "seed" else "block"
     smallest = finding.smallest_effect
-    if isinstance(finding.estimate, Spread):
+    if isinstance(finding.estimate, Ranges):
         return "the order of operations decides; the ranges overlap"
     if not math.isfinite(smallest):
         return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
@@ -176,9 +177,10 @@ def power(finding: Finding, *, brief: bool = False) -> str:
     text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return text
-    if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:
+    takes = effort(finding.blocks_to_settle, finding.estimate.blocks, finding.block_s, word)
+    if not takes:
         return f"{text}; the estimate lies where no number of {word}s would settle it"
-    return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"
+    return f"{text}; {takes} would settle it"
 
 
 ROUNDING = 1e-12
@@ -192,7 +194,7 @@ def is_exact(finding: Finding) -> bool:
 
 def compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
-    special = isinstance(finding.estimate, Spread) or _from_nothing(finding)
+    special = isinstance(finding.estimate, Ranges) or _from_nothing(finding)
     if special or not is_exact(finding):
         return compared(finding)
     if abs(finding.estimate.point) < ROUNDING:
@@ -206,7 +208,7 @@ def brief(finding: Finding) -> str:
     """Return the estimate alone."""
     if from_nothing := _from_nothing(finding):
         return from_nothing
-    if isinstance(finding.estimate, Spread) and finding.estimate.same:
+    if isinstance(finding.estimate, Ranges) and finding.estimate.same:
         return "the same"
     point = finding.shown(finding.estimate.point)
     return signed(point) if finding.metric.scale == "difference" else ratio(point)
@@ -215,7 +217,7 @@ def brief(finding: Finding) -> str:
 def ranges(finding: Finding) -> str:
     """Return the ranges behind a ratio of which nothing else is known, else ""."""
     e = finding.estimate
-    if not isinstance(e, Spread) or _from_nothing(finding):
+    if not isinstance(e, Ranges) or _from_nothing(finding):
         return ""
     return sizes(e.arm) if e.same else f"{sizes(e.arm)}, baseline {sizes(e.baseline)}"
 
@@ -226,8 +228,8 @@ def left_open(finding: Finding) -> str:
     if e.blocks < finding.thresholds.min_blocks or not math.isfinite(e.half_width):
         word = "seed" if finding.metric.scale == "difference" else "block"
         return f"{blocks(e.blocks, word)}: too few to conclude anything"
-    if isinstance(e, Spread):
-        return f"its peaks, {sizes(e.arm)}, and the baseline’s, {sizes(e.baseline)}, overlap"
+    if isinstance(e, Ranges):
+        return f"{sizes(e.arm)}, overlapping the baseline’s {sizes(e.baseline)}"
     low, high = (_beside_none(finding, x) for x in (e.low, e.high))
     return f"between {low} and {high}"
 

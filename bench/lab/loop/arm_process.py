@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import psutil
 from memory_profiler import memory_usage
 
 from keras_ab.bench.lab import clock
-from keras_ab.bench.lab.loop.forkserver import WorkerLost, WorkerTimeout
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask, begin
 from keras_ab.bench.lab.record.records import Absent, Failure, MemoryCurve, Profile, Work
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import Experiment
+from keras_ab.bench.lab.words.metrics import (
+    BUILD_TIME,
+    FIRST_STEP_TIME,
+    HOST_HIGH_WATER,
+    PEAK_DEVICE_MEMORY,
+    PEAK_HOST_MEMORY,
+)
+from keras_ab.bench.lab.worker import protocol
+from keras_ab.bench.lab.worker.protocol import Answer, Request
 
 MEMORY_INTERVAL_S = 0.005
 """How often memory-profiler looks at a worker's resident memory."""
@@ -24,47 +33,22 @@ CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
 
 
-Outcomes = dict[str, float | None]
-"""What a training came to, by name; None for NaN."""
-
-
-class Worker(Protocol):
-    """A fresh process that answers requests; see `WorkerProcess`."""
-
-    pid: int
-
-    def send(self, request: dict[str, Any]) -> None:
-        """Hand over a request."""
-
-    def answered(self, timeout_s: float) -> bool:
-        """Wait for the answer to arrive."""
-
-    def receive(self, timeout_s: float) -> dict[str, Any]:
-        """Return the answer."""
-
-    def output(self) -> str:
-        """Return the end of what the process printed."""
-
-    def stop(self) -> int:
-        """End the process."""
-
-
-class Workers(Protocol):
-    """Where fresh processes come from; see `ForkServer`."""
-
-    def start(self) -> Worker:
-        """Start a fresh process."""
-
-    def other(self, backend: str, environment: Mapping[str, str]) -> Workers:
-        """Return where processes of another backend or environment come from."""
-
-
 class ArmFailed(Exception):
     """An arm could not go on; carries the record that says why."""
 
     def __init__(self, record: Failure | Absent) -> None:
         super().__init__(record)
         self.record = record
+
+
+def failed(trial: str, arm: str, stage: str, why: NoAnswer) -> ArmFailed:
+    """Return the exception that takes an arm out of a trial, for want of an answer."""
+    names: dict[str, Any] = {"trial": trial, "arm": arm, "refusal": why.refusal}
+    if why.what == "not measured here":
+        return ArmFailed(Absent(**names, reason=why.message))
+    return ArmFailed(
+        Failure(**names, stage=stage, what=why.what, message=why.message, traceback=why.traceback)
+    )
 
 
 class ArmProcess:
@@ -76,25 +60,23 @@ class ArmProcess:
         self._worker = worker
         self._task = task
         self._limit_s = experiment.arm(arm).time_limit_s
-        self._names = {
-            "file": task.file,
-            "experiment": task.experiment,
-            "arm": arm,
-            "case": task.case,
-            "backend": experiment.arm(arm).backend or task.backend,
-        }
+        backend = experiment.arm(arm).backend or task.backend
+        self._names = protocol.ArmNames(task.file, task.experiment, arm, task.case, backend)
 
-    def opening(self, layout: int) -> Callable[[], Any]:
+    def opening(self, layout: int) -> Callable[[], None]:
         """Begin to open the device, in the memory layout of that seed; return what waits for it."""
-        backend, seed = self._names["backend"], self._task.plan.seed
-        self._worker.send({"do": "open", "backend": backend, "seed": seed, "layout": layout})
-        return partial(self._reply, "start")
+        request = protocol.Open(self._names.backend, self._task.plan.seed, layout)
+        return self._begin("start", request)
 
     def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
-        built = self._ask("build", self._build_request())
-        self.notes = built.pop("notes")
-        return built.pop("sizes") | built
+        built = self._ask("build", self._build())
+        self.notes = built.notes
+        times = {
+            BUILD_TIME.name: built.build_time_s,
+            FIRST_STEP_TIME.name: built.first_step_time_s,
+        }
+        return built.sizes | times
 
     def observing(self, path: Path) -> Callable[[], dict[str, np.ndarray]]:
         """Begin to prepare the arm; return what waits for what the guards compare.
@@ -102,33 +84,40 @@ class ArmProcess:
         Args:
             path: a file (.npz) for it.
         """
-        self._worker.send(self._build_request() | {"observe_to": str(path)})
+        build = self._begin("build", self._build(str(path)))
 
         def observed() -> dict[str, np.ndarray]:
-            self._reply("build")
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+            build()
+            try:
+                return arrays_in(path)
+            except (OSError, ValueError, zipfile.BadZipFile) as error:
+                message = f"what was observed cannot be read: {error}"
+                raise self.failed("build", "raised", message) from error
 
         return observed
 
-    def _build_request(self) -> dict[str, Any]:
-        return self._names | {"do": "build", "seed": self._task.plan.seed}
+    def _build(self, observe_to: str | None = None) -> protocol.Build:
+        return protocol.Build(self._names, self._task.plan.seed, observe_to)
 
     def calibrate(self) -> int:
         """Return how many steps last as long as a sample should."""
-        wanted = self._task.plan.sample_time_s
-        return self._ask("calibration", {"do": "calibrate", "sample_time_s": wanted})["steps"]
+        return self._ask("calibration", protocol.Calibrate(self._task.plan.sample_time_s))
 
-    def sample(self, steps: int, stage: str = "sampling") -> dict[str, float]:
-        """Time steps together; return ``duration_s`` and ``cpu_s``."""
-        return self._ask(stage, {"do": "sample", "steps": steps})
+    def sample(self, steps: int, stage: str = "sampling") -> protocol.Sampled:
+        """Time steps together."""
+        return self._ask(stage, protocol.Sample(steps))
 
     def memory(self) -> dict[str, float]:
         """Run a step and return the peaks of memory in it, in bytes."""
-        self._worker.send({"do": "memory"})
+        peaks = self._begin("memory", protocol.Memory())
         sampled = self._sampled_memory_bytes()
-        peaks = self._reply("memory")
-        return peaks | ({} if sampled is None else {"peak_host_memory_bytes": sampled})
+        found = peaks()
+        told = {
+            HOST_HIGH_WATER.name: found.host_high_water_bytes,
+            PEAK_DEVICE_MEMORY.name: found.peak_device_memory_bytes,
+            PEAK_HOST_MEMORY.name: sampled,
+        }
+        return {name: float(value) for name, value in told.items() if value is not None}
 
     def _sampled_memory_bytes(self) -> float | None:
         """Sample the worker's resident memory until it answers; return the largest seen."""
@@ -147,79 +136,83 @@ class ArmProcess:
 
     def memory_curve(self) -> MemoryCurve:
         """Run a few steps, watched; return what was in use all the while."""
-        steps = CURVE_STEPS
-        found = self._ask("watching memory", {"do": "memory_curve", "steps": steps})
-        return MemoryCurve(trial=self._task.trial, arm=self.arm, steps=steps, **found)
+        curve = self._ask("watching memory", protocol.WatchMemory(CURVE_STEPS))
+        return MemoryCurve(trial=self._task.trial, arm=self.arm, steps=CURVE_STEPS, **vars(curve))
 
     def work(self) -> Work | None:
         """Return what a step has to do, or why that is not known; None where the arm is silent."""
         names: dict[str, Any] = {"trial": self._task.trial, "arm": self.arm}
-        self._worker.send({"do": "work"})
-        answer = self._answer("counting the work of a step")
-        if found := answer.get("result"):
-            return Work(**names, **found)
-        reason = answer.get("absent") or answer.get("error")
-        return Work(**names, flop={}, least_moved_bytes=None, reason=reason) if reason else None
+        try:
+            found = ask(self._worker, protocol.Work(), self._limit_s)
+        except NoAnswer as why:
+            failed = self._failed("counting the work of a step", why)
+            if why.what in ("timed out", "killed"):
+                raise failed from why
+            return Work(**names, flop={}, least_moved_bytes=None, reason=failed.record.said)
+        return Work(**names, **vars(found)) if found else None
 
     def trace(self, folder: Path) -> None:
         """Begin a trace whose files go into a folder."""
-        self._ask("tracing", {"do": "trace", "folder": str(folder)})
+        self._ask("tracing", protocol.Trace(str(folder)))
 
     def traced(self, steps: int, number: int) -> float:
         """Take some steps under the trace; return how many seconds they lasted together."""
-        asked = {"do": "traced", "steps": steps, "number": number}
-        return self._ask("tracing", asked)["duration_s"]
+        return self._ask("tracing", protocol.Traced(steps, number))
 
     def profile(self, steps: int, paces: list[float], files: str) -> Profile:
         """End the trace; return where the time of a step went, and what is alive at its peak."""
-        asked = {"do": "profile", "steps": steps, "paces": paces}
-        found = self._ask("reading the trace", asked)
-        return Profile.model_validate(
-            {"trial": self._task.trial, "arm": self.arm, "files": files, **found}
-        )
+        found = self._ask("reading the trace", protocol.EndTrace(steps, paces))
+        return Profile(trial=self._task.trial, arm=self.arm, files=files, **vars(found))
 
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""
-        if not self._ask("end of block", {"do": "finish"})["finite"]:
+        if not self._ask("end of block", protocol.Finish()):
             message = "the last step returned NaN or infinity"
             raise self.failed("end of block", "not finite", message)
 
-    def training(self, seed: int, learning_rate: float) -> Callable[[], Outcomes]:
-        """Begin to train once for quality; return what waits for the outcomes."""
-        request = {"do": "train", "seed": seed, "learning_rate": learning_rate}
-        self._worker.send(self._names | request)
-        return partial(self._reply, "quality")
+    def training(self, seed: int, learning_rate: float) -> Callable[[], dict[str, float | None]]:
+        """Begin to train once for quality; return what waits for the outcomes by name.
 
-    def _ask(self, stage: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._worker.send(request)
-        return self._reply(stage)
+        None stands for NaN.
+        """
+        return self._begin("quality", protocol.Train(self._names, seed, learning_rate))
 
-    def _answer(self, stage: str) -> dict[str, Any]:
-        try:
-            return self._worker.receive(self._limit_s)
-        except WorkerTimeout:
-            message = f"no answer within the arm's time limit of {self._limit_s:g} s"
-            raise self.failed(stage, "timed out", message, self._worker.output()) from None
-        except WorkerLost as lost:
-            raise self.failed(stage, "killed", str(lost), lost.output) from None
+    def _ask(self, stage: str, request: Request[Answer]) -> Answer:
+        return self._begin(stage, request)()
 
-    def _reply(self, stage: str) -> dict[str, Any]:
-        answer = self._answer(stage)
-        if "absent" in answer:
-            trial = self._task.trial
-            raise ArmFailed(Absent(trial=trial, arm=self.arm, reason=answer["absent"]))
-        if "error" in answer:
-            raise self.failed(stage, "raised", answer["error"], answer["traceback"])
-        return answer["result"]
+    def _begin(self, stage: str, request: Request[Answer]) -> Callable[[], Answer]:
+        wait = begin(self._worker, request, self._limit_s)
 
-    def failed(self, stage: str, what: Any, message: str, traceback: str = "") -> ArmFailed:
+        def answer() -> Answer:
+            try:
+                return wait()
+            except NoAnswer as why:
+                raise self._failed(stage, why) from why
+
+        return answer
+
+    def _failed(self, stage: str, why: NoAnswer) -> ArmFailed:
+        return failed(self._task.trial, self.arm, stage, why)
+
+    def failed(self, stage: str, what: Literal["raised", "not finite"], message: str) -> ArmFailed:
         """Return the exception that takes this arm out of the trial."""
-        record = Failure(
-            trial=self._task.trial,
-            arm=self.arm,
-            stage=stage,
-            what=what,
-            message=message,
-            traceback=traceback,
+        trial = self._task.trial
+        return ArmFailed(
+            Failure(trial=trial, arm=self.arm, stage=stage, what=what, message=message)
         )
-        return ArmFailed(record)
+
+
+def arrays_in(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of numbers in a file (.npz) that an arm has written.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: one is of other things than numbers.
+        BadZipFile: it is no such file.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biufc":
+            raise ValueError(f"{name} holds {array.dtype}, no numbers")
+    return arrays

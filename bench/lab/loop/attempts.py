@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 
-from keras_ab.bench.lab.loop.arm_process import Worker
-from keras_ab.bench.lab.loop.forkserver import WorkerLost, WorkerTimeout
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, begin
+from keras_ab.bench.lab.loop.messages import kept
 from keras_ab.bench.lab.record.records import Attempted
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import Attempt
-from keras_ab.bench.lab.words.errors import LabError
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+from keras_ab.bench.lab.worker.protocol import Try
 
 
 def attempting(worker: Worker, attempt: Attempt, task: Task) -> Callable[[], Attempted]:
     """Begin an attempt in a worker process; return what waits for the record of it."""
-    request = {"file": task.file, "experiment": task.experiment, "attempt": attempt.id}
-    worker.send({"do": "attempt", "backend": task.backend, "seed": task.plan.seed} | request)
-    return partial(_attempted, worker, attempt, task)
+    names = (task.file, task.experiment, attempt.id, task.backend, task.plan.seed)
+    return partial(_attempted, begin(worker, Try(*names), attempt.time_limit_s), attempt, task)
 
 
-def _attempted(worker: Worker, attempt: Attempt, task: Task) -> Attempted:
-    tried = _record(attempt, task)
+def _attempted(wait: Callable[[], str | None], attempt: Attempt, task: Task) -> Attempted:
     try:
-        answer = worker.receive(attempt.time_limit_s)
-    except WorkerTimeout:
-        message = f"no answer within its time limit of {attempt.time_limit_s:g} s"
-        return tried(what="timed out", message=message, traceback=worker.output())
-    except WorkerLost as lost:
-        return tried(what="killed", message=str(lost), traceback=lost.output)
-    if "absent" in answer:
-        return tried(what="not measured here", message=answer["absent"])
-    if "error" in answer:
-        message, traceback = (_COLOURS.sub("", answer[key]) for key in ("error", "traceback"))
-        return tried(what="raised", message=message, traceback=traceback)
-    happened = answer["result"]["happened"]
-    return tried(what="works" if happened is None else "ran", message=happened or "")
+        happened = wait()
+    except NoAnswer as why:
+        return not_attempted(attempt, task, why)
+    message = kept(happened or "")
+    return _record(attempt, task)(what="works" if happened is None else "ran", message=message)
 
 
-def not_attempted(attempt: Attempt, task: Task, error: LabError) -> Attempted:
-    """Return the record of an attempt for which no process could be started."""
-    return _record(attempt, task)(what="not measured here", message=str(error))
+def not_attempted(attempt: Attempt, task: Task, why: NoAnswer) -> Attempted:
+    """Return the record of an attempt that came to no end of its own."""
+    return _record(attempt, task)(
+        what=why.what, message=why.message, traceback=why.traceback, refusal=why.refusal
+    )
 
 
 def _record(attempt: Attempt, task: Task) -> partial[Attempted]:

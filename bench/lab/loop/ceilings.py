@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 from keras_ab.bench.lab import clock
-from keras_ab.bench.lab.loop.arm_process import Workers
-from keras_ab.bench.lab.loop.forkserver import WorkerLost, WorkerTimeout
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, Workers, ask
 from keras_ab.bench.lab.record.records import Ceiling
 from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.worker.protocol import (
+    Answer,
+    Calibrate,
+    ListProbes,
+    PrepareProbe,
+    Request,
+    Sample,
+)
 
 SAMPLES = 11
 """Of each ceiling: the interval of their median leaves out the lowest and the highest."""
@@ -41,35 +46,34 @@ def measure(workers: Workers, backend: str) -> Iterator[Ceiling]:
     )
     worker = workers.start()
     try:
-        ask = partial(_ask, worker)
-        for name, sizes in ask({"do": "probes", "backend": backend}).items():
-            yield _sampled(ask, name, sizes)
+        for name, sizes in _ask(worker, "probes", ListProbes(backend)).items():
+            yield _sampled(worker, name, sizes)
     finally:
         worker.stop()
 
 
-def _sampled(ask: Callable[[dict[str, Any]], dict[str, Any]], name: str, sizes: int) -> Ceiling:
+def _sampled(worker: Worker, name: str, sizes: int) -> Ceiling:
     """Sample one probe in the smallest of its sizes that lasts long enough."""
+
+    def sample(steps: int) -> float:
+        return _ask(worker, name, Sample(steps)).duration_s
+
     for size in range(sizes):
-        built = ask({"do": "probe", "name": name, "size": size})
-        ask({"do": "sample", "steps": 1})
-        if ask({"do": "sample", "steps": 1})["duration_s"] >= LONG_ENOUGH_S:
+        probe = _ask(worker, name, PrepareProbe(name, size))
+        sample(1)
+        if sample(1) >= LONG_ENOUGH_S:
             break
-    steps = ask({"do": "calibrate", "sample_time_s": LONG_ENOUGH_S})["steps"]
-    times = [ask({"do": "sample", "steps": steps})["duration_s"] for _ in range(SAMPLES)]
-    return Ceiling(name=name, **built, steps=steps, samples_s=times)
+    steps = _ask(worker, name, Calibrate(LONG_ENOUGH_S))
+    times = [sample(steps) for _ in range(SAMPLES)]
+    return Ceiling(name=name, **vars(probe), steps=steps, samples_s=times)
 
 
-def _ask(worker: Any, request: dict[str, Any]) -> dict[str, Any]:
-    worker.send(request)
+def _ask(worker: Worker, probe: str, request: Request[Answer]) -> Answer:
     try:
-        answer = worker.receive(TIME_LIMIT_S)
-    except (WorkerLost, WorkerTimeout) as lost:
-        answer = {"error": str(lost) or f"no answer within {TIME_LIMIT_S:g} s"}
-    if "result" not in answer:
+        return ask(worker, request, TIME_LIMIT_S)
+    except NoAnswer as why:
         raise LabError(
             "every ceiling of the machine can be measured",
-            f"{request.get('name', request['do'])}: {answer.get('error', answer.get('absent'))}",
+            f"{probe}: {why.message}",
             "free some memory, or measure without ceilings",
-        )
-    return answer["result"]
+        ) from why

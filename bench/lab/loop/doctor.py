@@ -15,17 +15,21 @@ from keras_ab.bench.lab.judge.ceilings import TITLES, rate
 from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.loop import ceilings, facts
+from keras_ab.bench.lab.loop.asking import NoAnswer
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.gpu import Gpu, gpus
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
+from keras_ab.bench.lab.loop.session import framework
 from keras_ab.bench.lab.record.records import Ceiling
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData, group
+from keras_ab.bench.lab.words.backend_names import KERAS
 from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 
-PROBE = Path(bench.__file__).parent / "workloads" / "doctor_probe.py"
-"""A bench file whose two arms are identical."""
+IDENTICAL = Path(bench.__file__).parent / "workloads" / "identical.py"
+"""A bench file of experiments whose two arms are identical."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,16 @@ def examine(backend: str, *, with_ceilings: bool = False) -> Iterator[Checkup]:
     yield timer_resolution()
     server = ForkServer(backend)
     try:
-        worker = server.start()
-        worker.send({"do": "facts", "backend": backend})
-        found = worker.receive(timeout_s=300)
-        worker.stop()
-        if "error" in found:
-            yield Checkup("bad", "framework", found["error"], "reinstall the framework")
+        try:
+            found = framework(server, backend)
+        except NoAnswer as why:
+            yield Checkup("bad", "framework", why.message, "reinstall the framework")
             return
-        yield gpu(found["result"], gpus())
-        yield memory_statistics(found["result"])
+        yield gpu(found, gpus())
+        yield memory_statistics(found)
         yield noise_floor(backend, server)
         for ceiling in ceilings.measure(server, backend) if with_ceilings else ():
-            yield limit(ceiling)
+            yield at_best(ceiling)
     finally:
         server.close()
 
@@ -111,29 +113,29 @@ def timer_resolution() -> Checkup:
     return Checkup("good", "timer", found)
 
 
-def limit(record: Ceiling) -> Checkup:
+def at_best(record: Ceiling) -> Checkup:
     """Say how fast the machine is at best at one kind of work."""
     found = text.between(rate(record), record.unit)
     return Checkup("good", TITLES.get(record.name, record.name), found)
 
 
-def gpu(framework: dict[str, Any], present: list[Gpu]) -> Checkup:
+def gpu(told: dict[str, Any], present: list[Gpu]) -> Checkup:
     """Say whether a GPU is used, and if not, why."""
     names = ", ".join(str(gpu.facts()["name"]) for gpu in present)
-    if any(device["kind"] == "gpu" for device in framework["devices"]):
+    if any(device["kind"] == "gpu" for device in told["devices"]):
         return Checkup("good", "GPU", f"{names or 'one'} in use")
     if not present:
         return Checkup("note", "GPU", "none: no NVIDIA driver answers; measuring on the CPU")
-    if framework.get("built_with_cuda") is False:
+    if told.get("built_with_cuda") is False:
         advice = "pip install 'keras-ab[gpu]' in place of 'keras-ab[cpu]'"
         return Checkup("bad", "GPU", f"{names} present, but this TensorFlow is a CPU build", advice)
     advice = "compare the driver with the CUDA version that the framework was built for"
     return Checkup("bad", "GPU", f"{names} present, but the framework does not see it", advice)
 
 
-def memory_statistics(framework: dict[str, Any]) -> Checkup:
+def memory_statistics(told: dict[str, Any]) -> Checkup:
     """Say whether peak device memory can be measured."""
-    if framework.get("memory_statistics"):
+    if told.get("memory_statistics"):
         return Checkup("good", "memory statistics", "the framework's allocator counts its peak")
     advice = "unset TF_CPU_ALLOCATOR_USE_BFC; without its pool TensorFlow's CPU device counts none"
     return Checkup("note", "memory statistics", "not available on this device", advice)
@@ -141,8 +143,9 @@ def memory_statistics(framework: dict[str, Any]) -> Checkup:
 
 def noise_floor(backend: str, server: ForkServer) -> Checkup:
     """Run a short A/A trial of a training step and say how far identical arms lie apart."""
-    task = Task(str(PROBE), "identical", "only", backend, Plan(max_blocks=5))
-    records = list(run_trial(task, server))
+    experiment = "identical_training" if backend in KERAS else "identical_sums"
+    task = Task(str(IDENTICAL), experiment, "only", backend, Plan(min_blocks=5, max_blocks=5))
+    records = list(measure_trial(task, server))
     data = group(records)[task.trial]
     if data.failures:
         return Checkup("bad", "noise floor", data.failures[0].message, "see the failure above")
@@ -150,11 +153,12 @@ def noise_floor(backend: str, server: ForkServer) -> Checkup:
 
 
 def _judged_floor(data: TrialData, plan: Plan) -> Checkup:
-    finding = assess(data, data.metric("step_time_s"), CONTROL, plan)
+    finding = assess(data, data.metric(STEP_TIME.name), CONTROL, plan)
     if finding is None:
         return Checkup("bad", "noise floor", "nothing was measured", "run with a longer time limit")
     estimate: Estimate = finding.estimate
-    found = f"two identical training steps: {text.compared(finding)}, 5 blocks"
+    (says, *_) = (arm.says for arm in data.declared.arms)
+    found = f"two identical arms ({says}): {text.compared(finding)}, 5 blocks"
     if estimate.half_width > plan.precision:
         advice = "quiet the machine, or give trials a larger --ab-budget: small effects need it"
         return Checkup("note", "noise floor", found, advice)

@@ -13,18 +13,16 @@ from typing import Any
 import psutil
 
 from keras_ab.bench.lab.loop.gpu import gpus
+from keras_ab.bench.lab.words.backend_names import FRAMEWORKS
 
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout of this code; where it is installed, some folder."""
 
 PACKAGES = (
     "keras-ab",
-    "tensorflow",
-    "tensorflow-cpu",
+    *(name for framework in FRAMEWORKS.values() for name in framework.packages),
+    *(name for framework in FRAMEWORKS.values() for name in framework.with_them),
     "keras",
-    "jax",
-    "jaxlib",
-    "torch",
     "numpy",
     "ml-dtypes",
     "optree",
@@ -33,8 +31,8 @@ PACKAGES = (
 )
 
 PREFIXES = (
+    *(prefix for framework in FRAMEWORKS.values() for prefix in framework.variables),
     "CUDA_",
-    "JAX_",
     "KERAS_",
     "KMP_",
     "MKL_",
@@ -43,25 +41,8 @@ PREFIXES = (
     "ONEDNN_",
     "OPENBLAS_",
     "PYTHONHASHSEED",
-    "TF_CPP_",
-    "TF_CPU_",
-    "TF_CUDNN_",
-    "TF_DETERMINISTIC_",
-    "TF_DISABLE_",
-    "TF_ENABLE_",
-    "TF_FORCE_",
-    "TF_GPU_",
-    "TF_NUM_",
-    "TF_ONEDNN_",
-    "TF_USE_",
-    "TF_XLA_",
-    "TORCH_",
-    "XLA_",
 )
-"""Environment variables that change what is computed or how fast.
-
-TensorFlow's are listed one by one: Terraform's begin with ``TF_`` as well, and hold secrets.
-"""
+"""Environment variables that change what is computed or how fast."""
 
 
 def _text(path: str) -> str | None:

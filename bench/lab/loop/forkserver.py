@@ -1,125 +1,39 @@
-"""A process that has imported the framework once, and forks fresh workers from that state.
+"""Where workers come from: a process that has imported the framework once, and forks.
 
-Importing TensorFlow takes ten seconds or more on two cores; a fork takes milliseconds. The server
-touches no device, so a worker starts as a process that has just done its imports.
+Importing TensorFlow takes ten seconds or more on two cores; a fork takes milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import importlib
-import json
 import os
+import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, BinaryIO
 
 import keras_ab
+from keras_ab.bench.lab.loop.worker_process import WorkerProcess, ended, last_lines
 from keras_ab.bench.lab.words.errors import LabError, NotMeasuredHere
-from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.lab.worker import backends, forking
+from keras_ab.bench.lab.worker.forking import END, FORK, NUMBERS, READY, receive_exactly
 
-_PID = struct.Struct("!ii")
-_ROOT = str(Path(keras_ab.__file__).parents[1])
 _PROGRAM = f"""
 import sys
-try:
-    import keras_ab
-except ModuleNotFoundError:
-    sys.path.append({_ROOT!r})
-from {__name__} import main
-main(int(sys.argv[1]), sys.argv[2])
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("keras_ab", {keras_ab.__file__!r})
+sys.modules["keras_ab"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["keras_ab"])
+from {forking.__name__} import main
+main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
 """
-"""A server finds this package where it is installed, else where the measuring process did: last in
-the path, so that nothing beside it shadows anything."""
-
-
-class WorkerLost(Exception):
-    """The worker's process ended without an answer.
-
-    Args:
-        status: exit status as `subprocess` has it: negative for the signal that killed it.
-        output: the end of what it printed.
-    """
-
-    def __init__(self, status: int, output: str) -> None:
-        super().__init__(status, output)
-        self.status = status
-        self.output = output
-
-    def __str__(self) -> str:
-        if self.status >= 0:
-            return f"the process ended with exit status {self.status}"
-        name = signal.Signals(-self.status).name
-        hint = " (often the kernel's out-of-memory killer)" if name == "SIGKILL" else ""
-        return f"the process was killed by {name}{hint}"
-
-
-class WorkerTimeout(Exception):
-    """The worker did not answer within its time limit; it has been killed."""
-
-
-class WorkerProcess:
-    """One fresh process; requests and replies are JSON."""
-
-    def __init__(self, server: ForkServer, pid: int, connection: Connection, log: BinaryIO) -> None:
-        self.pid = pid
-        self._server = server
-        self._connection = connection
-        self._log = log
-        self._status = 0
-        self._output = ""
-
-    def send(self, request: dict[str, Any]) -> None:
-        """Hand over a request; `receive` has the answer."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._connection.send_bytes(json.dumps(request).encode())
-
-    def answered(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s` for the answer to arrive."""
-        return self._connection.poll(timeout_s)
-
-    def receive(self, timeout_s: float) -> dict[str, Any]:
-        """Return the answer.
-
-        Raises:
-            WorkerTimeout: none came in time; the process has been killed.
-            WorkerLost: the process ended first.
-        """
-        if not self.answered(timeout_s):
-            self.stop()
-            raise WorkerTimeout
-        try:
-            return json.loads(self._connection.recv_bytes())
-        except (EOFError, ConnectionResetError):
-            raise WorkerLost(self.stop(), self.output()) from None
-
-    def output(self) -> str:
-        """Return the last lines that the process had printed when it ended."""
-        return self._output
-
-    def stop(self) -> int:
-        """Kill the process if it still runs, and return its exit status."""
-        if not self._connection.closed:
-            self._connection.close()
-            try:
-                self._status = self._server.end(self.pid)
-            finally:
-                self._output = _last_lines(self._log)
-                self._log.close()
-        return self._status
-
-
-def _last_lines(log: BinaryIO, count: int = 30) -> str:
-    log.seek(0)
-    return "\n".join(log.read().decode(errors="replace").splitlines()[-count:])
+"""A server runs the very package that the measuring process does, wherever that lies, and nothing
+beside it shadows anything."""
 
 
 class ForkServer:
@@ -138,36 +52,44 @@ class ForkServer:
     def __init__(
         self, backend: str, environment: Mapping[str, str] | None = None, wait: bool = True
     ) -> None:
-        module = backends.load(backend)
+        self.notices: list[str] = []
+        """What went wrong and was mended; whoever records it takes it out."""
         self._backend = backend
-        self._importing = True
+        self._environment = dict(environment or {})
+        self._begun_anew = self._closed = False
         self._refusal: LabError | None = None
         self._others: dict[tuple[str, frozenset[tuple[str, str]]], ForkServer] = {}
-        ours, theirs = socket.socketpair()
+        self._begin()
+        if wait:
+            self._await_ready()
+
+    def _begin(self) -> None:
+        module = backends.load(self._backend)
+        self._importing = True
+        self._folder = tempfile.mkdtemp(prefix="keras-ab-")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._socket, theirs = socket.socketpair()
+        descriptor = str(theirs.fileno())
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), backend],
+                [sys.executable, "-c", _PROGRAM, descriptor, self._backend, self._folder],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=self._log,
                 start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
-                env=os.environ | module.ENVIRONMENT | dict(environment or {}),
+                env=os.environ | module.ENVIRONMENT | self._environment,
             )
-        self._socket = ours
-        if wait:
-            self._await_ready()
 
     def _await_ready(self) -> None:
         if self._importing:
             self._importing = False
-            if self._socket.recv(1) != b"R":
+            if self._socket.recv(1) != READY:
                 self._refusal = self._refused()
         if self._refusal:
             raise self._refusal
 
     def _refused(self) -> LabError:
-        output = _last_lines(self._log) or "no output"
+        output = last_lines(self._log) or "no output"
         self.close()
         last = output.splitlines()[-1]
         refusal = NotMeasuredHere if last.startswith("ModuleNotFoundError") else LabError
@@ -185,92 +107,65 @@ class ForkServer:
         key = (backend, frozenset(environment.items()))
         if key not in self._others:
             self._others[key] = ForkServer(backend, environment, wait=False)
+            self._others[key].notices = self.notices
         return self._others[key]
 
     def start(self) -> WorkerProcess:
-        """Fork a fresh worker."""
+        """Fork a fresh worker; a server that is gone is begun anew, once."""
         self._await_ready()
-        ours, theirs = socket.socketpair()
-        log = tempfile.TemporaryFile()  # noqa: SIM115
-        with theirs:
-            socket.send_fds(self._socket, [b"F"], [theirs.fileno(), log.fileno()])
-        pid, _ = _PID.unpack(_receive_exactly(self._socket, _PID.size))
-        return WorkerProcess(self, pid, Connection(ours.detach()), log)
+        try:
+            return self._forked()
+        except (EOFError, BrokenPipeError, ConnectionResetError, ProcessLookupError):
+            self._begin_anew()
+            return self._forked()
 
-    def end(self, pid: int) -> int:
-        """Kill a worker that still runs; return the exit status that it ended with."""
-        self._socket.sendall(b"E" + _PID.pack(pid, 0))
-        _, status = _PID.unpack(_receive_exactly(self._socket, _PID.size))
+    def _forked(self) -> WorkerProcess:
+        with contextlib.ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            log = stack.enter_context(tempfile.TemporaryFile())
+            socket.send_fds(self._socket, [FORK], [theirs.fileno(), log.fileno()])
+            pid, _ = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
+            end = partial(self._end, self._socket)
+            worker = WorkerProcess(pid, Connection(ours.detach()), log, end)
+            stack.pop_all()
+            theirs.close()
+            return worker
+
+    def _begin_anew(self) -> None:
+        self._release()
+        how = ended(self._process.returncode, f"the forkserver of backend {self._backend!r}")
+        if self._begun_anew:
+            raise LabError(
+                "a forkserver lives as long as its run",
+                f"{how}, a second time",
+                "find out what ends it: an arm that kills its parent, or a lack of memory",
+            )
+        self.notices.append(f"{how}; it was begun anew")
+        self._begun_anew = True
+        self._begin()
+        self._await_ready()
+
+    def _end(self, server: socket.socket, pid: int) -> int | None:
+        """End a worker and all that it started; return its exit status, None without its server."""
+        try:
+            server.sendall(END + NUMBERS.pack(pid, 0))
+            _, status = NUMBERS.unpack(receive_exactly(server, NUMBERS.size))
+        except (EOFError, OSError):
+            if not self._closed:  # nobody else is left to do it
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+            return None
         return status
 
     def close(self) -> None:
         """End the server and, with it, every worker and the servers of other environments."""
+        self._closed = True
         for server in self._others.values():
             server.close()
+        self._release()
+
+    def _release(self) -> None:
         self._socket.close()
         self._process.wait()
         self._log.close()
-
-
-def _receive_exactly(sock: socket.socket, size: int) -> bytes:
-    data = sock.recv(size, socket.MSG_WAITALL)
-    if len(data) < size:
-        raise EOFError("the forkserver ended")
-    return data
-
-
-def _fork(sock: socket.socket, fds: list[int]) -> int:
-
-    from keras_ab.bench.lab.worker import serving
-
-    pid = os.fork()
-    if pid:
-        for fd in fds:
-            os.close(fd)
-        return pid
-    sock.close()
-    connection, log = fds
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    serving.serve(Connection(connection))
-    os._exit(0)  # no interpreter shutdown: frameworks hang in it, and nothing is left to save
-
-
-def _end(pid: int) -> int:
-    """Reap a worker; one that has not ended by itself is killed."""
-    reaped, status = os.waitpid(pid, os.WNOHANG)
-    if not reaped:
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def serve(sock: socket.socket, backend: str) -> None:
-    """Fork workers on request until the main process goes away; then end them all."""
-    for module in (*backends.load(backend).PRELOAD, "keras_ab.bench.lab.worker.serving"):
-        importlib.import_module(module)
-    gc.freeze()  # a collection in a worker would copy every shared page that it marks
-    sock.sendall(b"R")
-    alive: set[int] = set()
-    while True:
-        command, fds, _, _ = socket.recv_fds(sock, 1, 2)
-        if command == b"F":
-            pid = _fork(sock, list(fds))
-            alive.add(pid)
-            sock.sendall(_PID.pack(pid, 0))
-        elif command == b"E":
-            pid, _ = _PID.unpack(_receive_exactly(sock, _PID.size))
-            alive.discard(pid)
-            sock.sendall(_PID.pack(pid, _end(pid)))
-        else:
-            for pid in alive:
-                _end(pid)
-            return
-
-
-def main(descriptor: int, backend: str) -> None:
-    """Serve at a socket, with a folder for the files that workers have no time to remove."""
-    sock = socket.socket(fileno=descriptor)
-    with tempfile.TemporaryDirectory(prefix="keras-ab-") as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = folder
-        serve(sock, backend)
+        shutil.rmtree(self._folder, ignore_errors=True)

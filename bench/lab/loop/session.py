@@ -10,8 +10,9 @@ from typing import Any
 
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop import ceilings, facts
+from keras_ab.bench.lab.loop.asking import NoAnswer, ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.differences import differences
 from keras_ab.bench.lab.record.records import Failure, Header, Resumed, Trial, TrialLine
 from keras_ab.bench.lab.record.run_file import Run, RunWriter, read_run
@@ -20,6 +21,10 @@ from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.errors import LabError, RecordError
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker.protocol import Facts
+
+OPENING_LIMIT_S = 300.0
+"""How long a framework may take to open its device."""
 
 
 def new_run_id() -> str:
@@ -27,19 +32,28 @@ def new_run_id() -> str:
     return f"{timestamp()[:16].replace(':', '')}-{secrets.token_hex(3)}"
 
 
-def describe(server: ForkServer, backend: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the facts of machine and environment, the framework's own among them."""
+def framework(server: ForkServer, backend: str) -> dict[str, Any]:
+    """Return the framework's own facts of its device.
+
+    Raises:
+        NoAnswer: it does not open it.
+    """
     worker = server.start()
     try:
-        worker.send({"do": "facts", "backend": backend})
-        answer = worker.receive(timeout_s=300)
+        return ask(worker, Facts(backend), OPENING_LIMIT_S)
     finally:
         worker.stop()
-    if "error" in answer:
+
+
+def describe(server: ForkServer, backend: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the facts of machine and environment, the framework's own among them."""
+    try:
+        found = framework(server, backend)
+    except NoAnswer as why:
         raise RecordError(
-            "the framework can open its device", answer["error"], "run keras-ab doctor"
-        )
-    return facts.machine(), facts.environment() | {"framework": answer["result"]}
+            "the framework can open its device", why.message, "run keras-ab doctor"
+        ) from why
+    return facts.machine(), facts.environment() | {"framework": found}
 
 
 def last_cut_off(folder: Path) -> Path:
@@ -125,7 +139,7 @@ class Session:
         return data
 
     def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
-        yield from run_trial(task, self._server, previous, traces=traces_of(self.path))
+        yield from measure_trial(task, self._server, previous, traces=traces_of(self.path))
         changed = differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
             facts.environment(),

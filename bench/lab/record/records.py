@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -15,27 +13,27 @@ from pydantic import (
     model_validator,
 )
 
-from keras_ab.bench.lab.words.metrics import Dimension
+from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
+from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
+from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
+from keras_ab.bench.lab.record.declared import Record, Trial
+from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.steps import Amount, PeakMemory, Positive, StepProfile
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised when a reader of the old schema would misread the new one.
 
 2: attempts, claims on them, trials that time nothing.
 3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
+4: what a metric has a value for each of, the parts of errors, notices.
 """
+
+EARLIER_NAMES = {"limits": "ceilings"}
+"""Fields of a plan that older files call otherwise."""
 
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
-
-PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
-Scalar = int | float | str | bool | None
-
-
-class Record(BaseModel):
-    """What all lines share: no unknown field, no NaN, never changed once made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Header(Record):
@@ -54,9 +52,11 @@ class Header(Record):
     @field_validator("plan", mode="before")
     @classmethod
     def _says_what_verdicts_depend_on(cls, plan: Any) -> Any:
-        if isinstance(plan, dict) and (missing := [n for n in JUDGED_BY if n not in plan]):
+        if not isinstance(plan, dict):
+            return plan
+        if missing := [name for name in JUDGED_BY if name not in plan]:
             raise ValueError(f"no {', '.join(missing)}")
-        return plan
+        return {EARLIER_NAMES.get(name, name): value for name, value in plan.items()}
 
 
 class Ceiling(Record):
@@ -66,97 +66,12 @@ class Ceiling(Record):
     name: str
     unit: Literal["B/s", "FLOP/s", "s"]
     """Of the rate; ``s`` where what counts is how long a step lasts."""
-    work: Annotated[FiniteFloat, Field(gt=0)]
+    work: Positive
     """Bytes moved, or floating-point operations, of one step."""
     data_bytes: NonNegativeInt
     steps: PositiveInt
-    samples_s: list[PositiveSeconds] = Field(min_length=1)
+    samples_s: list[Positive] = Field(min_length=1)
     """Seconds that `steps` steps took together, in the order of measurement."""
-
-
-class ArmRecord(Record):
-    """One arm as declared."""
-
-    name: str
-    says: str
-    code: str
-
-
-class MetricRecord(Record):
-    """One metric as declared; see `Metric`."""
-
-    name: str
-    title: str
-    unit: str
-    better: Literal["less", "more"]
-    scale: Literal["ratio", "difference"]
-    margin: FiniteFloat | None
-    moved_by_step: bool = False
-
-
-class ClaimRecord(Record):
-    """One claim as declared."""
-
-    id: str
-    statement: str
-    source: str
-    arm: str
-    metric: str
-    at_most: FiniteFloat | None
-    at_least: FiniteFloat | None
-    attempt: str = ""
-    """Where set, the claim is that this attempt on `arm` works, or does not."""
-    works: bool = True
-
-
-class GuardRecord(Record):
-    """One guard as declared."""
-
-    observed: str
-    tolerance: FiniteFloat | None
-    says: str
-    arms: list[str]
-
-
-class Trial(Record):
-    """The declaration of one trial: all that a report needs, without the code."""
-
-    kind: Literal["trial"] = "trial"
-    trial: str
-    experiment: str
-    question: str
-    method: str
-    held_fixed: str
-    does_not_show: str
-    sources: list[str]
-    case: dict[str, Scalar]
-    arms: list[ArmRecord] = Field(min_length=2)
-    metrics: list[MetricRecord]
-    claims: list[ClaimRecord]
-    guards: list[GuardRecord]
-    quality: str | None
-    """Name of the metric of quality, if the experiment judges any."""
-    timed: bool = True
-    """Whether blocks are measured; where not, guards and attempts are the whole result."""
-    also: list[str] = []
-    """Names of further outcomes of the same trainings."""
-    purpose: Dimension = "time"
-    """What the technique is for."""
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> Trial:
-        metrics = [metric.name for metric in self.metrics]
-        for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
-            if len(set(names)) < len(names):
-                raise ValueError(f"two {kind}s have the same name")
-        for claim in self.claims:
-            if claim.attempt:
-                continue
-            if claim.metric not in metrics:
-                raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
-            if claim.at_most is None and claim.at_least is None:
-                raise ValueError(f"claim {claim.id!r} has no bound")
-        return self
 
 
 class GuardCheck(Record):
@@ -171,7 +86,20 @@ class GuardCheck(Record):
     """``max|arm - baseline| / max|baseline|``; None where the guard asks for finiteness only."""
 
 
-class Attempted(Record):
+class Refused(Record):
+    """What may carry an error in three parts."""
+
+    refusal: Refusal | None = None
+    """The parts of what is said, where it is an error in three parts."""
+
+    def _in_a_line(self, whole: str) -> str:
+        """Return what is said in one line; the parts of older records are not told apart."""
+        if not self.refusal:
+            return whole
+        return f"{self.refusal.must}; received: {self.refusal.received}; {self.refusal.do}"
+
+
+class Attempted(Refused):
     """What happened when something that a source says to write was tried."""
 
     kind: Literal["attempt"] = "attempt"
@@ -185,6 +113,11 @@ class Attempted(Record):
     message: str
     traceback: str = ""
 
+    @property
+    def said(self) -> str:
+        """The message in one line."""
+        return self._in_a_line(self.message)
+
 
 class Round(Record):
     """Every arm sampled once."""
@@ -195,11 +128,29 @@ class Round(Record):
     round: NonNegativeInt
     order: list[str]
     steps: PositiveInt
-    step_time_s: dict[str, PositiveSeconds]
+    step_time_s: dict[str, Positive]
     others_cpu: FiniteFloat | None = None
     """Cores kept busy by other processes during the round."""
     gpu: dict[str, Any] | None = None
     """Lowest clock and throttle reasons seen on the GPU during the round."""
+
+
+class RoundsChosen(Record):
+    """How many rounds each block of a trial has, and what that follows from."""
+
+    rounds: PositiveInt
+    start_s: Annotated[FiniteFloat, Field(ge=0)]
+    """What a block costs before its first round."""
+    round_s: Annotated[FiniteFloat, Field(gt=0)]
+    round_variance: Annotated[FiniteFloat, Field(ge=0)]
+    """Of one round's log ratio."""
+    luck_variance: Annotated[FiniteFloat, Field(gt=0)]
+    """Of a block's log ratio, assumed of its processes."""
+
+    @property
+    def block_s(self) -> float:
+        """What a block costs."""
+        return self.start_s + self.rounds * self.round_s
 
 
 class Block(Record):
@@ -209,8 +160,10 @@ class Block(Record):
     trial: str
     block: NonNegativeInt
     values: dict[str, dict[str, FiniteFloat]]
-    notes: dict[str, dict[str, str]] = {}
+    notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
+    chosen: RoundsChosen | None = None
+    """In the block whose first rounds it rests on; None in runs that had a fixed number."""
 
 
 class Work(Record):
@@ -219,9 +172,9 @@ class Work(Record):
     kind: Literal["work"] = "work"
     trial: str
     arm: str
-    flop: dict[str, Annotated[FiniteFloat, Field(ge=0)]]
+    flop: dict[str, Amount]
     """Floating-point operations of products, by the type of what is multiplied."""
-    least_moved_bytes: Annotated[FiniteFloat, Field(ge=0)] | None
+    least_moved_bytes: Amount | None
     reason: str = ""
     """Why it is not known, where it is not."""
 
@@ -248,41 +201,6 @@ class MemoryCurve(Record):
         return self
 
 
-class OperationTime(Record):
-    """One kind of operation in the profile of a step; see `OperationShare`."""
-
-    operation: str
-    calls: FiniteFloat
-    time_s: FiniteFloat
-
-
-class StepTimes(Record):
-    """Where a step's time went; see `StepProfile`."""
-
-    steps: PositiveInt
-    step_time_s: PositiveSeconds
-    hand_over_time_s: FiniteFloat
-    idle_time_s: FiniteFloat
-    longest_gap_s: FiniteFloat
-    operations: list[OperationTime]
-
-
-class AlivePieces(Record):
-    """What one kind of operation holds at the peak; see `Alive`."""
-
-    operation: str
-    pieces: PositiveInt
-    held_bytes: NonNegativeInt
-
-
-class PeakMemory(Record):
-    """What is alive when most device memory is in use; see `Peak`."""
-
-    in_use_bytes: NonNegativeInt
-    earlier_bytes: NonNegativeInt
-    alive: list[AlivePieces]
-
-
 class Profile(Record):
     """What the framework's profiler recorded of one arm, once all was timed."""
 
@@ -291,12 +209,12 @@ class Profile(Record):
     arm: str
     files: str
     """Where the whole trace lies, seen from the run file."""
-    step: StepTimes | None
+    step: StepProfile | None
     reason: str = ""
     """Why there is none, where there is none."""
     peak: PeakMemory | None = None
     """None where the framework does not tell."""
-    untraced_step_time_s: PositiveSeconds | None = None
+    untraced_step_time_s: Positive | None = None
     """How long a step took in the same process before and after the trace; None in older runs."""
 
 
@@ -309,11 +227,11 @@ class Learned(Record):
     seed: int
     learning_rate: dict[str, FiniteFloat]
     values: dict[str, FiniteFloat]
-    also: dict[str, dict[str, FiniteFloat]] = {}
+    also: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
     """Further outcomes of the same trainings, by metric and arm."""
 
 
-class Failure(Record):
+class Failure(Refused):
     """An arm, or a whole trial, that could not be measured because something went wrong."""
 
     kind: Literal["failure"] = "failure"
@@ -324,14 +242,24 @@ class Failure(Record):
     message: str
     traceback: str = ""
 
+    @property
+    def said(self) -> str:
+        """The message in one line."""
+        return self._in_a_line(self.message)
 
-class Absent(Record):
+
+class Absent(Refused):
     """An arm or trial that this machine cannot carry out: not measured here, with the reason."""
 
     kind: Literal["absent"] = "absent"
     trial: str
     arm: str | None
     reason: str
+
+    @property
+    def said(self) -> str:
+        """The reason in one line."""
+        return self._in_a_line(self.reason)
 
 
 class End(Record):
@@ -342,6 +270,14 @@ class End(Record):
     reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
     blocks_wanted: NonNegativeInt | None = None
     """What Stein's procedure asked for."""
+
+
+class Notice(Record):
+    """Something that a reader of the run should know."""
+
+    kind: Literal["notice"] = "notice"
+    at: str
+    message: str
 
 
 class Resumed(Record):
@@ -375,6 +311,7 @@ Line = Annotated[
     | Failure
     | Absent
     | End
+    | Notice
     | Resumed
     | Seal,
     Field(discriminator="kind"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from keras_ab.bench.lab.record.records import (
     ArmRecord,
     ClaimRecord,
     GuardRecord,
-    MetricRecord,
     Trial,
 )
 from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
@@ -54,7 +53,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
         arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
-        metrics=[MetricRecord(**asdict(m)) for m in metrics],
+        metrics=list(metrics),
         claims=[_claim(experiment, claim) for claim in claims],
         guards=[
             GuardRecord(observed=g.observed, tolerance=g.tolerance, says=g.says, arms=list(g.arms))

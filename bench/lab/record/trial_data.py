@@ -18,14 +18,14 @@ from keras_ab.bench.lab.record.records import (
     GuardRecord,
     Learned,
     MemoryCurve,
-    MetricRecord,
     Profile,
     Round,
+    RoundsChosen,
     Trial,
     Work,
 )
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import LEAST_MOVED, STEP_FLOP
+from keras_ab.bench.lab.words.metrics import LEAST_MOVED, STEP_FLOP, Metric
 
 
 @dataclass
@@ -101,10 +101,6 @@ class TrialData:
         """Names of the other arms."""
         return [arm.name for arm in self.declared.arms[1:]]
 
-    def judges(self, metric: str) -> bool:
-        """Tell whether a metric is an outcome of training, paired by seed."""
-        return metric == self.declared.quality or metric in self.declared.also
-
     def lessons(self, metric: str) -> list[dict[str, float]]:
         """Return an outcome of training by arm, for each judged seed."""
         judged = [line for line in self.learned if line.purpose == "judged"]
@@ -112,7 +108,7 @@ class TrialData:
             return [line.values for line in judged]
         return [line.also.get(metric, {}) for line in judged]
 
-    def metric(self, name: str) -> MetricRecord:
+    def metric(self, name: str) -> Metric:
         """Return the declared metric called `name`."""
         return next(metric for metric in self.declared.metrics if metric.name == name)
 
@@ -132,6 +128,11 @@ class TrialData:
         if guard.tolerance is None:
             return True
         return check.relative_error is not None and check.relative_error <= guard.tolerance
+
+    @property
+    def rounds_chosen(self) -> RoundsChosen | None:
+        """How many rounds its blocks have, if that was chosen."""
+        return next((b.chosen for b in self.blocks.values() if b.chosen), None)
 
     def step_time_s(self, arm: str) -> float:
         """Return the median step time of an arm over finished blocks; NaN without one."""
@@ -158,10 +159,10 @@ class TrialData:
         """Return why an arm has no findings, if something was in the way."""
         for absent in self.absences:
             if absent.arm in (arm, None):
-                return f"not measured here: {absent.reason}"
+                return absent.said
         for failure in self.failures:
             if failure.arm in (arm, self.baseline, CONTROL, None):
-                return f"{failure.what} during {failure.stage}: {failure.message}"
+                return f"{failure.what} during {failure.stage}: {failure.said}"
         return None
 
 

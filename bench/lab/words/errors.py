@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The three parts of an error, as records keep them.
+
+    Args:
+        must: what must hold.
+        received: what came instead.
+        do: what to do about it.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    must: str
+    received: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.must}\n  received: {self.received}\n  what to do: {self.do}"
+
 
 class LabError(Exception):
     """A refusal that tells its reader the rule, the offence and the mend.
@@ -18,8 +42,13 @@ class LabError(Exception):
         self.received = received
         self.do = do
 
+    @property
+    def refusal(self) -> Refusal:
+        """The three parts as text."""
+        return Refusal(self.must, str(self.received), self.do)
+
     def __str__(self) -> str:
-        return f"{self.must}\n  received: {self.received}\n  what to do: {self.do}"
+        return str(self.refusal)
 
 
 class DeclarationError(LabError, ValueError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.steps import CHECKED
 
 UNITS = ("s", "B", "FLOP", "J", "1", "lines")
 
@@ -27,9 +28,12 @@ class Metric:
         scale: arms are compared by their ``ratio`` or by their ``difference``.
         margin: the largest difference that does not matter, on the metric's scale (0.02 is 2 % of
             a ratio, or 0.02 of a difference); None stands for the plan's margin.
+        per: whether there is a value for every ``round``, ``block`` or judged ``seed``.
         moved_by_step: whether it is what a step moves, so that over the step time it is a
             bandwidth, which the report then tells.
     """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
 
     name: str
     title: str
@@ -37,6 +41,7 @@ class Metric:
     better: Literal["less", "more"] = "less"
     scale: Literal["ratio", "difference"] = "ratio"
     margin: float | None = None
+    per: Literal["round", "block", "seed"] = "block"
     moved_by_step: bool = False
 
     def __post_init__(self) -> None:
@@ -48,7 +53,7 @@ class Metric:
             )
 
 
-STEP_TIME = Metric("step_time_s", "step time", "s")
+STEP_TIME = Metric("step_time_s", "step time", "s", per="round")
 BUILD_TIME = Metric("build_time_s", "build time", "s")
 FIRST_STEP_TIME = Metric("first_step_time_s", "first step", "s")
 PEAK_DEVICE_MEMORY = Metric("peak_device_memory_bytes", "peak device memory", "B")
@@ -59,6 +64,7 @@ WEIGHTS = Metric("weights_bytes", "weights", "B")
 STEP_ENERGY = Metric("step_energy_j", "energy of a step", "J")
 STEP_FLOP = Metric("step_flop", "products of a step", "FLOP")
 LEAST_MOVED = Metric("least_moved_bytes", "least moved by a step", "B")
+LABELS = Metric("label_bytes", "stored labels", "B")
 
 MEASURED = (
     STEP_TIME,
@@ -74,6 +80,9 @@ MEASURED = (
     LEAST_MOVED,
 )
 """What the lab can measure of any arm, in the order of the report."""
+
+GIVEN = (LABELS,)
+"""What recipes tell of any arm, reported where an experiment declares it."""
 
 
 def named(name: str, metrics: Iterable[Metric]) -> Metric:

@@ -4,36 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from keras_ab.bench.lab.words.steps import AlivePieces, PeakMemory
 from keras_ab.bench.lab.worker.tracing import SAMPLE, Allocation, Trace
 
 
-@dataclass(frozen=True)
-class Alive:
-    """Pieces that one kind of operation had asked for, and their bytes together."""
-
-    operation: str
-    pieces: int
-    held_bytes: int
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The moment of a step in which most device memory is in use.
-
-    Args:
-        in_use_bytes: then.
-        earlier_bytes: of that, what was there before the trace began.
-        alive: the rest, by kind of operation, the largest first.
-    """
-
-    in_use_bytes: int
-    earlier_bytes: int
-    alive: tuple[Alive, ...]
-
-
-def at_peak(trace: Trace) -> Peak | None:
+def at_peak(trace: Trace) -> PeakMemory | None:
     """Return what is alive at the peak of the marked samples; None where nobody tells."""
     marks = [event for event in trace.events if event.name == SAMPLE]
     ordered = sorted(trace.allocations, key=lambda one: one.at_ns)
@@ -46,10 +22,10 @@ def at_peak(trace: Trace) -> Peak | None:
     for piece in pieces:
         held[piece.operation] += piece.held_bytes
     counts = Counter(piece.operation for piece in pieces)
-    return Peak(
+    return PeakMemory(
         in_use_bytes=top.in_use_bytes,
         earlier_bytes=max(0, top.in_use_bytes - held.total()),
-        alive=tuple(Alive(name, counts[name], size) for name, size in held.most_common()),
+        alive=tuple(AlivePieces(name, counts[name], size) for name, size in held.most_common()),
     )
 
 

@@ -16,6 +16,7 @@ from statistics import fmean, median
 from typing import Any, Protocol, TypeVar
 
 from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.words.steps import OperationShare, StepProfile
 
 T = TypeVar("T")
 SAMPLE, HAND_OVER = "keras-ab sample", "keras-ab hand over"
@@ -89,36 +90,6 @@ class Tracer(Protocol):
 
     def stop(self) -> Trace:
         """End the trace, leave its files in the folder, and return what is in it."""
-
-
-@dataclass(frozen=True)
-class OperationShare:
-    """How often one kind of operation runs in a step, and the seconds of the step that are its."""
-
-    operation: str
-    calls: float
-    time_s: float
-
-
-@dataclass(frozen=True)
-class StepProfile:
-    """Where the time of a step goes; operations and idleness add up to the step.
-
-    Args:
-        steps: how many steps this is the mean of.
-        step_time_s: how long one lasts under the profiler.
-        hand_over_time_s: until the host has handed the step over.
-        idle_time_s: in which the device does nothing.
-        longest_gap_s: the longest stretch of that.
-        operations: what the device does otherwise, the longest first.
-    """
-
-    steps: int
-    step_time_s: float
-    hand_over_time_s: float
-    idle_time_s: float
-    longest_gap_s: float
-    operations: tuple[OperationShare, ...]
 
 
 @dataclass(frozen=True)

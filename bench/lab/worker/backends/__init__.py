@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker.probes import Probes
 from keras_ab.bench.lab.worker.tracing import Tracer
 

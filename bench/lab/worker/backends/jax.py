@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import hlo
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.lab.worker.backends.jax_probes import probes as probes

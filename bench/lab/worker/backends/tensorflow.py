@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import hlo
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.lab.worker.backends.tensorflow_probes import probes as probes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from keras_ab.bench.lab.words.step_work import StepWork
+from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.lab.worker.backends.torch_probes import probes as probes
 from keras_ab.bench.lab.worker.backends.torch_traces import Tracer as Tracer

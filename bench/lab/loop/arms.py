@@ -1,0 +1,104 @@
+"""The arms of one trial: which are still in it, and fresh processes for them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack
+
+from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess, failed
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, Workers
+from keras_ab.bench.lab.record.records import Absent, Failure, TrialLine
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.words.declare import CONTROL, Experiment
+from keras_ab.bench.lab.words.errors import LabError
+
+
+class Arms:
+    """The arms of one trial; those that fail are taken out.
+
+    Args:
+        task: the trial.
+        experiment: as declared.
+        workers: where processes come from.
+    """
+
+    def __init__(self, task: Task, experiment: Experiment, workers: Workers) -> None:
+        self.baseline = experiment.baseline.name
+        self.active = [arm.name for arm in experiment.arms]
+        self._task = task
+        self._experiment = experiment
+        self._workers = workers
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the baseline is left, and something to hold against it."""
+        return self.baseline in self.active and len(self.active) > 1
+
+    def drop(self, failed: ArmFailed) -> TrialLine:
+        """Take a failed arm out of the trial; the control's failure is the baseline's."""
+        record = failed.record
+        if record.arm == CONTROL:
+            record = record.model_copy(update={"arm": self.baseline})
+        self.recall(record)
+        return record
+
+    def recall(self, line: TrialLine) -> None:
+        """Leave out an arm of which a record says that it failed."""
+        if isinstance(line, Failure | Absent) and line.arm in self.active:
+            self.active.remove(line.arm)
+
+    def started(
+        self,
+        stack: ExitStack,
+        arms: Iterable[str],
+        rng: random.Random | None = None,
+        unfit: Callable[[ArmFailed], TrialLine] | None = None,
+    ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
+        """Start a process for each arm, its device open; they end with the stack.
+
+        Devices are opened side by side: that is not timed, and takes a tenth of a second or more.
+        Where a process is to be timed, `rng` draws its memory layout. Yields `unfit` of those that
+        cannot be started, and drops them where that is not given.
+        """
+        rng, unfit = rng or random.Random(0), unfit or self.drop
+        opening = {}
+        for arm in list(arms):
+            try:
+                process = self._start(stack, arm)
+                opening[arm] = process, process.opening(layout=rng.getrandbits(32))
+            except ArmFailed as failed:
+                yield unfit(failed)
+        started = {}
+        for arm, (process, opened) in opening.items():
+            try:
+                opened()
+                started[arm] = process
+            except ArmFailed as failed:
+                yield unfit(failed)
+        return started
+
+    def _start(self, stack: ExitStack, arm: str) -> ArmProcess:
+        try:
+            worker = self.worker(stack, arm)
+        except LabError as error:
+            why = NoAnswer.of(error)
+            raise failed(self._task.trial, arm, "start", why) from error
+        return ArmProcess(worker, arm, self._task, self._experiment)
+
+    def worker(self, stack: ExitStack, arm: str) -> Worker:
+        """Start a process in an arm's backend and environment; it ends with the stack."""
+        worker = self.source(arm).start()
+        stack.callback(worker.stop)
+        return worker
+
+    def source(self, arm: str) -> Workers:
+        """Return where processes of the arm's backend and environment come from."""
+        environment, backend = self._experiment.arm(arm).environment, self.backend(arm)
+        if environment or backend != self._task.backend:
+            return self._workers.other(backend, environment)
+        return self._workers
+
+    def backend(self, arm: str) -> str:
+        """Return the backend of an arm's processes."""
+        return self._experiment.arm(arm).backend or self._task.backend

@@ -1,0 +1,107 @@
+"""The forkserver's own process: it imports a framework once and forks fresh workers from that.
+
+It touches no device, so a worker starts as a process that has just done its imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import shutil
+import signal
+import socket
+import struct
+import tempfile
+from multiprocessing.connection import Connection
+
+from keras_ab.bench.lab.worker import backends
+
+READY, FORK, END = b"R", b"F", b"E"
+"""What the two sides say: ready to fork; fork a worker; end one."""
+
+NUMBERS = struct.Struct("!ii")
+"""A process id, and the exit status of that process."""
+
+UNABLE = 70
+"""Exit status of a worker that could not give its answer, its connection being gone."""
+
+
+def receive_exactly(sock: socket.socket, size: int) -> bytes:
+    """Return so many bytes from the other side."""
+    data = sock.recv(size, socket.MSG_WAITALL)
+    if len(data) < size:
+        raise EOFError("the other side is gone")
+    return data
+
+
+def main(descriptor: int, backend: str, folder: str) -> None:
+    """Serve at a socket; workers put their temporary files into a folder that ends with it."""
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    try:
+        serve(socket.socket(fileno=descriptor), backend)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def serve(sock: socket.socket, backend: str) -> None:
+    """Fork workers on request until the main process goes away; then end them all."""
+    for module in (*backends.load(backend).PRELOAD, "keras_ab.bench.lab.worker.serving"):
+        importlib.import_module(module)
+    gc.freeze()  # a collection in a worker would copy every shared page that it marks
+    sock.sendall(READY)
+    alive: set[int] = set()
+    while True:
+        command, fds, _, _ = socket.recv_fds(sock, 1, 2)
+        if command == FORK:
+            pid = _fork(sock, *fds)
+            alive.add(pid)
+            sock.sendall(NUMBERS.pack(pid, 0))
+        elif command == END:
+            pid, _ = NUMBERS.unpack(receive_exactly(sock, NUMBERS.size))
+            alive.discard(pid)
+            sock.sendall(NUMBERS.pack(pid, _end(pid)))
+        else:
+            for pid in alive:
+                _end(pid)
+            return
+
+
+def _fork(sock: socket.socket, connection: int, log: int) -> int:
+    """Fork a worker that answers at a connection and prints into a log; return its process id."""
+    pid = os.fork()
+    if not pid:
+        _work(sock, connection, log)
+    os.close(connection)
+    os.close(log)
+    with contextlib.suppress(OSError):  # it has done so itself, or has ended
+        os.setpgid(pid, pid)
+    return pid
+
+
+def _work(sock: socket.socket, connection: int, log: int) -> None:
+    """Be a worker, and end without unwinding: what is on the stack is the forkserver's.
+
+    No interpreter is shut down either: frameworks hang in that, and nothing is left to save.
+    """
+    from keras_ab.bench.lab.worker import serving
+
+    status = UNABLE
+    try:
+        os.setpgid(0, 0)  # what an arm starts ends with it
+        sock.close()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        serving.serve(Connection(connection))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _end(pid: int) -> int:
+    """End a worker that has not ended by itself, and all that it started; return its status."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)

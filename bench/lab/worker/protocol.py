@@ -1,0 +1,263 @@
+"""What the measuring process asks of a worker and what comes back: all of it typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+from keras_ab.bench.lab.words.errors import Refusal
+from keras_ab.bench.lab.words.steps import CHECKED, PeakMemory, Positive, StepProfile, StepWork
+
+Answer = TypeVar("Answer")
+
+MOST_CHARACTERS = 20_000
+"""Of a message, a traceback or a note: more is no longer read by anyone."""
+
+Note = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What building an arm and its first step cost, and what the arm tells of itself."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    build_time_s: float
+    first_step_time_s: float
+    sizes: dict[str, float]
+    notes: Annotated[dict[str, Note], Field(max_length=100)]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """How long some steps lasted together, and the processor time that they used."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    duration_s: Positive
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The peaks of memory in one step; the device's is None where nobody counts it."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    host_high_water_bytes: NonNegativeInt
+    peak_device_memory_bytes: NonNegativeInt | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What was in use at some moments; on the device None where nobody counts it."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    at_s: list[float]
+    host_bytes: list[NonNegativeInt]
+    device_bytes: list[NonNegativeInt] | None
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """Where the time of a step goes, and what is alive at its peak, where that is told."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    step: StepProfile
+    peak: PeakMemory | None
+
+
+@dataclass(frozen=True)
+class ProbeReady:
+    """A probe that can be sampled; see `Probe`."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    unit: Literal["B/s", "FLOP/s", "s"]
+    work: Positive
+    data_bytes: NonNegativeInt
+
+
+@dataclass(frozen=True)
+class ArmNames:
+    """The names by which a worker finds an arm and its case."""
+
+    file: str
+    experiment: str
+    arm: str
+    case: str
+    backend: str
+
+
+class Request(Generic[Answer]):
+    """Asks for one thing, which is answered by an `Answer`."""
+
+
+@dataclass(frozen=True)
+class Open(Request[None]):
+    """Open the device and seed everything; `layout` seeds a shift of the heap."""
+
+    backend: str
+    seed: int = 0
+    layout: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts(Request[dict[str, Any]]):
+    """Open the device and tell the framework's own facts."""
+
+    backend: str
+
+
+@dataclass(frozen=True)
+class Build(Request[Built]):
+    """Prepare an arm and take its first step.
+
+    Args:
+        arm: which.
+        seed: of everything.
+        observe_to: a file (.npz) for what the guards compare, from the untouched weights.
+    """
+
+    arm: ArmNames
+    seed: int
+    observe_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Calibrate(Request[PositiveInt]):
+    """Tell how many steps last so long."""
+
+    sample_time_s: float
+
+
+@dataclass(frozen=True)
+class Sample(Request[Sampled]):
+    """Time some steps together, the device synchronised at both ends."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class Memory(Request[Peaks]):
+    """Run a step and tell the peaks of memory in it."""
+
+
+@dataclass(frozen=True)
+class WatchMemory(Request[Curve]):
+    """Run some steps and tell what was in use all the while."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class Work(Request[StepWork | None]):
+    """Tell what a step has to do; None where the arm is silent."""
+
+
+@dataclass(frozen=True)
+class Trace(Request[None]):
+    """Begin a trace whose files go into a folder."""
+
+    folder: str
+
+
+@dataclass(frozen=True)
+class Traced(Request[Positive]):
+    """Take a sample under the trace, marked by its number; tell how many seconds it lasted."""
+
+    steps: int
+    number: int
+
+
+@dataclass(frozen=True)
+class EndTrace(Request[Profiled]):
+    """End the trace and tell what was in it; `paces` are those of its rounds."""
+
+    steps: int
+    paces: list[float]
+
+
+@dataclass(frozen=True)
+class Finish(Request[bool]):
+    """Tell whether what the last step returned is finite."""
+
+
+@dataclass(frozen=True)
+class Try(Request[str | None]):
+    """Try what a source says to write; tell what happened, None where it works."""
+
+    file: str
+    experiment: str
+    attempt: str
+    backend: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Train(Request[dict[str, FiniteFloat | None]]):
+    """Train once for quality and tell the outcomes; None stands for NaN."""
+
+    arm: ArmNames
+    seed: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class ListProbes(Request[dict[str, NonNegativeInt]]):
+    """Open the device; tell the names of the probes, each with the number of its sizes."""
+
+    backend: str
+
+
+@dataclass(frozen=True)
+class PrepareProbe(Request[ProbeReady]):
+    """Prepare a probe in one of its sizes, to be sampled like an arm."""
+
+    name: str
+    size: int
+
+
+REQUESTS: tuple[type[Request[Any]], ...] = (
+    Open,
+    Facts,
+    Build,
+    Calibrate,
+    Sample,
+    Memory,
+    WatchMemory,
+    Work,
+    Trace,
+    Traced,
+    EndTrace,
+    Finish,
+    Try,
+    Train,
+    ListProbes,
+    PrepareProbe,
+)
+"""All that a worker can be asked."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why there is no answer.
+
+    Args:
+        what: the arm raised something, or cannot be carried out on this machine.
+        message: type and message of what was raised, or the reason.
+        traceback: of what was raised.
+        refusal: the message's parts, where it is an error in three parts.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
+
+    what: Literal["raised", "not measured here"]
+    message: str
+    traceback: str = ""
+    refusal: Refusal | None = None
