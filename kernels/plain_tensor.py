@@ -26,7 +26,8 @@ def dense(gradient: Any) -> Any:
     taken of row by row.
     """
     if hasattr(gradient, "dense_shape") and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # Keras takes IndexedSlices for a tensor, and leaves them as they are
+        import tensorflow as tf
 
+        # Keras takes IndexedSlices for a tensor, and leaves them as they are.
         return tf.convert_to_tensor(gradient)
     return ops.convert_to_tensor(gradient, sparse=False)
