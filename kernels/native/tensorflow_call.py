@@ -36,6 +36,7 @@ def run(call: stablehlo.Call, operands: list[Any]) -> list[Any]:
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def _refuse_export() -> None:
     """Raise where the frames that led here are those of an export, which tells nobody below."""
     frame = sys._getframe()

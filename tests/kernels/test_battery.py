@@ -1,5 +1,7 @@
 """Each offer of `kernels/` trains in each situation as its plain form does, or is refused."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -43,3 +45,8 @@ def test_is_refused(name, where, tmp_path):
     offer, situation = battery.OFFERS[name], battery.EVERY[where]
     with pytest.raises(TypeError, match=f"unexpected keyword argument {where!r}"):
         battery.trained(offer, situation, "native", tmp_path / "model.keras")
+
+
+def test_the_table_of_what_is_refused_is_the_readmes():
+    readme = Path(__file__).parents[2] / "kernels" / "native" / "README.md"
+    assert battery.table() in readme.read_text()
