@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from keras_ab import KERAS, Claim, Experiment, Guard, Metric, Recipe, arm, grid, sources, sweep
+from keras_ab import KERAS, Claim, Experiment, Guard, Recipe, arm, grid, metrics, sources, sweep
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
 ONE_HOT = Recipe(labels="one_hot_float32")
@@ -42,14 +42,14 @@ EXPERIMENT = Experiment(
         Guard("loss", 1e-5, "same loss from the same weights"),
         Guard("gradients", 1e-4, "same gradients from the same weights"),
     ),
-    metrics=(Metric("label_bytes", "stored labels", "B"),),
+    metrics=(metrics.LABELS,),
     claims=(
         Claim(
             id="compact",
             statement="With 1000 classes, a uint16 index is orders of magnitude more compact than "
             "a thousand floats.",
             arm="sparse_uint16",
-            metric="label_bytes",
+            metric=metrics.LABELS.name,
             at_most=0.01,
             where={"classes": 1000},
         ),

@@ -16,7 +16,8 @@ ONE = Recipe(steps_per_execution=1)
 def through_fit(recipe: Recipe, case: Params) -> Prepared:
     """Make 64 batches ready to be timed, through the function that `fit` makes and calls.
 
-    Keras' own `train_function` is called 64, 8 or 1 times on an iterator over batches.
+    Keras' own `train_function` is called 64, 8 or 1 times on an iterator over batches. Nothing is
+    prefetched: a buffer would fill while another arm is timed.
     """
     import tensorflow as tf
 
@@ -25,9 +26,7 @@ def through_fit(recipe: Recipe, case: Params) -> Prepared:
     model = BY_NAME.compiled(recipe, case)
     images, labels = BY_NAME.data(case)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).repeat()
-    iterator = iter(
-        batches.batch(int(case["batch"]), drop_remainder=True)
-    )  # prefetched, it would fill while another arm is timed
+    iterator = iter(batches.batch(int(case["batch"]), drop_remainder=True))
     model.make_train_function()
     calls = BATCHES // recipe.steps_per_execution
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,23 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess, findings
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
-from keras_ab.bench.lab.record.records import Attempted, Block, Failure, Learned, TrialLine
+from keras_ab.bench.lab.record.records import (
+    Attempted,
+    Block,
+    Failure,
+    Header,
+    Learned,
+    Selection,
+    TrialLine,
+)
+from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
 
@@ -59,6 +71,8 @@ def measure_arm(request: pytest.FixtureRequest) -> None:
     if not data.declared.timed:
         return
     item.replay.durations = durations(data, item.arm)
+    if not item.replay.durations:
+        pytest.skip("nothing is left to hold it against: no round was measured")
     benchmark = request.getfixturevalue("benchmark")
     benchmark.extra_info.update(trial=data.declared.trial, arm=item.arm)
     benchmark.pedantic(lambda: None, rounds=len(item.replay.durations), iterations=1)
@@ -71,7 +85,7 @@ def _fail_or_skip(data: TrialData, arm: str) -> None:
             pytest.fail(f"{data.why_not(arm)}\n{failure.traceback}".rstrip(), pytrace=False)
     for absent in data.absences:
         if absent.arm in (arm, data.baseline, None):
-            pytest.skip(f"not measured here: {absent.reason}")
+            pytest.skip(f"not measured here: {absent.said}")
     if data.broken:
         pytest.fail("\n".join(broken_guards(data)), pytrace=False)
 
@@ -133,22 +147,34 @@ class Invocation:
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
-        self._asked = Plan(
-            precision=option("--ab-precision"),
-            margin=option("--ab-margin"),
-            budget_s=option("--ab-budget"),
-            min_blocks=option("--ab-min-blocks"),
-            max_blocks=max(Plan.max_blocks, option("--ab-min-blocks")),
-            rounds=option("--ab-rounds"),
-            sample_time_s=option("--ab-sample-time"),
-            ceilings=option("--ab-ceilings"),
-            profile=option("--ab-profile"),
-            profile_time_s=option("--ab-profile-time"),
-        )
+        self._asked = Plan(**{f.name: config.getoption(plan_option(f.name)) for f in fields(Plan)})
         self._resume = self._resumed(option("--ab-resume"))
+        self.places: list[str] | None = None
+        """Where a run that is continued finds its experiments; None for what is asked for now."""
+        if self._resume:
+            self._take_over(read_run(self._resume).header, self._resume.parent)
         self._session: Session | None = None
         self._done: dict[str, TrialData] = {}
+        self._files: dict[str, Path] = {}
         check_writable(self._runs)
+
+    def _take_over(self, header: Header, folder: Path) -> None:
+        """Select what a run selected when it began."""
+        self._backend = header.backend
+        if selection := header.selection:
+            self._selects = SELECTIONS[selection.cases]
+            self._config.option.keyword = selection.keyword
+            self._config.option.markexpr = selection.marks
+            self.places = [os.path.normpath(folder / place) for place in selection.places]
+
+    def _selection(self) -> Selection:
+        """Return what is selected now, as a run file keeps it."""
+        option = self._config.option
+        parted = (place.partition("::") for place in self._config.args)
+        places = [os.path.relpath(path, self._runs) + "".join(node) for path, *node in parted]
+        return Selection(
+            places=places, cases=option.ab_cases, keyword=option.keyword, marks=option.markexpr
+        )
 
     def _resumed(self, value: str | None) -> Path | None:
         if value is None:
@@ -183,6 +209,13 @@ class Invocation:
 
     def items(self, parent: pytest.File, experiment: Experiment) -> Iterator[pytest.Item]:
         """Yield one item for each arm of each selected case."""
+        first = self._files.setdefault(experiment.name, parent.path)
+        if first != parent.path:
+            raise DeclarationError(
+                "an experiment has a name of its own",
+                f"{experiment.name!r} in {first} and in {parent.path}",
+                "rename one of them, or select one of the files",
+            )
         for case in experiment.cases:
             if not self._selects(case):
                 continue
@@ -222,7 +255,7 @@ class Invocation:
             return Session.resume(self._resume, self._backend)
         if self._asked.ceilings:
             self._say("measuring the machine's ceilings …")
-        return Session.begin(self._runs, self._backend, self._asked)
+        return Session.begin(self._runs, self._backend, self._asked, self._selection())
 
     def _progress(self, line: TrialLine, data: TrialData, elapsed_s: float) -> None:
         match line:
@@ -252,14 +285,18 @@ class Invocation:
             terminal.write_line(message)
             terminal.flush()
 
-    def close(self, *, complete: bool) -> None:
-        """End the run."""
+    def close(self, items: Iterable[pytest.Item], *, whole: bool) -> None:
+        """End the run: complete where all that was selected has come to its end."""
         if self._session:
-            self._session.close(seal=complete)
+            selected = {item.task.trial for item in items if isinstance(item, ArmItem)}
+            self._session.close(seal=whole and self._session.ended(selected))
 
     def summarise(self, terminal: Any) -> None:
         """Print the answers and write the report."""
         if self._session is None:
+            return
+        if not self._session.path.exists():
+            terminal.write_line(f"{self._session.path} is gone; what is left is said above")
             return
         from keras_ab.reports.closing import close
 
@@ -268,4 +305,6 @@ class Invocation:
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:
-            terminal.write_line("cut off; continue with: pytest --benchmark --ab-resume")
+            terminal.write_line(
+                f"cut off; continue with: pytest --benchmark --ab-resume={self._session.path}"
+            )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from keras_ab.bench.lab.words.backend_names import NAMES
 from keras_ab.bench.lab.words.bench_files import OURS, experiments_in, load_module
 from keras_ab.bench.lab.words.declare import SELECTIONS
 from keras_ab.bench.lab.words.errors import LabError
-from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.plan import Plan, option
 
-DEFAULTS = Plan()
 _INVOCATION = pytest.StashKey[Any]()
 
 
@@ -28,49 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run experiments instead of tests: those in bench_*.py here, in bench/ or in the "
         "project, else the ones that come with keras-ab",
     )
-    add(
-        "--ab-precision",
-        type=float,
-        default=DEFAULTS.precision,
-        metavar="SHARE",
-        help=f"half-width of the 95%% interval to reach (default {DEFAULTS.precision:g}: ±1.25%%)",
-    )
-    add(
-        "--ab-margin",
-        type=float,
-        default=DEFAULTS.margin,
-        metavar="SHARE",
-        help=f"the largest difference that does not matter (default {DEFAULTS.margin:g}: ±2%%)",
-    )
-    add(
-        "--ab-budget",
-        type=float,
-        default=DEFAULTS.budget_s,
-        metavar="SECONDS",
-        help="after this time a trial adds no block to the first "
-        f"{DEFAULTS.min_blocks} (default {DEFAULTS.budget_s:g})",
-    )
-    add(
-        "--ab-min-blocks",
-        type=int,
-        default=DEFAULTS.min_blocks,
-        metavar="N",
-        help=f"blocks before anything is concluded (default {DEFAULTS.min_blocks})",
-    )
-    add(
-        "--ab-rounds",
-        type=int,
-        default=DEFAULTS.rounds,
-        metavar="N",
-        help=f"rounds in a block (default {DEFAULTS.rounds})",
-    )
-    add(
-        "--ab-sample-time",
-        type=float,
-        default=DEFAULTS.sample_time_s,
-        metavar="SECONDS",
-        help=f"how long one sample lasts; sets its steps (default {DEFAULTS.sample_time_s:g})",
-    )
+    for part in fields(Plan):
+        _add_option(add, part)
     add("--ab-backend", default="tensorflow", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     add(
         "--ab-runs",
@@ -86,30 +45,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "sweep: how experiments grow with a parameter (default quick)",
     )
     add(
-        "--ab-ceilings",
-        action="store_true",
-        help="first measure how fast the machine can be, to hold the arms against (a minute)",
-    )
-    add(
-        "--ab-profile",
-        action="store_true",
-        help="when all of a trial is timed, trace its arms by the framework's own profiler",
-    )
-    add(
-        "--ab-profile-time",
-        type=float,
-        default=DEFAULTS.profile_time_s,
-        metavar="SECONDS",
-        help="how long --ab-profile traces each arm, and samples it untraced beside (default "
-        f"{DEFAULTS.profile_time_s:g})",
-    )
-    add(
         "--ab-resume",
         "--resume",
         nargs="?",
         const="last",
         metavar="RUN.jsonl",
         help="continue a run that was cut off: the newest in the runs folder, or the one named",
+    )
+
+
+def _add_option(add: Callable[..., None], part: Field[Any]) -> None:
+    """Add the option that sets a field of the plan."""
+    says = part.metadata["help"].replace("%", "%%")
+    if isinstance(part.default, bool):
+        add(option(part.name), action="store_true", help=says)
+        return
+    add(
+        option(part.name),
+        type=type(part.default),
+        default=part.default,
+        metavar=part.metadata["metavar"],
+        help=f"{says} (default {part.default})",
     )
 
 
@@ -131,10 +87,12 @@ def pytest_configure(config: pytest.Config) -> None:
     from keras_ab.bench.invocation import Invocation
 
     try:
-        config.stash[_INVOCATION] = Invocation(config)
+        invocation = config.stash[_INVOCATION] = Invocation(config)
     except LabError as error:
         raise pytest.UsageError(str(error)) from error
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if invocation.places:
+        config.args = invocation.places
+    elif config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = [str(bench_folder(config))]
     if not _asks_for_table(config):
         config.option.benchmark_quiet = True  # the verdict table takes its place
@@ -211,7 +169,10 @@ class BenchFile(pytest.File):
                 "  what to do: EXPERIMENT = Experiment(...), as help(keras_ab) shows"
             )
         for experiment in experiments.values():
-            yield from self.config.stash[_INVOCATION].items(self, experiment)
+            try:
+                yield from self.config.stash[_INVOCATION].items(self, experiment)
+            except LabError as error:
+                raise self.CollectError(str(error)) from error
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -226,9 +187,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the run file; seal it when all that was selected was measured."""
     invocation = session.config.stash.get(_INVOCATION, None)
     if invocation:
-        invocation.close(
-            complete=session.exitstatus in (0, 1) and not (session.shouldstop or session.shouldfail)
-        )
+        stopped = session.shouldstop or session.shouldfail
+        invocation.close(session.items, whole=session.exitstatus in (0, 1) and not stopped)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -262,10 +262,8 @@ class ChunkedCrossEntropyHead(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=(self.vocabulary,), initializer="zeros")
 
     def call(self, hidden: Any, labels: Any) -> Any:
-        parts = (hidden, self.kernel, self.bias)
-        hidden, kernel, bias = (
-            None if x is None else ops.cast(x, self.compute_dtype) for x in parts
-        )
+        hidden, kernel = (ops.cast(x, self.compute_dtype) for x in (hidden, self.kernel))
+        bias = None if self.bias is None else ops.cast(self.bias, self.compute_dtype)
         return chunked_cross_entropy(hidden, kernel, labels, bias, self.chunk)
 
     def get_config(self) -> dict[str, Any]:

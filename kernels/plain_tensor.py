@@ -25,4 +25,9 @@ def dense(gradient: Any) -> Any:
     A row whose index occurs twice is the sum of both, which no function but a linear one may be
     taken of row by row.
     """
+    if hasattr(gradient, "dense_shape") and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Keras takes IndexedSlices for a tensor, and leaves them as they are.
+        return tf.convert_to_tensor(gradient)
     return ops.convert_to_tensor(gradient, sparse=False)

@@ -148,9 +148,9 @@ class _Pure:
         variables = [*self.part.trainable_variables, *state]
         if self.mask is not None:
             keras.src.backend.set_keras_mask(x, self.mask)
-        with keras.src.backend.AutocastScope(None):
-            values = zip(variables, [*weights, *self.before], strict=True)
-            scope = keras.StatelessScope(values, collect_losses=True)
+        scope = keras.StatelessScope(collect_losses=True)
+        for update in zip(variables, [*weights, *self.before], strict=True):
+            scope.add_update(update)  # as a mapping, they would be cast to what a layer computes in
         with scope:
             outputs = self.part(x, training=True)
         self.losses = len(scope.losses)

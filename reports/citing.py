@@ -13,7 +13,7 @@ from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.judge.peaks import Ranges
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports.judged import JudgedRun, JudgedTrial, reason
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible
 from keras_ab.reports.machines import is_simulated, machine_name, versions
 from keras_ab.reports.markdown import SPECIAL
@@ -178,7 +178,7 @@ class Quotable:
         said = f"the claim “{_short(claim.statement, 300)}” ({_short(claim.source, 300)}) is "
         head = f"{said}{judged.outcome}: {_short(wanted, 300)} was claimed; "
         if judged.finding is None:
-            return [(f"{head}{_short(reason(judged), 300)}.", False)]
+            return [(f"{head}{_short(judged.reason, 300)}.", False)]
         return [(f"{head}found of ", False), *self._found(judged.finding, ".")]
 
 

@@ -25,11 +25,6 @@ from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 
 
-def reason(claim: ClaimFinding) -> str:
-    """Return why a claim has no better outcome, without saying "not measured here" twice."""
-    return claim.reason.removeprefix("not measured here: ")
-
-
 @dataclass(frozen=True)
 class JudgedTrial:
     """One trial and all that the judge says about it."""

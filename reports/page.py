@@ -23,7 +23,7 @@ from keras_ab.reports import arms, cautions, ceilings, identical, profiles, swee
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
-from keras_ab.reports.judged import multiplicity, reason
+from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
 from keras_ab.reports.machines import machines, versions
@@ -156,7 +156,6 @@ def _environment() -> Environment:
         "text": text,
         "views": views,
         "arms": arms,
-        "reason": reason,
         "versions": versions,
         "run_cautions": cautions.of_run,
         "signed_percent": profiles.signed_percent,

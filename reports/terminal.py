@@ -12,7 +12,7 @@ from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.reports.judged import JudgedTrial, judge_trials, reason
+from keras_ab.reports.judged import JudgedTrial, judge_trials
 from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 100
@@ -89,7 +89,7 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
     for trial in trials:
         for judged in trial.claims:
             claim, wanted = judged.claim, text.wanted(judged.claim, trial.data)
-            why = textwrap.shorten(legible(reason(judged)), 160, placeholder=" …")
+            why = textwrap.shorten(legible(judged.reason), 160, placeholder=" …")
             found = text.compact(judged.finding) if judged.finding else why
             about = f"{claim.arm}: {wanted}" if claim.arm else wanted
             lines += _wrapped(f"{judged.outcome}: {claim.id} ({about}): {found}")
@@ -104,12 +104,12 @@ def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
                 lines += _wrapped(f"{answer.word}: {name}, {answer.arm}: {answer.reason}")
         for tried in trial.data.attempts:
             if tried.what in ("killed", "timed out"):
-                lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.message}")
+                lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.said}")
         for failure in trial.data.failures:
             if trial.find(failure.arm or "", STEP_TIME.name):
                 lines += _wrapped(
                     f"failed later: {name}, {failure.arm}: {failure.what} during "
-                    f"{failure.stage}: {failure.message}"
+                    f"{failure.stage}: {failure.said}"
                 )
     return lines
 

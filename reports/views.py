@@ -114,7 +114,7 @@ def _bandwidths(trial: JudgedTrial, answer: Answer) -> str:
 def unsaid(trial: JudgedTrial) -> list[Absent]:
     """Return the absences that the answers for the arms do not tell of already."""
     said = {answer.reason for answer in trial.answers}
-    return [absent for absent in trial.data.absences if absent.reason not in said]
+    return [absent for absent in trial.data.absences if absent.said not in said]
 
 
 def startup(trial: JudgedTrial, arm: str) -> str | None:

@@ -1,6 +1,7 @@
 """`import keras_ab`: what it offers, what it costs, and how its modules import each other."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -130,3 +131,20 @@ def test_nothing_imports_by_the_names_of_the_folders():
             else:
                 continue
             assert not tops & folders, f"{file}:{node.lineno}"
+
+
+def files_named(page):
+    """Return the files that a page's tables and text name, those with a name left open aside."""
+    return {name for name in re.findall(r"`([\w/.]+\.\w+)`", page) if "/" in name}
+
+
+def test_contributing_names_files_that_are_there_and_few_for_each_thing():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(files_named(page)) > 15
+    assert [name for name in files_named(page) if not (ROOT / name).exists()] == []
+    table = page.partition("| to add | edit | create |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:4] for line in table.splitlines()[2:]]
+    assert len(rows) > 8
+    for what, edited, created in rows:
+        count = len(re.findall(r"`[\w/.<>]+\.\w+`", edited + created))
+        assert count <= (6 if "backend" in what else 4), what

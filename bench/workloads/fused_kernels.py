@@ -1,7 +1,9 @@
 """The work of the fused kernels, in each form that a user may pick, and plain copies beside it.
 
 A form is ``native``; ``xla``, the same in Keras operations, compiled by XLA; or ``graph``, the same
-run by the graph executor. Native and xla differ in the kernel and in nothing else.
+run by the graph executor. Native and xla differ in the kernel and, where an experiment says that
+the plain form is Keras' own optimizer, in how that one writes the same step: Keras' Adafactor keeps
+and moves one more slot of the variables' size.
 """
 
 from __future__ import annotations

@@ -31,20 +31,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_ab.bench import sources as sources
+    from keras_ab.bench.lab.words import metrics as metrics
+    from keras_ab.bench.lab.words.arms import Arm as Arm
+    from keras_ab.bench.lab.words.arms import Attempt as Attempt
+    from keras_ab.bench.lab.words.arms import Prepared as Prepared
     from keras_ab.bench.lab.words.arms import arm as arm
     from keras_ab.bench.lab.words.backend_names import KERAS as KERAS
-    from keras_ab.bench.lab.words.declare import Arm as Arm
-    from keras_ab.bench.lab.words.declare import Attempt as Attempt
-    from keras_ab.bench.lab.words.declare import Case as Case
+    from keras_ab.bench.lab.words.cases import Case as Case
+    from keras_ab.bench.lab.words.cases import Params as Params
+    from keras_ab.bench.lab.words.cases import grid as grid
+    from keras_ab.bench.lab.words.cases import sweep as sweep
     from keras_ab.bench.lab.words.declare import Claim as Claim
     from keras_ab.bench.lab.words.declare import Experiment as Experiment
     from keras_ab.bench.lab.words.declare import Guard as Guard
-    from keras_ab.bench.lab.words.declare import Params as Params
-    from keras_ab.bench.lab.words.declare import Prepared as Prepared
     from keras_ab.bench.lab.words.declare import Quality as Quality
     from keras_ab.bench.lab.words.declare import Source as Source
-    from keras_ab.bench.lab.words.declare import grid as grid
-    from keras_ab.bench.lab.words.declare import sweep as sweep
     from keras_ab.bench.lab.words.errors import NotMeasuredHere as NotMeasuredHere
     from keras_ab.bench.lab.words.metrics import Metric as Metric
     from keras_ab.bench.lab.worker import backends as backends
@@ -59,22 +60,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "keras_ab.bench": ("sources",),
-    "keras_ab.bench.lab.words.arms": ("arm",),
+    "keras_ab.bench.lab.words": ("metrics",),
+    "keras_ab.bench.lab.words.arms": ("Arm", "Attempt", "Prepared", "arm"),
     "keras_ab.bench.lab.words.backend_names": ("KERAS",),
-    "keras_ab.bench.lab.words.declare": (
-        "Arm",
-        "Attempt",
-        "Case",
-        "Claim",
-        "Experiment",
-        "Guard",
-        "Params",
-        "Prepared",
-        "Quality",
-        "Source",
-        "grid",
-        "sweep",
-    ),
+    "keras_ab.bench.lab.words.cases": ("Case", "Params", "grid", "sweep"),
+    "keras_ab.bench.lab.words.declare": ("Claim", "Experiment", "Guard", "Quality", "Source"),
     "keras_ab.bench.lab.words.errors": ("NotMeasuredHere",),
     "keras_ab.bench.lab.words.metrics": ("Metric",),
     "keras_ab.bench.lab.worker": ("backends",),

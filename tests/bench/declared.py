@@ -4,7 +4,7 @@ from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
 
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
@@ -28,5 +28,5 @@ def rehearse(file, name, backend, server):
     """Run an experiment's arms once each, hold what they show against its guards, and stop."""
     case = first_case(DECLARED[name][1])
     task = Task(str(file), name, case.id, backend, Plan(sample_time_s=1e-3))
-    with closing(run_trial(task, server)) as lines:
+    with closing(measure_trial(task, server)) as lines:
         return group(takewhile(lambda line: line.kind in REHEARSED, lines))[task.trial]

@@ -7,7 +7,7 @@ import pytest
 from keras_ab import command_line
 from keras_ab.bench.lab.judge.findings import claim_findings
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
@@ -104,8 +104,8 @@ def test_list_shows_attempts_and_claims_on_them(capsys):
 
 def test_what_was_tried_is_not_tried_again_when_a_run_is_continued():
     server = ForkServer("plain")
-    before = list(islice(run_trial(TASK, server), 5))  # declaration, two guards, two attempts
-    again = run_trial(TASK, server, before)
+    before = list(islice(measure_trial(TASK, server), 5))  # declaration, two guards, two attempts
+    again = measure_trial(TASK, server, before)
     tried = [line.name for line in again if line.kind == "attempt"]
     server.close()
     assert [line.name for line in before[3:]] == ["save", "save"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from keras_ab.bench.lab.loop import facts
-from keras_ab.bench.lab.loop.doctor import PROBE
+from keras_ab.bench.lab.loop.doctor import IDENTICAL
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.words.bench_files import OURS, load_experiment, load_module
 from keras_ab.bench.lab.words.errors import DeclarationError
@@ -30,8 +30,8 @@ def written(file, text):
 
 def test_ours_are_modules_of_the_package():
     assert load_module(str(OURS / "bench_labels.py")).__name__ == "keras_ab.bench.bench_labels"
-    probe = load_module(PROBE).__name__
-    assert probe == "keras_ab.bench.workloads.doctor_probe"
+    identical = load_module(str(IDENTICAL)).__name__
+    assert identical == "keras_ab.bench.workloads.identical"
 
 
 def test_what_lies_beside_a_bench_file_can_be_imported_wherever_one_stands(tmp_path, monkeypatch):

@@ -94,6 +94,13 @@ def test_the_doctor_says_what_to_do():
     assert "unset TF_CPU_ALLOCATOR_USE_BFC" in str(doctor.memory_statistics({}))
 
 
+def test_the_doctor_comes_to_an_end(capsys):
+    assert command_line.main(["doctor", "--backend", "plain"]) == 0
+    shown = capsys.readouterr().out
+    assert "noise floor: two identical arms (a sum): " in shown
+    assert ", 5 blocks" in shown
+
+
 class PresentGpu:
     def facts(self):
         return {"name": "NVIDIA Test"}

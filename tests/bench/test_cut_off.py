@@ -1,8 +1,11 @@
 """Runs that are killed or interrupted: nothing measured is lost, and they can be continued."""
 
 import random
+import re
+import shutil
 import signal
 from itertools import groupby
+from pathlib import Path
 
 import psutil
 import pytest
@@ -84,6 +87,47 @@ def cut_off(folder):
     process.kill()
     process.communicate()
     return the_run(folder)
+
+
+def test_a_run_is_continued_with_its_own_selection_from_anywhere(tmp_path):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    process = start(here, f"{TINY}::tiny[scale:2-once]", f"{TINY}::tiny[scale:2-twice]", *SLOWLY)
+    wait_for_lines(process, here, 12)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    (hint,) = re.findall(r"continue with: pytest --benchmark (\S+)", output)
+    assert hint == f"--ab-resume={(here / 'runs' / the_run(here).path.name).relative_to(here)}"
+    resumed = benchmark(elsewhere, f"--ab-resume={the_run(here).path}")
+    assert resumed.returncode == 0, resumed.stdout
+    run = the_run(here)
+    assert run.sealed
+    assert list(group(run.records)) == ["tiny[scale:2]"]
+
+
+def test_a_keyword_and_the_backend_are_part_of_the_selection(tmp_path):
+    process = start(tmp_path, TINY, "-k", "scale:2", *SLOWLY)
+    wait_for_lines(process, tmp_path, 12)
+    process.kill()
+    process.communicate()
+    resumed = benchmark(tmp_path, "--ab-backend", "jax", "--ab-cases", "full", "--ab-resume")
+    assert resumed.returncode == 0, resumed.stdout
+    assert list(group(the_run(tmp_path).records)) == ["tiny[scale:2]"]
+
+
+def test_a_run_whose_folder_is_removed_midway_is_not_passed(tmp_path):
+    process = start(tmp_path, TINY, *SLOWLY)
+    wait_for_lines(process, tmp_path, 12)
+    shutil.rmtree(tmp_path / "runs")
+    output, _ = process.communicate()
+    assert process.returncode == 2
+    assert "a run file stays where it is while it is measured" in output
+    assert "is gone; what is left is said above" in output
+    assert "Traceback" not in output
+    saved = Path(re.search(r"what was measured is in (\S+);", output)[1])
+    assert len(read_run(saved).records) >= 10
+    saved.unlink()
 
 
 def test_a_run_from_another_machine_is_not_continued(tmp_path):

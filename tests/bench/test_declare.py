@@ -81,6 +81,10 @@ def test_an_impossible_plan_is_refused(change):
         Plan(**change)
 
 
+def test_a_plan_that_only_asks_for_more_blocks_can_be_carried_out():
+    assert (Plan().max_blocks, Plan(min_blocks=200).max_blocks) == (100, 200)
+
+
 @pytest.mark.parametrize("name", ["control", "Has Space", ""])
 def test_an_arm_needs_a_usable_name(name):
     with pytest.raises(DeclarationError):
@@ -128,6 +132,13 @@ def test_unknown_names_say_what_there_is():
         GOOD.case("n:2")
     with pytest.raises(DeclarationError, match="use one of tensorflow"):
         backends.load("theano")
+
+
+def test_what_is_learnt_has_a_value_a_seed():
+    quality = Quality(ACCURACY, None, (1, 2, 3, 4, 5), (0.1,), ())
+    metrics = {m.name: m.per for m in replace(GOOD, quality=quality).all_metrics}
+    assert (metrics["accuracy"], metrics["step_time_s"]) == ("seed", "round")
+    assert set(metrics.values()) == {"seed", "round", "block"}
 
 
 def test_a_grid_has_every_combination():

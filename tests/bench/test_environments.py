@@ -7,7 +7,7 @@ import pytest
 
 from keras_ab.bench.lab.loop.asking import ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
@@ -44,14 +44,14 @@ def server():
 
 @pytest.fixture(scope="module")
 def trial(server):
-    return group(run_trial(TASK, server))[TASK.trial]
+    return group(measure_trial(TASK, server))[TASK.trial]
 
 
 def elsewhere(folder, server, backend):
     file = folder / "bench_elsewhere.py"
     file.write_text(ELSEWHERE.format(backend=backend))
     task = replace(TASK, file=str(file))
-    return group(run_trial(task, server))[task.trial]
+    return group(measure_trial(task, server))[task.trial]
 
 
 def test_every_process_of_an_arm_has_the_arm_s_environment(trial):

@@ -9,7 +9,7 @@ import pytest
 
 from keras_ab.bench.lab.loop.asking import NoAnswer, WorkerLost, ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
@@ -32,7 +32,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def trial(server):
-    return group(run_trial(TASK, server))[TASK.trial]
+    return group(measure_trial(TASK, server))[TASK.trial]
 
 
 @pytest.fixture
@@ -171,6 +171,12 @@ def test_an_answer_that_does_not_fit_is_a_trouble(data):
         ask(Lying(), protocol.Sample(1), 1)
     assert why.value.what == "raised"
     assert why.value.refusal.must == "a worker's answer to Sample is of the declared type"
+
+
+def test_a_duration_is_finite():
+    asked = protocol.Traced(1, 1)
+    assert wire.decode_answer(asked, b"A0.5") == 0.5
+    assert isinstance(wire.decode_answer(asked, b"A1e400"), protocol.Trouble)
 
 
 def test_an_answer_that_is_too_long_is_not_read(server, monkeypatch):

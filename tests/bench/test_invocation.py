@@ -1,14 +1,23 @@
 """`pytest --benchmark` from the outside."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from keras_ab.bench.lab.record.run_file import read_run
-from tests.bench.invocation import FAULTS, TINY, benchmark
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
+from keras_ab.bench.lab.words.plan import Plan, option
+from tests.bench.invocation import EXPERIMENTS, FAULTS, TINY, benchmark
 
 ROOT = Path(__file__).parents[2]
+EVERY_ARM = sum(
+    len(experiment.arms) * sum(case.quick for case in experiment.cases)
+    for file in Path(TINY).parent.glob("bench_*.py")
+    for experiment in experiments_in(load_module(str(file))).values()
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +79,7 @@ def test_extra_info_carries_ratio_interval_and_verdict(tiny):
         ([TINY, "-k", "scale:2"], 2),
         ([TINY, "-k", "twice"], 2),
         ([f"{TINY}::tiny[scale:1-once]"], 1),
-        ([str(Path(TINY).parent)], 4 + (9 + 2 + 2) + 8 + 3 + 3 + 2 + 2),
+        ([str(Path(TINY).parent)], EVERY_ARM),
     ],
 )
 def test_selection_works_as_in_pytest(tmp_path, selection, expected):
@@ -105,6 +114,51 @@ def test_faults_are_red_and_the_rest_is_green(tmp_path):
     assert "ValueError: this arm cannot be built" in result.stdout
 
 
+def test_a_treatments_failure_is_not_its_baselines(tmp_path):
+    result = benchmark(tmp_path, str(EXPERIMENTS / "bench_treatments_fail.py"))
+    assert "1 failed, 1 skipped" in result.stdout
+    assert (
+        "no round was measured"
+        in benchmark(tmp_path, str(EXPERIMENTS / "bench_treatments_fail.py"), "-rs").stdout
+    )
+    assert "Must have positive int" not in result.stdout
+
+
+def test_two_files_may_not_have_an_experiment_of_one_name(tmp_path):
+    first, second = tmp_path / "bench_first.py", tmp_path / "bench_second.py"
+    for file in (first, second):
+        file.write_text(Path(TINY).read_text())
+    result = benchmark(tmp_path, "--collect-only", "-q", str(tmp_path))
+    assert result.returncode == 2
+    assert f"'tiny' in {first} and in {second}" in result.stdout
+    assert benchmark(tmp_path, "--collect-only", "-q", str(second)).returncode == 0
+
+
+def test_a_forkserver_that_is_killed_is_begun_anew_and_that_is_in_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_AB_TEST_DEED", str(tmp_path / "done"))
+    benchmark(tmp_path, str(EXPERIMENTS / "bench_parricide.py"), "-k", "kills_once")
+    run = the_run(tmp_path)
+    assert run.sealed
+    assert all(data.end for data in group(run.records).values())
+    assert "'plain' was killed by SIGKILL" in run.notices[0]
+    assert run.notices[0].endswith("it was begun anew")
+
+
+def test_a_run_in_which_a_trial_has_no_end_is_not_sealed(tmp_path):
+    killing = str(EXPERIMENTS / "bench_parricide.py")
+    result = benchmark(tmp_path, killing, TINY, "-k", "kills_always or scale")
+    assert result.returncode == 1
+    run = the_run(tmp_path)
+    ends = {name: bool(data.end) for name, data in group(run.records).items()}
+    assert run.sealed == all(ends.values())
+    assert "a second time" in result.stdout
+
+
+def the_run(folder):
+    (path,) = (folder / "runs").glob("*.jsonl")
+    return read_run(path)
+
+
 def test_x_stops_at_the_first_fault_and_leaves_the_run_open(tmp_path):
     result = benchmark(tmp_path, "-x", FAULTS, TINY)
     assert result.returncode == 1
@@ -112,6 +166,14 @@ def test_x_stops_at_the_first_fault_and_leaves_the_run_open(tmp_path):
     (run,) = (tmp_path / "runs").glob("*.jsonl")
     assert not read_run(run).sealed
     assert "--ab-resume" in result.stdout
+
+
+def test_every_field_of_the_plan_is_an_option(tmp_path):
+    asked = Plan(0.2, 0.3, 2, 3, 4, 0.001, 0.1, 5, 0.9, ceilings=False, profile=False)
+    told = [str(x) for f in fields(Plan)[:9] for x in (option(f.name), getattr(asked, f.name))]
+    assert benchmark(tmp_path, TINY, "-k", "scale:1", *told).returncode == 0
+    (run,) = (tmp_path / "runs").glob("*.jsonl")
+    assert read_run(run).header.plan == asked
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The measuring loop on a fake clock and fake processes, with the exact order of calls."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.guards import relative_error
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.loop.quality import best_rate
 from keras_ab.bench.lab.record.records import Block, End, Round
 from keras_ab.bench.lab.record.task import Task
@@ -68,6 +69,7 @@ class FakeWorker:
         return None
 
     def build(self, asked):
+        self.lab.clock.seconds += self.lab.build_s
         if asked.observe_to:
             np.savez(asked.observe_to, answer=np.ones(2))
         notes = {"op on cpu": "native: built and loaded"}
@@ -112,11 +114,13 @@ class FakeWorker:
 
 
 class FakeLab:
-    def __init__(self, noise=0.0):
+    def __init__(self, noise=0.0, build_s=0.0, twice_s=0.02):
         self.clock = FakeClock()
         self.calls = []
         self._rng = np.random.default_rng(0)
         self._noise = noise
+        self._twice_s = twice_s
+        self.build_s = build_s
         self.watts = None
         self.paces = []
 
@@ -128,12 +132,14 @@ class FakeLab:
         return FakeWorker(self)
 
     def step_time_s(self, arm):
-        return {"twice": 0.02}.get(arm, 0.01) * float(np.exp(self._rng.normal(0, self._noise)))
+        return {"twice": self._twice_s}.get(arm, 0.01) * float(
+            np.exp(self._rng.normal(0, self._noise))
+        )
 
     def run(self, plan, previous=()):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
         gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j, cores=2)
-        return list(run_trial(task, self, previous, gauges))
+        return list(measure_trial(task, self, previous, gauges))
 
 
 def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
@@ -175,13 +181,58 @@ def test_the_orders_within_a_block_are_balanced():
     assert [r.order for r in rounds[:12]] != [r.order for r in rounds[12:]]
 
 
-@pytest.mark.parametrize(("sample_time_s", "rounds"), [(0.07, 50), (0.03, 32), (0.001, 3)])
-def test_slow_steps_get_fewer_rounds(sample_time_s, rounds):
+def rounds_of(lines):
+    return Counter(line.block for line in lines if isinstance(line, Round))
+
+
+def chosen_in(lines):
+    return {line.block: line.chosen for line in lines if isinstance(line, Block)}
+
+
+@pytest.mark.parametrize(("sample_time_s", "most"), [(0.07, 100), (0.03, 64), (0.001, 10)])
+def test_slow_steps_get_fewer_rounds(sample_time_s, most):
     """Seven steps of 10 ms, in one arm of three of 20 ms, make samples of 93 ms."""
-    plan = Plan(min_blocks=2, max_blocks=2, rounds=50, sample_time_s=sample_time_s)
-    lines = FakeLab().run(plan)
-    counts = Counter(line.block for line in lines if isinstance(line, Round))
-    assert counts == {0: rounds, 1: rounds}
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=100, sample_time_s=sample_time_s)
+    lines = FakeLab(noise=1e-6, build_s=1e12).run(plan)  # a block that costs as much is full
+    assert rounds_of(lines) == {0: most, 1: most}
+
+
+def test_rounds_are_chosen_in_the_first_block_and_recorded():
+    plan = Plan(min_blocks=5, max_blocks=5, rounds=1000, sample_time_s=0.07)
+    lines = FakeLab(noise=0.02, build_s=100.0).run(plan)
+    first, *later = chosen_in(lines).values()
+    assert later == [None] * 4
+    assert rounds_of(lines) == dict.fromkeys(range(5), first.rounds)
+    assert first.start_s == pytest.approx(300, rel=0.01)  # three processes are built
+    assert first.round_s == pytest.approx(7 * (0.01 + 0.01 + 0.02), rel=0.1)
+    wanted = math.sqrt(first.start_s / first.round_s * first.round_variance / first.luck_variance)
+    assert first.rounds == round(wanted)
+    assert 20 < first.rounds < 200
+
+
+@pytest.mark.parametrize(("noise", "rounds"), [(0.0, 12), (0.5, 40)])
+def test_rounds_are_chosen_within_bounds(noise, rounds):
+    lines = FakeLab(noise, build_s=10.0).run(
+        Plan(min_blocks=2, max_blocks=2, rounds=40, sample_time_s=0.07)
+    )
+    assert rounds_of(lines) == {0: rounds, 1: rounds}
+
+
+def test_the_choice_does_not_look_at_what_differs():
+    """A trial in which one arm takes twice as long chooses as one of identical arms."""
+    plan = Plan(min_blocks=2, max_blocks=2, rounds=1000, sample_time_s=0.07)
+    found = [FakeLab(0.02, 100.0, twice).run(plan) for twice in (0.01, 0.02)]
+    same, other = (chosen_in(lines)[0] for lines in found)
+    assert same.round_variance == pytest.approx(other.round_variance)
+
+
+def test_a_trial_that_goes_on_keeps_its_rounds():
+    plan = Plan(min_blocks=3, max_blocks=3, rounds=1000, sample_time_s=0.07)
+    whole = FakeLab(0.02, 100.0).run(plan)
+    cut = next(i for i, line in enumerate(whole) if isinstance(line, Block)) + 1
+    rest = FakeLab(0.5, 1.0).run(plan, previous=whole[:cut])
+    assert rounds_of(rest) == dict.fromkeys((1, 2), chosen_in(whole)[0].rounds)
+    assert chosen_in(rest) == {1: None, 2: None}
 
 
 def test_every_arm_takes_the_same_number_of_steps():
@@ -260,7 +311,7 @@ def test_the_work_of_a_step_is_counted_once_and_is_a_metric_of_every_block():
     assert sorted(line.arm for line in lines if line.kind == "work") == ["once", "twice"]
     data = group(lines)["tiny[scale:1]"]
     found = assess(data, data.metric("step_flop"), "twice", plan)
-    assert (found.baseline_value, found.arm_value) == (16e6, 20e6)
+    assert (found.baseline_value, found.arm_value) == pytest.approx((16e6, 20e6))
     assert found.shown(found.estimate.point) == pytest.approx(1.25)
     assert assess(data, data.metric("least_moved_bytes"), "twice", plan).shown(0) == 1
 

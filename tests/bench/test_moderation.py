@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import polygamma
 
+from keras_ab.bench.lab.judge import contrasts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, sampling_variance
 from keras_ab.bench.lab.judge.estimate import (
     Variance,
@@ -25,21 +26,21 @@ from keras_ab.bench.lab.judge.findings import assess, findings
 from keras_ab.bench.lab.judge.moderation import (
     FEWEST_TRIALS,
     MOST_BORROWED,
+    BlockSpread,
     Prior,
-    Spread,
     _trigamma_inverse,
     fit,
     run_prior,
     spread_of,
 )
-from keras_ab.bench.lab.record.records import ArmRecord, Block, MetricRecord, Round, Trial
+from keras_ab.bench.lab.record.records import ArmRecord, Block, Round, Trial
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 from tests.bench.machine import Machine
 
 PLAN = Plan(min_blocks=5)
-STEP = MetricRecord(**asdict(STEP_TIME))
 ARMS = ("baseline", "control", "a", "b")
 POSITIVE = st.floats(1e-12, 1e6)
 NUMBERS = count()
@@ -58,7 +59,7 @@ def trial(table, arms=ARMS):
     declared = Trial.model_construct(
         trial=name,
         arms=[ArmRecord(name=arm, says="", code="") for arm in ("baseline", "a", "b")],
-        metrics=[STEP],
+        metrics=[STEP_TIME],
         guards=[],
         quality=None,
         timed=True,
@@ -105,10 +106,10 @@ class Outcome:
 
 
 def outcome(name, data, arm, prior):
-    values = block_contrasts(data, STEP, arm)
+    values = block_contrasts(data, STEP_TIME, arm)
     smyths = replace(prior.expects(data, arm), degrees=prior.degrees)
     all_borrow = moderated(variance(values), smyths)
-    found = assess(data, STEP, arm, PLAN, prior=prior).estimate
+    found = assess(data, STEP_TIME, arm, PLAN, prior=prior).estimate
     return Outcome(
         name,
         abs(found.point),
@@ -168,7 +169,7 @@ def test_controls_are_covered_too():
     for run in runs(40, 40, np.random.default_rng(13), ["quiet", "noisy"]):
         prior = run_prior([data for _, data in run], PLAN)
         for _, data in run:
-            found = assess(data, STEP, "control", PLAN, prior=prior).estimate
+            found = assess(data, STEP_TIME, "control", PLAN, prior=prior).estimate
             covered.append(found.low <= 0 <= found.high)
     assert 0.93 <= np.mean(covered) <= 0.98
 
@@ -179,7 +180,7 @@ def test_the_level_holds_where_the_variance_has_fixed_the_number_of_blocks():
     for _ in range(60):
         true = np.exp(rng.normal(-8, 1, 40)) * 12 / rng.chisquare(12, 40)
         first = rng.normal(0, np.sqrt(true)[:, None], (40, 5))
-        spreads = [Spread(variance(x), w) for x, w in zip(first.tolist(), true, strict=True)]
+        spreads = [BlockSpread(variance(x), w) for x, w in zip(first.tolist(), true, strict=True)]
         prior = fit(spreads, 40)
         for x, sigma, w in zip(first.tolist(), np.sqrt(true), true, strict=True):
             many = min(60, blocks_needed(x, 1.2 * math.exp(-4), 0.95))
@@ -214,7 +215,7 @@ def test_what_a_trial_borrows_by_hand():
     # P(F_{2,2} > 3) = 1 / (1 + 3): of 2 degrees, (2 / 4)² are borrowed
     prior = Prior(20, 2.0, 0.0, 0.0, 0.0, 3)
     data = trial(quiet(1)[0])
-    data.judged["spread", 3] = {"a": Spread(Variance(3.0, 2), 1.0)}
+    data.judged["spread", 3] = {"a": BlockSpread(Variance(3.0, 2), 1.0)}
     expected = prior.expects(data, "a")
     assert expected == Variance(1.5, pytest.approx(0.5))  # a contrast varies as 1.5 processes
     assert prior.expects(data, "b") is None
@@ -244,7 +245,7 @@ def test_what_is_fitted_is_what_was_drawn():
     within = np.exp(rng.normal(-8, 1.5, 20_000))
     expected = 3e-4 * within**0.6
     between = expected * d0 / rng.chisquare(d0, 20_000) * rng.chisquare(d, 20_000) / d
-    spreads = [Spread(Variance(s, d), w) for s, w in zip(between, within, strict=True)]
+    spreads = [BlockSpread(Variance(s, d), w) for s, w in zip(between, within, strict=True)]
     prior = fit(spreads, 20_000)
     assert prior.slope == pytest.approx(0.6, abs=0.02)
     assert prior.degrees == pytest.approx(d0, rel=0.1)
@@ -363,11 +364,19 @@ def test_a_missing_control_leaves_one_copy():
     assert prior.trials == 40
     covered = [e.low <= 0 <= e.high for e in found]
     assert np.mean(covered) >= 0.9
-    (own,) = block_contrasts(trials[0], STEP, "a")[:1]
+    (own,) = block_contrasts(trials[0], STEP_TIME, "a")[:1]
     assert own == pytest.approx(hodges_lehmann(tables[0][0, :, 1] - tables[0][0, :, 0]))
 
 
-def test_a_verdict_does_not_depend_on_the_order_of_records(simulated):
+def test_more_rounds_than_anybody_measures_are_refused(monkeypatch):
+    monkeypatch.setattr(contrasts, "MOST_ROUNDS", 11)
+    with pytest.raises(RecordError, match="at most 11 rounds") as refused:
+        estimates([trial(table) for table in quiet(1)])
+    assert "12 in block 0 of simulated" in refused.value.received
+    assert "split them" in refused.value.do
+
+
+def test_a_verdict_does_not_depend_on_the_order_of_records():
     (table,) = quiet(1)
     whole = trial(table)
     data = replace(whole, rounds=dict(reversed(whole.rounds.items())), judged={})

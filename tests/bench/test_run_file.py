@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,24 @@ def test_an_attempt_reads_back_as_it_was_written(path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(RecordError, match="No such file"):
         read_run(tmp_path / "gone.jsonl")
+
+
+@pytest.mark.parametrize("deed", ["removed", "moved", "replaced"])
+def test_a_run_file_that_is_not_where_it_was_ends_the_run_and_is_saved(path, deed):
+    writer = RunWriter.create(path, HEADER)
+    writer.write(a_round(0))
+    if deed == "removed":
+        shutil.rmtree(path.parent)
+    else:
+        path.rename(path.with_suffix(".moved"))
+    if deed == "replaced":
+        path.write_bytes(encode(HEADER))
+    with pytest.raises(RecordError, match="removed, moved or replaced") as refused:
+        writer.write(a_round(1))
+    saved = Path(refused.value.do.removeprefix("what was measured is in ").partition(";")[0])
+    assert read_run(saved).records == [a_round(0)]
+    saved.unlink()
+    writer.close()
 
 
 class FullDisk:

@@ -2,12 +2,17 @@
 
 import math
 import random
+import tracemalloc
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from keras_ab.bench.lab.judge import estimate as estimates
+from keras_ab.bench.lab.judge.contrasts import contrast
 from keras_ab.bench.lab.judge.estimate import Estimate, blocks_needed, hodges_lehmann, interval
 from keras_ab.bench.lab.judge.verdicts import (
     Outcome,
@@ -40,6 +45,68 @@ def test_hodges_lehmann_shrugs_off_a_spike():
 def test_hodges_lehmann_moves_with_its_samples(values, shift):
     moved = hodges_lehmann([v + shift for v in values])
     assert math.isclose(moved, hodges_lehmann(values) + shift, abs_tol=1e-9)
+
+
+def pairwise_median(values):
+    i, j = np.triu_indices(len(values))
+    return float(np.median((values[i] + values[j]) / 2))
+
+
+LOGS = st.floats(-30, 30, width=32) | st.integers(-2, 2).map(float)
+
+
+@given(arrays(float, st.integers(2, 40), elements=LOGS))
+def test_counting_pairwise_means_finds_what_sorting_finds(values):
+    counted = estimates._selected_median(np.sort(values))
+    assert counted == pytest.approx(pairwise_median(values), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("many", [estimates.SORTED_AT_MOST + n for n in (-1, 0, 1, 2, 3)])
+def test_many_values_are_counted(many):
+    rng = np.random.default_rng(many)
+    for values in (rng.standard_cauchy(many), rng.normal(size=many).round(1), np.full(many, 0.1)):
+        assert hodges_lehmann(values) == pytest.approx(pairwise_median(values), rel=1e-12)
+
+
+@pytest.mark.parametrize("spread", ["wide", "coarse", "none"])
+def test_a_hundred_thousand_rounds_take_little_memory(spread):
+    values = np.random.default_rng(0).standard_cauchy(100_001)
+    values -= np.median(values)
+    values = {"wide": values, "coarse": values.round(), "none": values * 0 + 7}[spread]
+    tracemalloc.start()
+    found = hodges_lehmann(values)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 8 * len(values)  # all pairwise means are 50 000 times as many
+    assert found == pytest.approx(7 if spread == "none" else 0, abs=0.05)
+
+
+SAMPLES = arrays(float, (12, 3), elements=st.floats(-5, 5))
+
+
+@given(SAMPLES)
+def test_swapping_two_arms_turns_the_sign(x):
+    a, b, c = x.T
+    assert contrast(a, [b]) == pytest.approx(-contrast(b, [a]), abs=1e-12)
+    # of three alike, each in turn held against the others: what one gains another loses
+    turns = contrast(a, [b, c]) + contrast(b, [a, c]) + contrast(c, [a, b])
+    assert turns == pytest.approx(0, abs=1e-12)
+
+
+@given(SAMPLES, st.floats(-3, 3))
+def test_a_contrast_shifts_with_its_arm(x, shift):
+    a, b, c = x.T
+    assert contrast(a + shift, [b, c]) == pytest.approx(contrast(a, [b, c]) + shift, abs=1e-9)
+    assert contrast(a, [b, c]) == contrast(a, [c, b])
+
+
+def test_a_contrast_by_hand():
+    # against b: -1, 2, 9, means -1, 0.5, 2, 4, 5.5, 9: 3; against c, two rounds: 1, 3, so 2
+    a, b, c = np.array([0, 3, 9.0]), np.array([1.0, 1, 0]), np.array([-1.0, 0, math.nan])
+    assert hodges_lehmann(a - b) == pytest.approx(3.0)
+    assert contrast(a, [b, c]) == pytest.approx((3.0 + 2.0) / 2)
+    assert math.isnan(contrast(a, [c * math.nan]))
+    assert math.isnan(contrast(a, []))
 
 
 def test_a_t_interval_by_hand():

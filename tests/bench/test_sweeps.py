@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_ab.bench.lab.judge.sweeps import change, crossing, fit, power_law, sweeps
-from keras_ab.bench.lab.loop.measure import Gauges, run_trial
+from keras_ab.bench.lab.loop.measure import Gauges, measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.bench_files import load_experiment
@@ -42,7 +42,7 @@ class GrowingLab(FakeLab):
     def measure(self, case, plan):
         task = Task(GROWTH, "growth", case.id, "plain", plan)
         gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j)
-        return list(run_trial(task, self, (), gauges))
+        return list(measure_trial(task, self, (), gauges))
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_ab import command_line
 from keras_ab.bench.lab.loop import asking
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.guards import relative_error
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.bench_files import load_experiment
@@ -52,10 +53,16 @@ def building(name, arm, seed=1, observe_to=None):
     return protocol.Build(names, seed, observe_to)
 
 
+def test_the_doctor_comes_to_an_end(capsys):
+    assert command_line.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "noise floor: two identical arms (a training step): " in shown
+
+
 def test_peak_memory_differs_by_exactly_one_tensor(server):
     file = str(Path(__file__).parent / "experiments" / "bench_tensor.py")
     task = Task(file, "tensor", "only", "tensorflow", PLAN)
-    data = group(run_trial(task, server))[task.trial]
+    data = group(measure_trial(task, server))[task.trial]
     assert len(data.blocks) == 2, data.failures
     for block in data.blocks.values():
         one, two = (block.values[arm]["peak_device_memory_bytes"] for arm in ("one", "two"))
@@ -65,7 +72,7 @@ def test_peak_memory_differs_by_exactly_one_tensor(server):
 def test_host_memory_is_sampled_and_has_a_high_water_mark(server):
     file = str(Path(__file__).parent / "experiments" / "bench_tensor.py")
     task = Task(file, "tensor", "only", "tensorflow", PLAN)
-    data = group(run_trial(task, server))[task.trial]
+    data = group(measure_trial(task, server))[task.trial]
     values = data.blocks[0].values["one"]
     assert 50e6 < values["peak_host_memory_bytes"] < 5e9
     assert values["host_high_water_bytes"] >= TENSOR_BYTES

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict
@@ -71,3 +72,24 @@ def bytes_of(baseline, arm):
 )
 def test_nothing_has_no_ratio(baseline, arm, words):
     assert text.compact(bytes_of(baseline, arm)) == words
+
+
+@pytest.mark.parametrize(
+    ("needed", "block_s", "says"),
+    [
+        (33, None, "about 33 blocks in all"),
+        (33, 10.0, "about 33 blocks in all, about 4 minutes more,"),
+        (11, 20.0, "about 11 blocks in all, about 20 seconds more,"),
+        (3835, 9.0, "about 3835 blocks in all, about 10 hours more,"),
+        (9000, 60.0, "about 9000 blocks in all, about 6 days more,"),
+        (20_000, 1.0, ""),
+        (math.inf, 1.0, ""),
+        (math.nan, 1.0, ""),
+    ],
+)
+def test_what_it_takes_is_said_in_time_where_that_is_known(needed, block_s, says):
+    assert effort(needed, 10, block_s) == says
+
+
+def test_seeds_are_counted_as_such():
+    assert effort(12, 5, None, "seed") == "about 12 seeds in all"

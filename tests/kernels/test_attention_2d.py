@@ -15,6 +15,8 @@ def _tensors(batch, queries, keys, bottleneck, filters, seed=0):
     return [rng.normal(size=shape).astype("float32") for shape in shapes]
 
 
+# Keras warns that the softmax of one position is 1.
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @settings(max_examples=20, deadline=None)
 @given(sizes=st.tuples(*5 * [st.integers(1, 6)]), seed=st.integers(0, 99))
 def test_attention_equals_the_formula(sizes, seed):
@@ -81,3 +83,18 @@ def test_too_few_filters_for_a_bottleneck_are_refused():
 def test_a_residual_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"must have as many .* Received: \(5, 8\)\. Pass "):
         Attention2D(8, residual=True).build((None, 4, 4, 5))
+
+
+def test_attends_with_the_operations_of_the_other_spellings():
+    """The experiments that compare spellings of attention hold the operations fixed."""
+    tf = pytest.importorskip("tensorflow")
+    from keras_ab.bench.workloads import attending
+
+    counts = []
+    for block in (attending.with_operations, attending.in_one_layer, attending.in_nested_model):
+        inputs = keras.Input((4, 4, 3))
+        model = keras.Model(inputs, block(inputs, 8, "block"))
+        graph = tf.function(model).get_concrete_function(tf.TensorSpec((2, 4, 4, 3))).graph
+        computed = {"Conv2D", "BatchMatMulV2", "Softmax", "Exp", "Log", "Sum", "Max"}
+        counts.append(sorted(o.type for o in graph.get_operations() if o.type in computed))
+    assert counts[0] == counts[1] == counts[2]

@@ -169,3 +169,30 @@ def test_what_does_not_fit_is_refused(arguments):
     }
     with pytest.raises(ValueError, match=r"must be .* Received: .* Pass "):
         chunked_cross_entropy(**{**fitting, **arguments})
+
+
+def test_float_labels_are_not_rounded_to_the_compute_dtype():
+    from keras_ab.kernels.chunked_cross_entropy import ChunkedCrossEntropyHead
+
+    head = ChunkedCrossEntropyHead(2000, dtype="mixed_bfloat16")
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    losses = [head(x, np.array([1001, 1999, 3], dtype)) for dtype in ("int32", "float32")]
+    assert np.isfinite(losses[0]).all()
+    np.testing.assert_array_equal(*losses)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_a_label_beyond_int32_is_no_class(dtype):
+    labels = keras.ops.convert_to_tensor(np.array([2**32 + 1], dtype), dtype)
+    assert np.isnan(chunked_cross_entropy(np.ones((1, 3)), np.zeros((3, 5)), labels)).all()
+
+
+def test_labels_that_cannot_tell_the_classes_apart_are_refused():
+    labels = keras.ops.cast(np.array([1.0]), "bfloat16")
+    with pytest.raises(ValueError, match=r"Labels of 2000 .* Received: 'bfloat16'\. Pass integers"):
+        chunked_cross_entropy(np.ones((1, 3)), np.zeros((3, 2000)), labels)
+
+
+def test_an_empty_batch_has_no_losses():
+    losses = chunked_cross_entropy(np.ones((0, 3)), np.zeros((3, 5)), np.zeros(0, "int32"))
+    assert losses.shape == (0,)

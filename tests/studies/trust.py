@@ -28,7 +28,7 @@ from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.loop.asking import ask
 from keras_ab.bench.lab.loop.doctor import IDENTICAL
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
@@ -59,7 +59,7 @@ def one_busy_core() -> Iterator[None]:
 def trial(server: ForkServer, file: Path, experiment: str, plan: Plan) -> Finding:
     """Carry out one trial; return the finding on the step time of its second arm."""
     task = Task(str(file), experiment, "only", "tensorflow", plan)
-    data = group(run_trial(task, server))[task.trial]
+    data = group(measure_trial(task, server))[task.trial]
     found = assess(data, data.metric("step_time_s"), data.treatments[0], plan)
     assert found is not None, data.failures
     return found

@@ -154,5 +154,4 @@ def _why_none(data: TrialData, arm: str) -> tuple[Word, str]:
     concerned = (arm, data.baseline, CONTROL, None)
     failed = any(failure.arm in concerned for failure in data.failures)
     word = Word.FAILED if failed and not absent else Word.NOT_MEASURED
-    why = reason or why_nothing(data, metrics.STEP_TIME, arm)
-    return word, why.removeprefix("not measured here: ")
+    return word, reason or why_nothing(data, metrics.STEP_TIME, arm)

@@ -142,13 +142,17 @@ def sampling_variance(data: TrialData, arm: str) -> float:
     return data.judged[key]
 
 
-def _sampling_variance(data: TrialData, block: int, arm: str) -> float:
+def round_variance(data: TrialData, block: int, arm: str) -> float:
+    """Return the variance of the log ratio of one round, by its quartiles; NaN unknown."""
     ratios = np.sort(round_contrasts(data, block, arm))
     if len(ratios) < 2:
         return math.nan
     out = len(ratios) // 4
-    reach = float(ratios[-1 - out] - ratios[out])
-    return (reach / NORMAL_QUARTILES) ** 2 / len(ratios)
+    return (float(ratios[-1 - out] - ratios[out]) / NORMAL_QUARTILES) ** 2
+
+
+def _sampling_variance(data: TrialData, block: int, arm: str) -> float:
+    return round_variance(data, block, arm) / max(1, len(round_contrasts(data, block, arm)))
 
 
 def block_logs(data: TrialData, arm: str) -> list[float]:

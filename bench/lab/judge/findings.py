@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
+from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import Estimate, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
@@ -32,6 +33,8 @@ class Finding:
     smallest_effect: float
     blocks_to_settle: float
     p_value: float
+    block_s: float | None = None
+    """What a block takes, where the run tells."""
 
     def shown(self, x: float) -> float:
         """Turn a number on the estimate's scale into a ratio, or leave a difference as it is."""
@@ -113,7 +116,13 @@ def assess(
         smallest_effect=verdicts.smallest_effect(estimate, floor, confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, confidence),
         p_value=verdicts.p_value(estimate, floor),
+        block_s=_block_s(data, metric),
     )
+
+
+def _block_s(data: TrialData, metric: Metric) -> float | None:
+    chosen = data.rounds_chosen
+    return None if chosen is None or metric.per == "seed" else chosen.block_s
 
 
 def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> float:
@@ -199,11 +208,11 @@ def claim_findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> l
 def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
     trial, tried = data.declared.trial, data.attempt(claim.arm, claim.attempt)
     if tried is None or tried.what == "not measured here":
-        reason = tried.message if tried else data.why_not(claim.arm) or "it was not tried"
+        reason = tried.said if tried else data.why_not(claim.arm) or "it was not tried"
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     as_said = (tried.what == "works") == claim.works
     outcome = Outcome.CONFIRMED if as_said else Outcome.REFUTED
-    happened = f"{tried.what}: {tried.message}" if tried.message else f"it {tried.what}"
+    happened = f"{tried.what}: {tried.said}" if tried.message else f"it {tried.what}"
     return ClaimFinding(trial, claim, outcome, None, happened)
 
 
@@ -247,6 +256,8 @@ def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = replace(finding.estimate, point=0.0)
     needed = verdicts.blocks_to_settle(centred, lines, confidence)
-    if not math.isfinite(needed) or needed > 10_000:
-        return "the estimate lies on the claim's bound: no number of blocks would settle it"
-    return f"about {needed} blocks would settle it if the estimate stays where it is"
+    word = "seed" if finding.metric.per == "seed" else "block"
+    takes = effort(needed, finding.estimate.blocks, finding.block_s, word)
+    if not takes:
+        return f"the estimate lies on the claim's bound: no number of {word}s would settle it"
+    return f"{takes} would settle it if the estimate stays where it is"

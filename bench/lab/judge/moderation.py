@@ -71,7 +71,7 @@ class Prior:
     def _line(self, within: float) -> float:
         return math.exp(self.level + self.slope * (math.log(within) - self.centre))
 
-    def _surprise(self, spreads: Sequence[Spread]) -> float:
+    def _surprise(self, spreads: Sequence[BlockSpread]) -> float:
         """Return how likely the arms of a trial like the others were to vary more than these."""
         degrees = sum(s.between.degrees for s in spreads)
         ratios = (s.between.degrees * s.between.value / self._line(s.within) for s in spreads)
@@ -79,7 +79,7 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Spread:
+class BlockSpread:
     """How the blocks of one arm varied, and how much of that its rounds account for, a process."""
 
     between: Variance
@@ -100,7 +100,7 @@ def run_prior(trials: Iterable[TrialData], plan: Plan) -> Prior:
     return replace(prior, first_stage=plan.min_blocks)
 
 
-def spread_of(data: TrialData, first_stage: int | None) -> dict[str, Spread]:
+def spread_of(data: TrialData, first_stage: int | None) -> dict[str, BlockSpread]:
     """Return how the blocks of each arm varied, where that can be told."""
     key = ("spread", first_stage or 0)
     if key not in data.judged:
@@ -108,7 +108,7 @@ def spread_of(data: TrialData, first_stage: int | None) -> dict[str, Spread]:
     return data.judged[key]
 
 
-def _spreads(data: TrialData, first_stage: int | None) -> Iterator[tuple[str, Spread]]:
+def _spreads(data: TrialData, first_stage: int | None) -> Iterator[tuple[str, BlockSpread]]:
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
     if step is None or data.invalid:
         return
@@ -117,7 +117,7 @@ def _spreads(data: TrialData, first_stage: int | None) -> Iterator[tuple[str, Sp
         within = sampling_variance(data, arm) / _share(data, arm)
         if len(stage) > 2 and within > 0:
             own = variance(stage)
-            yield arm, Spread(Variance(own.value / _share(data, arm), own.degrees), within)
+            yield arm, BlockSpread(Variance(own.value / _share(data, arm), own.degrees), within)
 
 
 def _share(data: TrialData, arm: str) -> float:
@@ -126,7 +126,7 @@ def _share(data: TrialData, arm: str) -> float:
     return 1 + 1 / (len(references(data, arm)) if finished else 1)
 
 
-def fit(spreads: Sequence[Spread], trials: int) -> Prior:
+def fit(spreads: Sequence[BlockSpread], trials: int) -> Prior:
     """Return the prior of trials with these variances.
 
     With ``e = log s² - digamma(d/2) + log(d/2)``, a line is laid through e over log w; what e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import Middle
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import Peaks, Ranges
@@ -176,9 +177,10 @@ def power(finding: Finding, *, brief: bool = False) -> str:
     text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return text
-    if not math.isfinite(finding.blocks_to_settle) or finding.blocks_to_settle > 10_000:
+    takes = effort(finding.blocks_to_settle, finding.estimate.blocks, finding.block_s, word)
+    if not takes:
         return f"{text}; the estimate lies where no number of {word}s would settle it"
-    return f"{text}; about {blocks(finding.blocks_to_settle, word)} in all would settle it"
+    return f"{text}; {takes} would settle it"
 
 
 ROUNDING = 1e-12

@@ -145,9 +145,10 @@ class ArmProcess:
         try:
             found = ask(self._worker, protocol.Work(), self._limit_s)
         except NoAnswer as why:
+            failed = self._failed("counting the work of a step", why)
             if why.what in ("timed out", "killed"):
-                raise self._failed("counting the work of a step", why) from why
-            return Work(**names, flop={}, least_moved_bytes=None, reason=why.message)
+                raise failed from why
+            return Work(**names, flop={}, least_moved_bytes=None, reason=failed.record.said)
         return Work(**names, **vars(found)) if found else None
 
     def trace(self, folder: Path) -> None:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from keras_ab.bench.lab.judge.contrasts import round_variance
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
 from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.gpu import worst_gpu_state
+from keras_ab.bench.lab.loop.planning import PILOT_ROUNDS, affordable, choose_rounds
 from keras_ab.bench.lab.record.orders import balanced_orders, block_dice, starts
-from keras_ab.bench.lab.record.records import Block, Round, TrialLine
+from keras_ab.bench.lab.record.records import Block, Round, RoundsChosen, TrialLine
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_ENERGY
 from keras_ab.bench.lab.words.plan import Plan
-
-FEWEST_ROUNDS = 3
-"""What a block has even where each step takes seconds."""
 
 ENERGY_S = 1.0
 """How long an arm runs while its energy is counted.
@@ -32,7 +32,7 @@ Source: Z. Yang, K. Adamek, W. Armour, Part-time Power Measurements: nvidia-smi'
 2023, https://arxiv.org/abs/2312.02741.
 """
 
-Bench = dict[str, ArmProcess]
+Processes = dict[str, ArmProcess]
 """The processes of a block by arm; those that fail are taken out."""
 
 
@@ -61,49 +61,64 @@ class Blocks:
     def measure(self, number: int) -> Iterator[TrialLine]:
         """Measure a block and yield its records as they come."""
         rng = block_dice(self.plan.seed, self._trial, number)
+        began = self.gauges.now()
         with ExitStack() as stack:
-            bench: Bench = {}
+            processes: Processes = {}
             values: dict[str, dict[str, float]] = {}
             warm_up_s = 0.0
             order = starts(self.arms.active, rng)
-            processes = yield from self.arms.started(stack, order, rng)
-            for arm, process in processes.items():
+            started = yield from self.arms.started(stack, order, rng)
+            for arm, process in started.items():
                 try:
                     values[arm] = process.build()
                     warm_up_s += process.sample(self.steps, "warm-up").duration_s
-                    bench[arm] = process
+                    processes[arm] = process
                 except ArmFailed as failed:
                     yield self.arms.drop(failed)
-            rounds = self._affordable(warm_up_s / max(len(bench), 1))
-            yield from self._rounds(number, rounds, bench, rng)
-            yield from self._finish(bench, values)
+            sample_s = warm_up_s / max(len(processes), 1)
+            most = affordable(sample_s, self.plan.rounds, self.plan.sample_time_s)
+            chosen = yield from self._rounds(number, most, began, processes, rng)
+            yield from self._finish(processes, values)
             if self.arms.baseline in self.arms.active:
-                kept = {arm: values[arm] for arm in bench}
-                notes = {arm: process.notes for arm, process in bench.items() if process.notes}
-                yield Block(trial=self._trial, block=number, values=kept, notes=notes)
-
-    def _affordable(self, sample_s: float) -> int:
-        """Return how many rounds a block has, given how long a sample takes on the average.
-
-        Where one step is far longer than a sample should be, fewer rounds are as telling: what a
-        block is then short of is processes.
-        """
-        planned_s = 2 * self.plan.rounds * self.plan.sample_time_s
-        few = min(FEWEST_ROUNDS, self.plan.rounds)
-        return max(few, min(self.plan.rounds, int(planned_s / max(sample_s, 1e-9))))
+                kept = {arm: values[arm] for arm in processes}
+                notes = {arm: process.notes for arm, process in processes.items() if process.notes}
+                yield Block(
+                    trial=self._trial, block=number, values=kept, notes=notes, chosen=chosen
+                )
 
     def _rounds(
-        self, block: int, rounds: int, bench: Bench, rng: random.Random
+        self, block: int, most: int, began: float, processes: Processes, rng: random.Random
+    ) -> Generator[TrialLine, None, RoundsChosen | None]:
+        """Measure the rounds of a block; in the first block, return how many all have."""
+        orders = balanced_orders(sorted(processes), rng)
+        known = self.data.rounds_chosen
+        rounds = known.rounds if known else min(most, PILOT_ROUNDS)
+        ready = self.gauges.now()
+        yield from self._some_rounds(block, range(rounds), orders, processes)
+        if known or not processes:
+            return None
+        round_s = (self.gauges.now() - ready) / rounds
+        chosen = choose_rounds(ready - began, round_s, self._round_variance(block), most)
+        yield from self._some_rounds(block, range(rounds, chosen.rounds), orders, processes)
+        return chosen
+
+    def _round_variance(self, block: int) -> float:
+        """Return the variance of a round's log ratio, the mean over the arms."""
+        found = [round_variance(self.data, block, arm) for arm in self.arms.active[1:]]
+        known = [variance for variance in found if math.isfinite(variance)]
+        return fmean(known) if known else 0.0
+
+    def _some_rounds(
+        self, block: int, numbers: range, orders: Iterator[list[str]], processes: Processes
     ) -> Iterator[TrialLine]:
-        orders = balanced_orders(sorted(bench), rng)
-        for number in range(rounds):
+        for number in numbers:
             if self.arms.baseline not in self.arms.active:
                 return
-            order = [arm for arm in next(orders) if arm in bench]
-            yield from self._round(block, number, order, bench)
+            order = [arm for arm in next(orders) if arm in processes]
+            yield from self._round(block, number, order, processes)
 
     def _round(
-        self, block: int, number: int, order: list[str], bench: Bench
+        self, block: int, number: int, order: list[str], processes: Processes
     ) -> Iterator[TrialLine]:
         times: dict[str, float] = {}
         gpu_states: list[dict[str, Any]] = []
@@ -111,9 +126,9 @@ class Blocks:
         self.gauges.load.begin()
         for arm in order:
             try:
-                sampled = bench[arm].sample(self.steps)
+                sampled = processes[arm].sample(self.steps)
             except ArmFailed as failed:
-                del bench[arm]
+                del processes[arm]
                 yield self.arms.drop(failed)
                 continue
             times[arm] = sampled.duration_s / self.steps
@@ -131,13 +146,15 @@ class Blocks:
                 gpu=worst_gpu_state(gpu_states),
             )
 
-    def _finish(self, bench: Bench, values: dict[str, dict[str, float]]) -> Iterator[TrialLine]:
+    def _finish(
+        self, processes: Processes, values: dict[str, dict[str, float]]
+    ) -> Iterator[TrialLine]:
         """Measure energy and memory in each process; make sure that its numbers are still finite.
 
         What a step has to do, and how memory comes and goes, is the same in every block: it is
         looked at in the first.
         """
-        for arm, process in list(bench.items()):
+        for arm, process in list(processes.items()):
             try:
                 values[arm] |= self._energy(process)
                 values[arm] |= process.memory()
@@ -146,7 +163,7 @@ class Blocks:
                     yield from filter(None, [process.work()] if self.plan.ceilings else [])
                 process.finish()
             except ArmFailed as failed:
-                del bench[arm]
+                del processes[arm]
                 yield self.arms.drop(failed)
 
     def _energy(self, process: ArmProcess) -> dict[str, float]:

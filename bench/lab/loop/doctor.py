@@ -18,7 +18,7 @@ from keras_ab.bench.lab.loop import ceilings, facts
 from keras_ab.bench.lab.loop.asking import NoAnswer
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.gpu import Gpu, gpus
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.loop.session import framework
 from keras_ab.bench.lab.record.records import Ceiling
 from keras_ab.bench.lab.record.task import Task
@@ -145,7 +145,7 @@ def noise_floor(backend: str, server: ForkServer) -> Checkup:
     """Run a short A/A trial of a training step and say how far identical arms lie apart."""
     experiment = "identical_training" if backend in KERAS else "identical_sums"
     task = Task(str(IDENTICAL), experiment, "only", backend, Plan(min_blocks=5, max_blocks=5))
-    records = list(run_trial(task, server))
+    records = list(measure_trial(task, server))
     data = group(records)[task.trial]
     if data.failures:
         return Checkup("bad", "noise floor", data.failures[0].message, "see the failure above")

@@ -35,7 +35,7 @@ from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 
 
-def run_trial(
+def measure_trial(
     task: Task,
     workers: Workers,
     previous: Iterable[TrialLine] = (),
@@ -206,15 +206,13 @@ class _Loop:
         folder = self.traces / re.sub(r"[^A-Za-z0-9.=_-]+", "_", self.task.trial)
         with ExitStack() as stack:
             arms = [arm for arm in self.arms.active if arm not in self.data.profiles]
-            bench = yield from self.arms.started(stack, arms, rng, self._not_traced)
+            processes = yield from self.arms.started(stack, arms, rng, self._not_traced)
             time_s = self.plan.profile_time_s
-            for line in profiled(bench, self.blocks.steps, time_s, folder, rng):
+            for line in profiled(processes, self.blocks.steps, time_s, folder, rng):
                 yield self._not_traced(line) if isinstance(line, ArmFailed) else line
 
     def _not_traced(self, failed: ArmFailed) -> Profile:
-        record = failed.record
-        reason = record.reason if isinstance(record, Absent) else record.message
-        arm = str(record.arm)
+        arm, reason = str(failed.record.arm), failed.record.said
         return Profile(trial=self.task.trial, arm=arm, files="", step=None, reason=reason)
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:

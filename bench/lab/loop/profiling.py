@@ -23,7 +23,7 @@ LEAST_ASKING_S = 0.1
 
 
 def profiled(
-    bench: dict[str, ArmProcess], steps: int, time_s: float, folder: Path, rng: random.Random
+    processes: dict[str, ArmProcess], steps: int, time_s: float, folder: Path, rng: random.Random
 ) -> Iterator[Profile | ArmFailed]:
     """Trace every arm, sampled in rounds as in a block; yields what was found.
 
@@ -32,7 +32,7 @@ def profiled(
     machine.
 
     Args:
-        bench: a process for each arm, its device open; those that fail are taken out.
+        processes: a process for each arm, its device open; those that fail are taken out.
         steps: in a sample.
         time_s: how long each arm is traced, about.
         folder: of the trial's traces, in that of the run's.
@@ -60,7 +60,7 @@ def profiled(
         files = f"{folder.parent.name}/{folder.name}/{process.arm}"
         found[process.arm] = process.profile(steps, _paces(under_trace), files)
 
-    in_turn = partial(_in_turn, bench, rng)
+    in_turn = partial(_in_turn, processes, rng)
     yield from in_turn(1, warm_up)
     round_s = max(fmean(warm_ups_s or [0.0]), LEAST_ASKING_S)
     rounds = max(FEWEST_ROUNDS, int(time_s / round_s))
@@ -70,26 +70,26 @@ def profiled(
     yield from in_turn(1, end)
     yield from in_turn(rounds // 2, sample)
     pace = _paces(untraced)
-    for arm in bench:
+    for arm in processes:
         at_one_pace = map(operator.truediv, untraced[arm], pace)
         plain = {"untraced_step_time_s": fmean(middle_half(at_one_pace, key=float))}
         yield found[arm].model_copy(update=plain)
 
 
 def _in_turn(
-    bench: dict[str, ArmProcess],
+    processes: dict[str, ArmProcess],
     rng: random.Random,
     rounds: int,
     do: Callable[[ArmProcess, int], None],
 ) -> Iterator[ArmFailed]:
-    """Do something with each process of a bench in every round; take out those that fail."""
-    orders = balanced_orders(sorted(bench), rng)
-    for number in range(rounds if bench else 0):
-        for arm in [arm for arm in next(orders) if arm in bench]:
+    """Do something with each process in every round; take out those that fail."""
+    orders = balanced_orders(sorted(processes), rng)
+    for number in range(rounds if processes else 0):
+        for arm in [arm for arm in next(orders) if arm in processes]:
             try:
-                do(bench[arm], number)
+                do(processes[arm], number)
             except ArmFailed as failed:
-                del bench[arm]
+                del processes[arm]
                 yield failed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,17 @@ from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop import ceilings, facts
 from keras_ab.bench.lab.loop.asking import NoAnswer, ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.differences import differences
-from keras_ab.bench.lab.record.records import Failure, Header, Resumed, Trial, TrialLine
+from keras_ab.bench.lab.record.records import (
+    Failure,
+    Header,
+    Notice,
+    Resumed,
+    Selection,
+    Trial,
+    TrialLine,
+)
 from keras_ab.bench.lab.record.run_file import Run, RunWriter, read_run
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData, group
@@ -82,7 +90,9 @@ class Session:
         self._server = server
 
     @classmethod
-    def begin(cls, folder: Path, backend: str, plan: Plan) -> Session:
+    def begin(
+        cls, folder: Path, backend: str, plan: Plan, selection: Selection | None = None
+    ) -> Session:
         """Start a new run in `folder`."""
         check_writable(folder)
         server = ForkServer(backend)
@@ -95,6 +105,7 @@ class Session:
             environment=environment,
             conditions=facts.conditions(),
             plan=plan,
+            selection=selection,
         )
         writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
         for ceiling in ceilings.measure(server, backend) if plan.ceilings else ():
@@ -129,6 +140,7 @@ class Session:
         # closing: an interrupt must end the workers now, not when the generator is collected
         with closing(self._lines(task, previous)) as lines:
             for line in lines:
+                self._note()
                 self._writer.write(line)
                 if data is None:
                     assert isinstance(line, Trial)  # noqa: S101 - the loop declares first
@@ -138,8 +150,13 @@ class Session:
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
 
+    def _note(self) -> None:
+        """Record what the forkservers had to mend."""
+        while self._server.notices:
+            self._writer.write(Notice(at=timestamp(), message=self._server.notices.pop(0)))
+
     def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
-        yield from run_trial(task, self._server, previous, traces=traces_of(self.path))
+        yield from measure_trial(task, self._server, previous, traces=traces_of(self.path))
         changed = differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
             facts.environment(),
@@ -166,6 +183,10 @@ class Session:
                 "start a new run without --ab-resume",
             )
         return data.records
+
+    def ended(self, trials: Iterable[str]) -> bool:
+        """Tell whether each of some trials has been measured to its end."""
+        return all(trial in self.trials and self.trials[trial].end for trial in trials)
 
     def close(self, *, seal: bool) -> None:
         """End the run: sealed when it is complete, left open for `--ab-resume` when not."""

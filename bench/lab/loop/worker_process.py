@@ -15,6 +15,9 @@ from keras_ab.bench.lab.worker.forking import UNABLE
 MOST_BYTES = 2**26
 """Of an answer: a hundred times what the longest has."""
 
+ENDING_S = 5.0
+"""How long a process that has hung up may take to end by itself, so that its status tells why."""
+
 _TAIL_BYTES = 2**14
 """Of what a process printed: enough for the last lines."""
 
@@ -50,8 +53,7 @@ class WorkerProcess:
 
         What an arm has started may hold the connection open when the arm itself is gone.
         """
-        ends = [] if self._handle is None else [self._handle]
-        return bool(wait([self._connection, *ends], timeout_s))
+        return self._handle is None or bool(wait([self._connection, self._handle], timeout_s))
 
     def receive(self, timeout_s: float) -> bytes:
         """Return the answer.
@@ -69,8 +71,10 @@ class WorkerProcess:
                 return self._connection.recv_bytes(MOST_BYTES)
         except (EOFError, OSError) as error:
             too_long = error.args == ("bad message length",)
+        alone = too_long or self._handle is None or bool(wait([self._handle], ENDING_S))
         self.stop()
-        how = f"its answer was longer than {MOST_BYTES} bytes" if too_long else ended(self._status)
+        status = self._status if alone else UNABLE
+        how = f"its answer was longer than {MOST_BYTES} bytes" if too_long else ended(status)
         raise WorkerLost(how, self.output())
 
     def output(self) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     field_validator,
     model_validator,
 )
 
+from keras_ab.bench.lab.record.bounds import Count, Facts, Number, StepSeconds
+from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
+from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
+from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
+from keras_ab.bench.lab.record.declared import Record, Trial
 from keras_ab.bench.lab.words.errors import Refusal
-from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.steps import Amount, PeakMemory, Positive, StepProfile
 
@@ -24,38 +25,26 @@ SCHEMA = 4
 
 2: attempts, claims on them, trials that time nothing.
 3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
-4: what a metric has a value for each of, the parts of errors, notices.
+4: what a metric has a value for each of, the parts of errors, notices, what was selected.
 """
+
+EARLIER_NAMES = {"limits": "ceilings"}
+"""Fields of a plan that older files call otherwise."""
 
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
 
-LARGEST = 2**63
-"""No count of ours reaches it; what is larger overflows where it is reckoned with."""
 
-Count = Annotated[int, Field(gt=0, lt=LARGEST)]
-Number = Annotated[int, Field(ge=0, lt=LARGEST)]
-StepSeconds = Annotated[FiniteFloat, Field(ge=1e-12, le=1e9)]
+class Selection(Record):
+    """Which trials a run was asked for, so that it can be continued as it began."""
 
-
-def _countable(fact: Any) -> Any:
-    """Return a fact, nested or not, unless a whole number in it is beyond any count."""
-    nested = fact.values() if isinstance(fact, dict) else fact if isinstance(fact, list) else ()
-    for inner in nested:
-        _countable(inner)
-    if isinstance(fact, int) and abs(fact) >= LARGEST:
-        raise ValueError("a whole number beyond any count")
-    return fact
-
-
-Facts = Annotated[dict[str, Any], AfterValidator(_countable)]
-Scalar = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)] | float | str | bool | None
-
-
-class Record(BaseModel):
-    """What all lines share: no unknown field, no NaN, never changed once made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    places: list[str]
+    """Files, folders and node ids, seen from the run file."""
+    cases: str
+    keyword: str = ""
+    """pytest's -k."""
+    marks: str = ""
+    """pytest's -m."""
 
 
 class Header(Record):
@@ -70,13 +59,17 @@ class Header(Record):
     environment: Facts
     conditions: Facts
     plan: Plan
+    selection: Selection | None = None
+    """None in runs before schema 4, and in those that pytest did not begin."""
 
     @field_validator("plan", mode="before")
     @classmethod
     def _says_what_verdicts_depend_on(cls, plan: Any) -> Any:
-        if isinstance(plan, dict) and (missing := [n for n in JUDGED_BY if n not in plan]):
+        if not isinstance(plan, dict):
+            return plan
+        if missing := [name for name in JUDGED_BY if name not in plan]:
             raise ValueError(f"no {', '.join(missing)}")
-        return plan
+        return {EARLIER_NAMES.get(name, name): value for name, value in plan.items()}
 
 
 class Ceiling(Record):
@@ -94,101 +87,6 @@ class Ceiling(Record):
     """Seconds that `steps` steps took together, in the order of measurement."""
 
 
-class ArmRecord(Record):
-    """One arm as declared."""
-
-    name: str
-    says: str
-    code: str
-
-
-class ClaimRecord(Record):
-    """One claim as declared."""
-
-    id: str
-    statement: str
-    source: str
-    arm: str
-    metric: str
-    at_most: FiniteFloat | None
-    at_least: FiniteFloat | None
-    attempt: str = ""
-    """Where set, the claim is that this attempt on `arm` works, or does not."""
-    works: bool = True
-
-
-class GuardRecord(Record):
-    """One guard as declared."""
-
-    observed: str
-    tolerance: FiniteFloat | None
-    says: str
-    arms: list[str]
-
-
-def _with_per(metric: Any, outcomes: list[Any]) -> Any:
-    if not isinstance(metric, dict) or "per" in metric:
-        return metric
-    name = metric.get("name")
-    per = "round" if name == STEP_TIME.name else "seed" if name in outcomes else "block"
-    return metric | {"per": per}
-
-
-class Trial(Record):
-    """The declaration of one trial: all that a report needs, without the code."""
-
-    kind: Literal["trial"] = "trial"
-    trial: str
-    experiment: str
-    question: str
-    method: str
-    held_fixed: str
-    does_not_show: str
-    sources: list[str]
-    case: dict[str, Scalar] = Field(max_length=100)
-    arms: list[ArmRecord] = Field(min_length=2)
-    metrics: list[Metric]
-    claims: list[ClaimRecord]
-    guards: list[GuardRecord]
-    quality: str | None
-    """Name of the metric of quality, if the experiment judges any."""
-    timed: bool = True
-    """Whether blocks are measured; where not, guards and attempts are the whole result."""
-    also: list[str] = []
-    """Names of further outcomes of the same trainings."""
-    purpose: Dimension = "time"
-    """What the technique is for."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_metrics_had_one_value_a_block(cls, fields: Any) -> Any:
-        """Say what the metrics of schemas 1 to 3 had a value for each of."""
-        metrics = fields.get("metrics") if isinstance(fields, dict) else None
-        if not isinstance(metrics, list):
-            return fields
-        also = fields.get("also")
-        outcomes = [fields.get("quality"), *(also if isinstance(also, list) else ())]
-        return fields | {"metrics": [_with_per(metric, outcomes) for metric in metrics]}
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> Trial:
-        metrics = [metric.name for metric in self.metrics]
-        for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
-            if len(set(names)) < len(names):
-                raise ValueError(f"two {kind}s have the same name")
-        outcomes = {self.quality, *self.also} - {None}
-        if outcomes & set(metrics) != {m.name for m in self.metrics if m.per == "seed"}:
-            raise ValueError("what is learnt has one value a seed, and nothing else has")
-        for claim in self.claims:
-            if claim.attempt:
-                continue
-            if claim.metric not in metrics:
-                raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
-            if claim.at_most is None and claim.at_least is None:
-                raise ValueError(f"claim {claim.id!r} has no bound")
-        return self
-
-
 class GuardCheck(Record):
     """How far one arm's observation lay from the baseline's."""
 
@@ -201,7 +99,20 @@ class GuardCheck(Record):
     """``max|arm - baseline| / max|baseline|``; None where the guard asks for finiteness only."""
 
 
-class Attempted(Record):
+class Refused(Record):
+    """What may carry an error in three parts."""
+
+    refusal: Refusal | None = None
+    """The parts of what is said, where it is an error in three parts."""
+
+    def _in_a_line(self, whole: str) -> str:
+        """Return what is said in one line; the parts of older records are not told apart."""
+        if not self.refusal:
+            return whole
+        return f"{self.refusal.must}; received: {self.refusal.received}; {self.refusal.do}"
+
+
+class Attempted(Refused):
     """What happened when something that a source says to write was tried."""
 
     kind: Literal["attempt"] = "attempt"
@@ -214,8 +125,11 @@ class Attempted(Record):
     """``ran``: to its end, and did what the message says."""
     message: str
     traceback: str = ""
-    refusal: Refusal | None = None
-    """The parts of the message, where it is an error in three parts."""
+
+    @property
+    def said(self) -> str:
+        """The message in one line."""
+        return self._in_a_line(self.message)
 
 
 class Round(Record):
@@ -234,6 +148,24 @@ class Round(Record):
     """Lowest clock and throttle reasons seen on the GPU during the round."""
 
 
+class RoundsChosen(Record):
+    """How many rounds each block of a trial has, and what that follows from."""
+
+    rounds: Count
+    start_s: Annotated[FiniteFloat, Field(ge=0)]
+    """What a block costs before its first round."""
+    round_s: Annotated[FiniteFloat, Field(gt=0)]
+    round_variance: Annotated[FiniteFloat, Field(ge=0)]
+    """Of one round's log ratio."""
+    luck_variance: Annotated[FiniteFloat, Field(gt=0)]
+    """Of a block's log ratio, assumed of its processes."""
+
+    @property
+    def block_s(self) -> float:
+        """What a block costs."""
+        return self.start_s + self.rounds * self.round_s
+
+
 class Block(Record):
     """The end of a block, with what is measured once in each of its processes."""
 
@@ -241,8 +173,10 @@ class Block(Record):
     trial: str
     block: Number
     values: dict[str, dict[str, FiniteFloat]]
-    notes: dict[str, dict[str, str]] = {}
+    notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
+    chosen: RoundsChosen | None = None
+    """In the block whose first rounds it rests on; None in runs that had a fixed number."""
 
 
 class Work(Record):
@@ -306,11 +240,11 @@ class Learned(Record):
     seed: int
     learning_rate: dict[str, FiniteFloat]
     values: dict[str, FiniteFloat]
-    also: dict[str, dict[str, FiniteFloat]] = {}
+    also: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
     """Further outcomes of the same trainings, by metric and arm."""
 
 
-class Failure(Record):
+class Failure(Refused):
     """An arm, or a whole trial, that could not be measured because something went wrong."""
 
     kind: Literal["failure"] = "failure"
@@ -320,19 +254,25 @@ class Failure(Record):
     what: Literal["raised", "timed out", "killed", "not finite", "environment changed"]
     message: str
     traceback: str = ""
-    refusal: Refusal | None = None
-    """The parts of the message, where it is an error in three parts."""
+
+    @property
+    def said(self) -> str:
+        """The message in one line."""
+        return self._in_a_line(self.message)
 
 
-class Absent(Record):
+class Absent(Refused):
     """An arm or trial that this machine cannot carry out: not measured here, with the reason."""
 
     kind: Literal["absent"] = "absent"
     trial: str
     arm: str | None
     reason: str
-    refusal: Refusal | None = None
-    """The parts of the reason, where it is an error in three parts."""
+
+    @property
+    def said(self) -> str:
+        """The reason in one line."""
+        return self._in_a_line(self.reason)
 
 
 class End(Record):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter, ValidationError
 
 from keras_ab.bench.lab.clock import timestamp
-from keras_ab.bench.lab.record.records import SCHEMA, Header, Line, Record, Seal
+from keras_ab.bench.lab.record.records import SCHEMA, Header, Line, Notice, Record, Seal
 from keras_ab.bench.lab.words.errors import RecordError
 
 _LINE: TypeAdapter[Any] = TypeAdapter(Line)
@@ -60,7 +62,7 @@ class RunWriter:
         """Start a new run file; its folder is made where it is missing."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("xb", buffering=0)
+            file = path.open("x+b", buffering=0)
         except OSError as error:
             raise RecordError(
                 "the runs folder can be written to",
@@ -76,10 +78,11 @@ class RunWriter:
         """Continue a run that was cut off; half a line at its end is dropped."""
         kept = run.path.read_bytes()[: run.complete_bytes]
         os.truncate(run.path, len(kept))
-        return cls(run.path, run.path.open("ab", buffering=0), hashlib.sha256(kept))
+        return cls(run.path, run.path.open("a+b", buffering=0), hashlib.sha256(kept))
 
     def write(self, record: Record) -> None:
         """Append one record; on failure the file keeps every whole line that it had."""
+        self._check_place()
         data = encode(record)
         size = os.fstat(self._file.fileno()).st_size
         try:
@@ -94,6 +97,25 @@ class RunWriter:
                 "free some space, then continue with --ab-resume; what was measured is kept",
             ) from error
         self._digest.update(data)
+
+    def _check_place(self) -> None:
+        """Refuse to go on where the file is no longer to be found, and save what it holds."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
+                return
+        raise RecordError(
+            "a run file stays where it is while it is measured",
+            f"{self.path} was removed, moved or replaced",
+            f"what was measured is in {self._saved()}; continue it with --ab-resume=FILE",
+        )
+
+    def _saved(self) -> Path:
+        """Return where a copy of all that was written now lies."""
+        descriptor, name = tempfile.mkstemp(prefix=f"{self.path.stem}-", suffix=".jsonl")
+        with os.fdopen(descriptor, "wb") as copy:
+            size = os.fstat(self._file.fileno()).st_size
+            copy.write(os.pread(self._file.fileno(), size, 0))
+        return Path(name)
 
     def _drop_half_a_line(self, size: int) -> None:
         if os.path.isfile(self.path):  # noqa: PTH113 - a device such as /dev/full cannot be cut
@@ -208,9 +230,9 @@ def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> 
         raise _refuse(
             path, len(lines), "the seal does not match: the file was edited after the run"
         )
-    notices = (
-        [] if sealed else ["cut off before its end: no seal, so later edits cannot be ruled out"]
-    )
+    notices = [record.message for record in records if isinstance(record, Notice)]
+    if not sealed:
+        notices.append("cut off before its end: no seal, so later edits cannot be ruled out")
     if lines[-1][0] < len(data):
         if sealed:
             raise _refuse(path, len(lines) + 1, "half a record after the seal")

@@ -20,6 +20,7 @@ from keras_ab.bench.lab.record.records import (
     MemoryCurve,
     Profile,
     Round,
+    RoundsChosen,
     Trial,
     Work,
 )
@@ -128,6 +129,11 @@ class TrialData:
             return True
         return check.relative_error is not None and check.relative_error <= guard.tolerance
 
+    @property
+    def rounds_chosen(self) -> RoundsChosen | None:
+        """How many rounds its blocks have, if that was chosen."""
+        return next((b.chosen for b in self.blocks.values() if b.chosen), None)
+
     def step_time_s(self, arm: str) -> float:
         """Return the median step time of an arm over finished blocks; NaN without one."""
         judged = (line for number in self.blocks for line in self.rounds.get(number, []))
@@ -153,10 +159,10 @@ class TrialData:
         """Return why an arm has no findings, if something was in the way."""
         for absent in self.absences:
             if absent.arm in (arm, None):
-                return f"not measured here: {absent.reason}"
+                return absent.said
         for failure in self.failures:
             if failure.arm in (arm, self.baseline, CONTROL, None):
-                return f"{failure.what} during {failure.stage}: {failure.message}"
+                return f"{failure.what} during {failure.stage}: {failure.said}"
         return None
 
 

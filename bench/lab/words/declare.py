@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_ab.bench.lab.words.backend_names import check_backend
-from keras_ab.bench.lab.words.code import written
+from keras_ab.bench.lab.words.arms import CONTROL as CONTROL
+from keras_ab.bench.lab.words.arms import Arm, Attempt
+from keras_ab.bench.lab.words.arms import Prepared as Prepared
+from keras_ab.bench.lab.words.cases import SELECTIONS as SELECTIONS
+from keras_ab.bench.lab.words.cases import Case, Params, Value
+from keras_ab.bench.lab.words.cases import grid as grid
+from keras_ab.bench.lab.words.cases import sweep as sweep
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import (
     DIMENSIONS,
@@ -20,35 +22,7 @@ from keras_ab.bench.lab.words.metrics import (
     Metric,
     named,
 )
-from keras_ab.bench.lab.words.steps import StepWork
-
-Value = int | float | str | bool
-Params = Mapping[str, Value]
-"""A case's parameters by name, as an arm's `build` is given them."""
-
-CONTROL = "control"
-"""The arm that the lab adds to every trial: the baseline once more, in a process of its own."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-def _check_name(kind: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise DeclarationError(
-            f"the name of {kind} is lower_case letters, digits and underscores",
-            repr(name),
-            "rename it; the name goes into node ids, columns and citations",
-        )
-
-
-def _check_unique(kind: str, names: list[str]) -> None:
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles:
-        raise DeclarationError(
-            f"each {kind} of an experiment has a name of its own",
-            f"twice: {', '.join(doubles)}",
-            "rename one of them",
-        )
+from keras_ab.bench.lab.words.names import check_name, check_unique
 
 
 @dataclass(frozen=True)
@@ -62,162 +36,6 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.author} ({self.year}), {self.title}, {self.url}"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What an arm's `build` hands to the lab: work ready to be stepped.
-
-    Args:
-        step: do one step and return a value that is ready when the step is (most often the loss).
-        sizes: metrics that need no clock, by name (``label_bytes``).
-        observe: return named arrays for the guards; called once, in a process that is not timed.
-        notes: what the arm found in place, by name (which kernel is in use, and why); recorded with
-            every block.
-        work: return what a step has to do; called once, when nothing is timed any more.
-    """
-
-    step: Callable[[], Any]
-    sizes: Mapping[str, float] = field(default_factory=dict)
-    observe: Callable[[], Mapping[str, Any]] | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
-    work: Callable[[], StepWork] | None = None
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way of doing the work.
-
-    Args:
-        name: as it appears in node ids and reports.
-        build: called in a fresh worker process with the case's parameters; returns `Prepared`.
-        says: the arm in one line, for people.
-        recipe: what distinguishes the arm, as data; shown in the report and passed to `Quality`.
-        time_limit_s: seconds that one request to this arm's process may take.
-        environment: environment variables of this arm's processes, set before the framework is
-            imported (``TF_ENABLE_ONEDNN_OPTS``).
-        backend: the backend of this arm's processes; None for the run's.
-    """
-
-    name: str
-    build: Callable[[Params], Prepared]
-    says: str
-    recipe: Any = None
-    time_limit_s: float = 120.0
-    environment: Mapping[str, str] = field(default_factory=dict)
-    backend: str | None = None
-
-    def __post_init__(self) -> None:
-        _check_name("an arm", self.name)
-        if self.backend is not None:
-            check_backend(self.backend)
-        for name, value in self.environment.items():
-            if not (isinstance(value, str) and name and "=" not in name):
-                raise DeclarationError(
-                    "environment variables have a name and a string",
-                    f"{name}={value!r} on arm {self.name!r}",
-                    f"write {name!r}: {str(value)!r}",
-                )
-        if self.name == CONTROL:
-            raise DeclarationError(
-                f"{CONTROL!r} is the name of the lab's own A/A arm",
-                f"an arm named {self.name!r}",
-                "rename the arm",
-            )
-        if not (math.isfinite(self.time_limit_s) and self.time_limit_s > 0):
-            raise DeclarationError(
-                "an arm's time limit is a positive number of seconds",
-                self.time_limit_s,
-                "give it at least the time that its build and first step take",
-            )
-
-    @property
-    def code(self) -> str:
-        """What a reader should see of this arm: its process, and its recipe or its function."""
-        process = [f"backend: {self.backend}"] if self.backend else []
-        process += [f"{name}={value}" for name, value in self.environment.items()]
-        return "\n".join([*process, self._recipe_or_source])
-
-    @property
-    def _recipe_or_source(self) -> str:
-        if self.recipe is None or callable(self.recipe):
-            return written(self.recipe or self.build)
-        return str(self.recipe)
-
-
-class _Setting(dict[str, Value]):
-    """A case's parameters; asked for one that it lacks, it says what to do."""
-
-    def __missing__(self, name: str) -> Value:
-        raise DeclarationError(
-            f"a case sets {name!r}, which its arms read",
-            ", ".join(self) or "a case without parameters",
-            f"add it to each of the experiment's cases: grid({name}=(…,))",
-        )
-
-
-@dataclass(frozen=True)
-class Case:
-    """One setting of the workload's parameters.
-
-    Args:
-        params: the setting.
-        quick: whether it runs on two cores in seconds.
-        swept: whether it is there to show how an experiment grows with a parameter.
-    """
-
-    params: Params
-    quick: bool = True
-    swept: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "params", _Setting(self.params))
-
-    @property
-    def id(self) -> str:
-        """The case in node ids and records, ``batch:256-classes:1000``; pytest's -k takes it."""
-        return "-".join(f"{key}:{value}" for key, value in self.params.items()) or "only"
-
-
-SELECTIONS: dict[str, Callable[[Case], bool]] = {
-    "quick": lambda case: case.quick,
-    "full": lambda case: not case.swept,
-    "sweep": lambda case: case.swept,
-}
-"""What `--ab-cases` can ask for."""
-
-
-def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]:
-    """Return one case for every combination of the given parameter values.
-
-    ``grid(batch=(64, 256), classes=(10,))`` is two cases.
-    """
-    for name, values in params.items():
-        if isinstance(values, str) or not isinstance(values, Collection):
-            raise DeclarationError(
-                "each parameter of a grid has a tuple of values",
-                f"{name}={values!r}",
-                f"write {name}=({values!r},)",
-            )
-    return tuple(
-        Case(dict(zip(params, values, strict=True)), quick)
-        for values in itertools.product(*params.values())
-    )
-
-
-def sweep(parameter: str, values: tuple[float, ...], **fixed: Value) -> tuple[Case, ...]:
-    """Return cases that differ in one number, for `--ab-cases sweep`.
-
-    From four values on, the report fits an exponent to them; where a case of the grid differs in
-    the same number alone and was measured in the same run, it joins in.
-    """
-    if len(set(values)) < 4 or not all(value > 0 for value in values):
-        raise DeclarationError(
-            "a sweep has at least four positive values",
-            f"{parameter}: {values!r}",
-            "add values; double or quadruple from one to the next",
-        )
-    return tuple(Case({parameter: value, **fixed}, quick=False, swept=True) for value in values)
 
 
 @dataclass(frozen=True)
@@ -236,37 +54,6 @@ class Guard:
     tolerance: float | None
     says: str
     arms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Something that a source says to write, tried once in a fresh process of its own.
-
-    What happens is recorded word for word, and is a result whatever it is: never a failure.
-
-    Args:
-        name: short, lower case; unique among the attempts on one arm.
-        says: what is tried, in one line.
-        run: tries it. None says that it works; a string says what happened instead; what it raises
-            is recorded with type and message.
-        arm: the arm that it is about, in whose backend and environment it is tried; empty for the
-            whole experiment, tried as the baseline runs.
-        time_limit_s: seconds after which it counts as hanging.
-    """
-
-    name: str
-    says: str
-    run: Callable[[], str | None]
-    arm: str = ""
-    time_limit_s: float = 120.0
-
-    def __post_init__(self) -> None:
-        _check_name("an attempt", self.name)
-
-    @property
-    def id(self) -> str:
-        """The attempt in requests and lists, ``arm.name``."""
-        return f"{self.arm}.{self.name}" if self.arm else self.name
 
 
 @dataclass(frozen=True)
@@ -386,7 +173,7 @@ class Experiment:
     """What the technique is for; answers begin with it."""
 
     def __post_init__(self) -> None:
-        _check_name("an experiment", self.name)
+        check_name("an experiment", self.name)
         self._check_purpose()
         if not self.sources:
             raise DeclarationError(
@@ -419,12 +206,12 @@ class Experiment:
                 f"none in {self.name!r}",
                 "declare cases with grid(batch=(256,)) or Case({})",
             )
-        _check_unique("arm", [arm.name for arm in self.arms])
-        _check_unique("case", [case.id for case in self.cases])
-        _check_unique("claim", [claim.id for claim in self.claims])
+        check_unique("arm", [arm.name for arm in self.arms])
+        check_unique("case", [case.id for case in self.cases])
+        check_unique("claim", [claim.id for claim in self.claims])
 
     def _check_attempts(self) -> None:
-        _check_unique("attempt", [attempt.id for attempt in self.attempts])
+        check_unique("attempt", [attempt.id for attempt in self.attempts])
         for attempt in self.attempts:
             if attempt.arm:
                 self.arm(attempt.arm)

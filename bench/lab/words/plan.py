@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
-
-from pydantic import AliasChoices, Field
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
 
 from keras_ab.bench.lab.words.errors import DeclarationError
+
+T = TypeVar("T")
+MOST_BLOCKS = 100
+"""Where a trial ends that was not told otherwise."""
+
+
+def _told(default: T, says: str, metavar: str | None = None) -> T:
+    """Declare a field that the command line sets, with what its help says."""
+    return field(default=default, metadata={"help": says, "metavar": metavar})
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,11 @@ class Plan:
         margin: the largest difference that does not matter: arms whose whole interval lies within
             it are equivalent.
         min_blocks: blocks before any verdict, and first stage of Stein's procedure.
-        max_blocks: where a trial ends however noisy the machine.
-        rounds: rounds in a block; fewer where a single step is far longer than a sample should be.
+        max_blocks: where a trial ends however noisy the machine; 0 stands for `MOST_BLOCKS`, or
+            for `min_blocks` where those are more.
+        rounds: rounds in a block at most. How many is chosen in the first block, from what starting
+            its processes and a round take and from how rounds vary; fewer, too, where a single step
+            is far longer than a sample should be.
         sample_time_s: what one sample should last; sets the steps in a sample. Short, because a
             machine's speed wanders: on two shared virtual cores, rounds of 10 ms a sample had half
             the error of rounds of 50 ms in the same time, being closer together.
@@ -42,20 +52,32 @@ class Plan:
         "allow_inf_nan": False,
     }
 
-    precision: float = 0.0125
-    margin: float = 0.02
-    min_blocks: int = 10
-    max_blocks: int = 100
-    rounds: int = 50
-    sample_time_s: float = 0.01
-    budget_s: float = 300.0
-    seed: int = 20_190_130
-    confidence: float = 0.95
-    ceilings: Annotated[bool, Field(validation_alias=AliasChoices("ceilings", "limits"))] = False
-    profile: bool = False
-    profile_time_s: float = 20.0
+    precision: float = _told(0.0125, "half-width of the interval to reach, as a share", "SHARE")
+    margin: float = _told(0.02, "the largest difference that does not matter, as a share", "SHARE")
+    min_blocks: int = _told(10, "blocks before anything is concluded", "N")
+    max_blocks: int = _told(
+        0, f"blocks after which a trial ends; 0 for {MOST_BLOCKS}, or --ab-min-blocks if more", "N"
+    )
+    rounds: int = _told(150, "rounds in a block at most", "N")
+    sample_time_s: float = _told(0.01, "how long one sample lasts; sets its steps", "SECONDS")
+    budget_s: float = _told(
+        300.0, "after this time a trial adds no block to the first --ab-min-blocks", "SECONDS"
+    )
+    seed: int = _told(20_190_130, "of weights, batches and the order of arms", "N")
+    confidence: float = _told(0.95, "level of the intervals", "SHARE")
+    ceilings: bool = _told(
+        False, "first measure how fast the machine can be, to hold the arms against (a minute)"
+    )
+    profile: bool = _told(
+        False, "when all of a trial is timed, trace its arms by the framework's own profiler"
+    )
+    profile_time_s: float = _told(
+        20.0, "how long --ab-profile traces each arm, and samples it untraced beside", "SECONDS"
+    )
 
     def __post_init__(self) -> None:
+        if not self.max_blocks:
+            object.__setattr__(self, "max_blocks", max(MOST_BLOCKS, self.min_blocks))
         for holds, must, received, do in (
             (
                 0 < self.precision < 1,
@@ -84,3 +106,8 @@ class Plan:
         ):
             if not holds:
                 raise DeclarationError(f"plan: {must}", received, f"give {do}")
+
+
+def option(name: str) -> str:
+    """Return the option that sets a field of the plan: ``--ab-budget`` for ``budget_s``."""
+    return f"--ab-{name.removesuffix('_s').replace('_', '-')}"

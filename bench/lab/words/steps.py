@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from annotated_types import Ge, Gt
 
 CHECKED: Mapping[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 """How what is written and sent is validated: no unknown field, no NaN."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Gt(0)]
+Amount = Annotated[float, Ge(0)]
+Count = Annotated[int, Ge(0)]
+PositiveCount = Annotated[int, Gt(0)]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class StepProfile:
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
 
-    steps: PositiveInt
+    steps: PositiveCount
     step_time_s: Positive
     hand_over_time_s: float
     idle_time_s: float
@@ -78,8 +80,8 @@ class AlivePieces:
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
 
     operation: str
-    pieces: PositiveInt
-    held_bytes: NonNegativeInt
+    pieces: PositiveCount
+    held_bytes: Count
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,6 @@ class PeakMemory:
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
 
-    in_use_bytes: NonNegativeInt
-    earlier_bytes: NonNegativeInt
+    in_use_bytes: Count
+    earlier_bytes: Count
     alive: tuple[AlivePieces, ...]

@@ -222,7 +222,7 @@ class Handler:
     def attempt(self, asked: protocol.Try) -> str | None:
         """protocol.Try what a source says to write; return what happened, None where it works."""
         self.open(protocol.Open(asked.backend, asked.seed))
-        return load_experiment(asked.file, asked.experiment).attempt(asked.attempt).run()
+        return load_experiment(asked.file, asked.experiment).attempt(asked.attempt).tries()
 
     @answer.register
     def train(self, asked: protocol.Train) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""Pieces of work whose rates are limits of a machine; run in a worker process."""
+"""Pieces of work that show the ceilings of a machine; run in a worker process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 SIDES = (1024, 2048, 4096, 8192)
-"""Of square matrices: a product grows until it lasts long enough to be a limit."""
+"""Of square matrices: a product grows until it lasts long enough to be a ceiling."""
 
 COPIED_BYTES = 2**29
 """Of an array that is copied to or on a device: no GPU's cache holds an eighth of it."""
@@ -22,7 +22,7 @@ COPIED_BYTES = 2**29
 
 @dataclass(frozen=True)
 class Probe:
-    """A piece of work whose rate is a limit of the machine.
+    """A piece of work whose rate is a ceiling of the machine.
 
     Args:
         step: do it once.

@@ -168,7 +168,7 @@ class Trace(Request[None]):
 
 
 @dataclass(frozen=True)
-class Traced(Request[Positive]):
+class Traced(Request[Annotated[FiniteFloat, Field(gt=0)]]):
     """Take a sample under the trace, marked by its number; tell how many seconds it lasted."""
 
     steps: int

@@ -1,5 +1,4 @@
-// A mean per
-// channel, and one variance, of all deviations from their channel's mean.
+// A mean per channel, and one variance, of all deviations from their channel's mean.
 #include <algorithm>
 #include <cmath>
 #include <vector>

@@ -176,3 +176,27 @@ def test_a_missing_kernel_keeps_its_name_in_a_graph(rng, monkeypatch):
     labels, x = np.zeros(2, np.int32), tf.zeros((2, 3))
     with pytest.raises(kernels.NotAvailable):
         tf.function(lambda x: ce.sparse_cross_entropy(labels, x))(x)
+
+
+def test_a_variable_of_a_layer_is_taken_eagerly(rng):
+    kernel, gain = (
+        keras.Variable(x, dtype="float32") for x in (rng.normal(size=(3, 4)), np.ones(4))
+    )
+    expected = reference_standardized(np.asarray(kernel), np.ones(4), ws.EPSILON)
+    np.testing.assert_allclose(ws.standardize(kernel, gain), expected, rtol=1e-5, atol=1e-6)
+
+
+class Standardising(keras.layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 4), initializer="glorot_uniform")
+
+    def call(self, inputs):
+        return inputs @ ws.standardize(self.kernel, np.ones(4, np.float32))
+
+
+def test_an_export_is_refused_with_the_way_out(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), Standardising()])
+    with pytest.raises(RuntimeError, match=r'Export inside `with kernels.use\("reference"\)`'):
+        model.export(tmp_path / "native", verbose=False)
+    with kernels.use("reference"):
+        model.export(tmp_path / "plain", verbose=False)

@@ -183,3 +183,16 @@ def test_a_float64_variable_is_refused():
     variable = keras.Variable(np.ones(3), dtype="float64")
     with pytest.raises(TypeError, match="got float64"):
         adam.Adam().apply([tf.ones(3, tf.float64)], [variable])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_plain_form_of_adam_computes_in_float32(dtype):
+    w = []
+    for mode in ("native", "reference"):
+        with kernels.use(mode):
+            variable, optimizer = keras.Variable(np.ones(3), dtype=dtype), adam.Adam(0.1)
+            for _ in range(3):
+                optimizer.apply([tf.ones(3, dtype)], [variable])
+            w.append(np.asarray(keras.ops.cast(variable, "float32")))
+    np.testing.assert_array_equal(*w)
+    assert (w[0] < 1).all()

@@ -1,0 +1,111 @@
+"""What a run file says of a trial before anything is measured: all that a report needs of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from keras_ab.bench.lab.record.bounds import Scalar
+from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
+
+
+class Record(BaseModel):
+    """What all lines share: no unknown field, no NaN, never changed once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ArmRecord(Record):
+    """One arm as declared."""
+
+    name: str
+    says: str
+    code: str
+
+
+class ClaimRecord(Record):
+    """One claim as declared."""
+
+    id: str
+    statement: str
+    source: str
+    arm: str
+    metric: str
+    at_most: FiniteFloat | None
+    at_least: FiniteFloat | None
+    attempt: str = ""
+    """Where set, the claim is that this attempt on `arm` works, or does not."""
+    works: bool = True
+
+
+class GuardRecord(Record):
+    """One guard as declared."""
+
+    observed: str
+    tolerance: FiniteFloat | None
+    says: str
+    arms: list[str]
+
+
+def _with_per(metric: Any, outcomes: list[Any]) -> Any:
+    if not isinstance(metric, dict) or "per" in metric:
+        return metric
+    name = metric.get("name")
+    per = "round" if name == STEP_TIME.name else "seed" if name in outcomes else "block"
+    return metric | {"per": per}
+
+
+class Trial(Record):
+    """The declaration of one trial: all that a report needs, without the code."""
+
+    kind: Literal["trial"] = "trial"
+    trial: str
+    experiment: str
+    question: str
+    method: str
+    held_fixed: str
+    does_not_show: str
+    sources: list[str]
+    case: dict[str, Scalar] = Field(max_length=100)
+    arms: list[ArmRecord] = Field(min_length=2)
+    metrics: list[Metric]
+    claims: list[ClaimRecord]
+    guards: list[GuardRecord]
+    quality: str | None
+    """Name of the metric of quality, if the experiment judges any."""
+    timed: bool = True
+    """Whether blocks are measured; where not, guards and attempts are the whole result."""
+    also: list[str] = []
+    """Names of further outcomes of the same trainings."""
+    purpose: Dimension = "time"
+    """What the technique is for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_metrics_had_one_value_a_block(cls, fields: Any) -> Any:
+        """Say what the metrics of schemas 1 to 3 had a value for each of."""
+        metrics = fields.get("metrics") if isinstance(fields, dict) else None
+        if not isinstance(metrics, list):
+            return fields
+        also = fields.get("also")
+        outcomes = [fields.get("quality"), *(also if isinstance(also, list) else ())]
+        return fields | {"metrics": [_with_per(metric, outcomes) for metric in metrics]}
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Trial:
+        metrics = [metric.name for metric in self.metrics]
+        for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {kind}s have the same name")
+        outcomes = {self.quality, *self.also} - {None}
+        if outcomes & set(metrics) != {m.name for m in self.metrics if m.per == "seed"}:
+            raise ValueError("what is learnt has one value a seed, and nothing else has")
+        for claim in self.claims:
+            if claim.attempt:
+                continue
+            if claim.metric not in metrics:
+                raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
+            if claim.at_most is None and claim.at_least is None:
+                raise ValueError(f"claim {claim.id!r} has no bound")
+        return self
