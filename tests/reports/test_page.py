@@ -49,7 +49,7 @@ def elements(written: Path) -> Elements:
     "words",
     [
         "Does XLA make a step faster, and when has it paid for its compile time?",
-        "0.932× [0.927, 0.936]",
+        "0.931× [0.924, 0.939]",
         "has paid for that after about",
         "Power: a difference of",
         "after Holm’s correction for their number, of 0.050 at most",
@@ -68,7 +68,7 @@ def elements(written: Path) -> Elements:
         "Anything about a real machine.",
         "optimizer='sm3_momentum',",
         "Simulated 8-core processor",
-        "about 9 blocks in all would settle it",
+        "about 198 blocks in all would settle it",
     ],
 )
 def test_the_page_says(words: str, elements: Elements) -> None:
