@@ -21,7 +21,7 @@ from keras_ab.reports.svg import MARGIN, MUTED, STYLE, VERDICTS, inline
 
 BY_CHANCE = 0.025
 """Where so many or more would be told apart by chance less often than this, something is amiss."""
-HEIGHT = 1.7
+HEIGHT = 1.9
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def figure(found: Identical, name: str) -> Markup:
     """Draw the interval of every control, the lowest first."""
     pairs = sorted(found.pairs, key=lambda finding: finding.estimate.point)
     with mpl.rc_context(STYLE):
-        canvas = Canvas(HEIGHT, (0.09, 0.97), (0.05, 0.3), (-1, len(pairs)), _reached(pairs))
+        canvas = Canvas(HEIGHT, (0.09, 0.97), (0.05, 0.5), (-1, len(pairs)), _reached(pairs))
         margin = min(pairs[0].thresholds.margin, canvas.y[1])
         canvas.area(canvas.x, (-margin, margin), MARGIN)
         canvas.strokes([((canvas.x[0], 0), (canvas.x[1], 0))], MUTED, 1)

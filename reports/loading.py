@@ -19,7 +19,7 @@ from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import overview, remote, tables
 from keras_ab.reports.finding_files import files
-from keras_ab.reports.judged import JudgedRun, judge_trials
+from keras_ab.reports.judged import JudgedRun, judge_trial
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ def read_and_judge(path: Path | str) -> JudgedRun:
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             data, plan = list(group(run.records).values()), run.header.plan
-            trials, prior = judge_trials(data, plan), run_prior(data, plan)
+            prior = run_prior(data, plan)
+            trials = [judge_trial(trial, plan, prior) for trial in data]
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",
