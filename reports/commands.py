@@ -65,6 +65,9 @@ def _add_citations(commands: Any) -> None:
     verify.add_argument("file", type=Path)
     verify.add_argument("--runs", nargs="+", default=[runs_folder()], help=RUNS_HELP)
     verify.set_defaults(execute=run_verify)
+    fill = commands.add_parser("fill", help="make the tables of a Markdown document anew from runs")
+    fill.add_argument("file", type=Path, help="with <!-- run: FILE.jsonl --> before each table")
+    fill.set_defaults(execute=run_fill)
 
 
 def run_report(arguments: argparse.Namespace) -> int:
@@ -72,6 +75,14 @@ def run_report(arguments: argparse.Namespace) -> int:
     from keras_ab.reports.page import write_page
 
     print(write_page(arguments.runs, arguments.output))
+    return 0
+
+
+def run_fill(arguments: argparse.Namespace) -> int:
+    """Fill a document's tables and say where it is."""
+    from keras_ab.reports.filled import fill
+
+    print(fill(arguments.file))
     return 0
 
 

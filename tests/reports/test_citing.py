@@ -16,6 +16,8 @@ from keras_ab.reports.verify import check_document, compare_pages, verify
 from tests.reports import scenes, simulated
 from tests.reports.test_page import hostile_scene
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
 DIGIT = re.compile(r"\d")
 
 
@@ -204,3 +206,14 @@ def test_a_run_without_findings_can_still_be_verified(tmp_path: Path) -> None:
     (claim,) = quotables(reports.load(tmp_path).runs)
     assert "not measured here" in claim.sentence()
     assert "a guard is broken" in claim.sentence()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_every_sentence_cited_from_a_run_of_any_schema_verifies(path: Path, tmp_path: Path) -> None:
+    sentences = [one.sentence("markdown") for one in quotables(reports.load(path).runs)]
+    assert sentences
+    document = tmp_path / "all.md"
+    document.write_text("\n\n".join(sentences), encoding="utf-8")
+    checked = verify(document, path)
+    assert len(checked) >= len(sentences)
+    assert [(entry.state, entry.why) for entry in checked if entry.state != "holds"] == []

@@ -137,7 +137,9 @@ def memory_statistics(told: dict[str, Any]) -> Checkup:
     """Say whether peak device memory can be measured."""
     if told.get("memory_statistics"):
         return Checkup("good", "memory statistics", "the framework's allocator counts its peak")
-    advice = "unset TF_CPU_ALLOCATOR_USE_BFC; without its pool TensorFlow's CPU device counts none"
+    advice = ""
+    if "cpu_pool" in told:
+        advice = "unset TF_CPU_ALLOCATOR_USE_BFC: TensorFlow's CPU device counts by its pool"
     return Checkup("note", "memory statistics", "not available on this device", advice)
 
 
