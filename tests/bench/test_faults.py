@@ -1,10 +1,12 @@
 """Whatever goes wrong in an arm is recorded as that, and the rest goes on."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from keras_ab.bench.lab.judge.findings import claim_findings, findings
+from keras_ab.bench.lab.loop.messages import kept
 from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.record.task import Task
@@ -57,6 +59,19 @@ def test_each_fault_is_recorded_as_what_it_was(trials, arm, what, message):
 def test_a_traceback_names_the_line(trials):
     (failure,) = [f for f in trials["faults[only]"].failures if f.arm == "raises"]
     assert 'raise ValueError("this arm cannot be built")' in failure.traceback
+
+
+def test_no_record_tells_where_its_owner_keeps_things(run):
+    told = "".join(record.model_dump_json() for record in run.records)
+    owned = (Path.cwd(), Path(sys.prefix), Path(sys.base_prefix), Path.home(), EXPERIMENTS)
+    assert not [folder for folder in owned if f"{folder}/" in told]
+    assert 'File \\"tests/bench/experiments/bench_faults.py\\"' in told
+    assert 'File \\"keras_ab/bench/lab/worker/serving.py\\"' in told
+
+
+def test_a_file_that_lies_elsewhere_is_told_by_its_last_two_names():
+    assert kept('File "/srv/jane/secret/mine.py", line 3') == 'File "…/secret/mine.py", line 3'
+    assert kept(f"no {Path.home()}/data") == "no ~/data"
 
 
 def test_the_other_arms_are_measured_all_the_same(run, trials):
