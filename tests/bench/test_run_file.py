@@ -95,7 +95,10 @@ def test_an_edited_run_is_refused(sealed, line):
         (b"{not json}\n", "line 3: record: Invalid JSON"),
         (b'{"kind":"surprise"}\n', "line 3: record: Input tag 'surprise'"),
         (encode(a_round(1)).replace(b"0.1", b"NaN"), "line 3: "),
-        (encode(a_round(1)).replace(b"0.1", b"-0.1"), "line 3: step_time_s.a: .*greater than or equal to 1e-12"),
+        (
+            encode(a_round(1)).replace(b"0.1", b"-0.1"),
+            "line 3: step_time_s.a: .*greater than or equal",
+        ),
         (encode(a_round(1)).replace(b'"steps":3', b'"stops":3'), "line 3: steps: Field required"),
         (encode(HEADER), "line 3: a second header"),
         (encode(Seal(at="", sha256="0" * 64)), "line 4: a record after the seal"),
