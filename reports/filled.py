@@ -10,7 +10,7 @@ from pathlib import Path
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
+from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.loading import load
@@ -73,8 +73,9 @@ def _row(run: JudgedRun, says: str, experiment: str, arm: str) -> tuple[str, ...
     for trial in run.trials:
         if trial.data.declared.experiment == experiment and arm in trial.answered:
             answer = trial.answer(arm)
-            found = (_part(answer, "time"), _part(answer, "memory"), _besides(trial, answer))
-            return says, f"`{experiment}/{arm}`", case_text(trial), str(answer.word), *found
+            about = says, f"`{experiment}/{arm}`", case_text(trial), str(answer.word)
+            parts = (_part(answer.part(dimension).finding) for dimension in ("time", "memory"))
+            return *about, *parts, _besides(trial, answer)
     raise RecordError(
         "a row names an experiment and an arm of the run",
         f"{experiment}/{arm}, which run {run.header.run} lacks",
@@ -82,12 +83,8 @@ def _row(run: JudgedRun, says: str, experiment: str, arm: str) -> tuple[str, ...
     )
 
 
-def _part(answer: Answer, dimension: str) -> str:
-    finding = next(part.finding for part in answer.parts if part.dimension == dimension)
-    if finding is None:
-        return "–"
-    verdict = "" if finding.verdict is Verdict.INCONCLUSIVE else f" {finding.verdict}"
-    return f"{text.compact(finding)}{verdict}"
+def _part(finding: Finding | None) -> str:
+    return f"{text.compact(finding)} {text.settled(finding)}".rstrip() if finding else "–"
 
 
 def _besides(trial: JudgedTrial, answer: Answer) -> str:

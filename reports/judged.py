@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from keras_ab.bench.lab.judge.answers import Answer, answers
+from keras_ab.bench.lab.judge.estimate import ROUNDING
 from keras_ab.bench.lab.judge.findings import (
     ClaimFinding,
     Finding,
@@ -15,7 +16,6 @@ from keras_ab.bench.lab.judge.findings import (
     findings,
 )
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
-from keras_ab.bench.lab.judge.text import ROUNDING
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
 from keras_ab.bench.lab.record.records import Header
 from keras_ab.bench.lab.record.run_file import Run

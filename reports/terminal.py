@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
@@ -46,19 +45,14 @@ def _rows(answer: Answer) -> list[tuple[str, ...]]:
         f"  {legible(answer.arm)}",
         str(answer.word),
         text.compared(step) if step else "–",
-        _settled(step) if step else "–",
+        text.settled(step) if step else "–",
         *(_brief(answer.part(dimension).finding) for dimension in DIMENSIONS[1:]),
     )
     return [row, *((_open(finding),) for finding in answer.open)]
 
 
 def _brief(finding: Finding | None) -> str:
-    return f"{text.brief(finding)} {_settled(finding)}".rstrip() if finding else "–"
-
-
-def _settled(finding: Finding) -> str:
-    """Return a verdict that is one; of the others, a line below says more."""
-    return "" if finding.verdict is Verdict.INCONCLUSIVE else str(finding.verdict)
+    return f"{text.brief(finding)} {text.settled(finding)}".rstrip() if finding else "–"
 
 
 def _open(finding: Finding) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
+from keras_ab.bench.lab.judge.estimate import ROUNDING
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import TOO_SMALL
 from keras_ab.bench.lab.judge.verdicts import Verdict
@@ -53,7 +54,7 @@ def other_sizes(trial: JudgedTrial, arm: str) -> list[Finding]:
         for f in trial.of(arm)
         if f.metric.unit in ("B", "lines")
         and f.metric.name not in _PEAKS
-        and abs(f.estimate.point) > text.ROUNDING
+        and abs(f.estimate.point) > ROUNDING
     ]
 
 

@@ -15,6 +15,10 @@ SORTED_AT_MOST = 256
 """Up to so many values, sorting all pairwise means is faster than counting them."""
 
 
+ROUNDING = 1e-12
+"""An interval narrower than this is arithmetic, not noise."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A point with its interval, on the scale where differences add (log ratios, differences).

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
 from keras_ab.bench.lab.judge.effort import effort
-from keras_ab.bench.lab.judge.estimate import Estimate, interval
+from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
@@ -131,7 +131,7 @@ def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> 
     Its own mean or median would lie elsewhere, on the other side of the baseline even: rounds are
     paired, and held against both copies. Where nothing varied, it is the value itself.
     """
-    if estimate.half_width < 1e-12:
+    if estimate.half_width < ROUNDING:
         return own
     if metric.scale == "difference":
         return baseline + estimate.point

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from keras_ab.bench.lab.judge.effort import effort
-from keras_ab.bench.lab.judge.estimate import Middle
+from keras_ab.bench.lab.judge.estimate import ROUNDING, Middle
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import Peaks, Ranges
 from keras_ab.bench.lab.judge.verdicts import Verdict
@@ -183,10 +183,6 @@ def power(finding: Finding, *, brief: bool = False) -> str:
     return f"{text}; {takes} would settle it"
 
 
-ROUNDING = 1e-12
-"""An interval narrower than this is arithmetic, not noise."""
-
-
 def is_exact(finding: Finding) -> bool:
     """Tell whether a finding came out the same every time: it has no interval to show."""
     return finding.estimate.half_width <= ROUNDING
@@ -220,6 +216,11 @@ def ranges(finding: Finding) -> str:
     if not isinstance(e, Ranges) or _from_nothing(finding):
         return ""
     return sizes(e.arm) if e.same else f"{sizes(e.arm)}, baseline {sizes(e.baseline)}"
+
+
+def settled(finding: Finding) -> str:
+    """Return the verdict where it is one; of what is open, `left_open` says more."""
+    return "" if finding.verdict is Verdict.INCONCLUSIVE else str(finding.verdict)
 
 
 def left_open(finding: Finding) -> str:
