@@ -1,5 +1,7 @@
 """Settings of the whole suite."""
 
+import sys
+
 import pytest
 
 
@@ -17,3 +19,9 @@ def pytest_configure(config: pytest.Config) -> None:
         ) from error
     settings.register_profile("keras-ab", deadline=None, print_blob=True)
     settings.load_profile("keras-ab")
+
+
+@pytest.fixture(autouse=True)
+def _path_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave `sys.path` as it was: a bench file's folder comes in front of it when it is loaded."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())

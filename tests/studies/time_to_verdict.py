@@ -37,7 +37,7 @@ from keras_ab.bench.lab.judge.contrasts import block_samples, contrast
 from keras_ab.bench.lab.judge.estimate import interval
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, judge
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.measure import run_trial
+from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.declare import CONTROL
@@ -140,7 +140,7 @@ def lab(effort: Effort) -> Scores:
                 seed=turn, min_blocks=effort.blocks, max_blocks=effort.blocks, rounds=effort.rounds
             )
             task = Task(str(HERE / "bench_known_work.py"), "known_work", "only", "plain", plan)
-            found.append(group(run_trial(task, server))[task.trial])
+            found.append(group(list(measure_trial(task, server)))[task.trial])
     finally:
         server.close()
     chosen = [data.rounds_chosen for data in found]
