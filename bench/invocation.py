@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess, findings
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
@@ -35,6 +34,7 @@ from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
+from keras_ab.bench.progress import Progress
 
 
 class Replay:
@@ -60,7 +60,13 @@ class ArmItem(pytest.Function):
     invocation: Invocation
     task: Task
     arm: str
+    says: str
     replay: Replay
+
+
+def selected_trials(items: Iterable[pytest.Item]) -> list[str]:
+    """Return the trials that some items belong to, each once, in order."""
+    return list(dict.fromkeys(item.task.trial for item in items if isinstance(item, ArmItem)))
 
 
 def measure_arm(request: pytest.FixtureRequest) -> None:
@@ -154,6 +160,7 @@ class Invocation:
         if self._resume:
             self._take_over(read_run(self._resume).header, self._resume.parent)
         self._session: Session | None = None
+        self._progress = Progress([])
         self._done: dict[str, TrialData] = {}
         self._files: dict[str, Path] = {}
         check_writable(self._runs)
@@ -225,6 +232,7 @@ class Invocation:
                     parent, name=f"{experiment.name}[{case.id}-{arm.name}]", callobj=measure_arm
                 )
                 item.invocation, item.task, item.arm, item.replay = self, task, arm.name, Replay()
+                item.says = ", ".join(filter(None, (experiment.name, case.says)))
                 item.add_marker(pytest.mark.benchmark(group=task.trial, timer=item.replay))
                 yield item
 
@@ -232,23 +240,26 @@ class Invocation:
         """Return the item's trial, measured now unless it has been."""
         if item.task.trial not in self._done:
             try:
-                self._done[item.task.trial] = self._measure(item.task)
+                self._done[item.task.trial] = self._measure(item)
             except LabError as error:
                 item.session.shouldstop = "the run cannot go on"
                 pytest.fail(str(error), pytrace=False)
         return self._done[item.task.trial]
 
-    def _measure(self, task: Task) -> TrialData:
+    def _measure(self, item: ArmItem) -> TrialData:
         if self._session is None:
             self._say(f"starting {self._backend} …")
             self._session = self._open()
             self._say(f"run file: {self._session.path}")
-        self._say(f"\n{task.trial}")
-        start = clock.now()
-        task = Task(task.file, task.experiment, task.case, task.backend, self._session.plan)
-        return self._session.measure(
-            task, lambda line, data: self._progress(line, data, clock.now() - start)
-        )
+            self._progress = Progress(selected_trials(item.session.items))
+        self._say("\n" + self._progress.begin(item.task.trial, item.says))
+        asked = item.task
+        task = Task(asked.file, asked.experiment, asked.case, asked.backend, self._session.plan)
+        before = self._session.ended([task.trial])
+        data = self._session.measure(task, self._tell)
+        if not before:
+            self._progress.end()
+        return data
 
     def _open(self) -> Session:
         if self._resume:
@@ -257,7 +268,8 @@ class Invocation:
             self._say("measuring the machine's ceilings …")
         return Session.begin(self._runs, self._backend, self._asked, self._selection())
 
-    def _progress(self, line: TrialLine, data: TrialData, elapsed_s: float) -> None:
+    def _tell(self, line: TrialLine, data: TrialData) -> None:
+        elapsed_s = self._progress.elapsed_s
         match line:
             case Block():
                 step = data.metric("step_time_s")
@@ -288,8 +300,7 @@ class Invocation:
     def close(self, items: Iterable[pytest.Item], *, whole: bool) -> None:
         """End the run: complete where all that was selected has come to its end."""
         if self._session:
-            selected = {item.task.trial for item in items if isinstance(item, ArmItem)}
-            self._session.close(seal=whole and self._session.ended(selected))
+            self._session.close(seal=whole and self._session.ended(selected_trials(items)))
 
     def summarise(self, terminal: Any) -> None:
         """Print the answers and write the report."""

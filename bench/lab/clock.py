@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 now = time.perf_counter
 """Monotonic seconds; only differences mean anything."""
@@ -12,6 +12,11 @@ now = time.perf_counter
 def timestamp() -> str:
     """Return the date and time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def time_in(seconds: float) -> str:
+    """Return the time of day that it will be here in some seconds, to the minute."""
+    return f"{datetime.now().astimezone() + timedelta(seconds=seconds):%H:%M}"
 
 
 cpu_now = time.process_time

@@ -46,6 +46,11 @@ class Case:
         """The case in node ids and records, ``batch:256-classes:1000``; pytest's -k takes it."""
         return "-".join(f"{key}:{value}" for key, value in self.params.items()) or "only"
 
+    @property
+    def says(self) -> str:
+        """The case as people read it, ``batch 256, classes 1000``; empty without parameters."""
+        return ", ".join(f"{key} {value}" for key, value in self.params.items())
+
 
 SELECTIONS: dict[str, Callable[[Case], bool]] = {
     "quick": lambda case: case.quick,

@@ -1,0 +1,134 @@
+"""Each command that README.md names is run as it is written there, to its end."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = ROOT / "examples"
+LATER, EARLIER = EXAMPLES / "cpu-xeon-2-cores.jsonl", EXAMPLES / "cpu-xeon-2-cores-earlier.jsonl"
+STANDS_FOR = {
+    "A": "runs/laptop",
+    "B": "runs/server",
+    "RUN": "runs/main.jsonl",
+    "ID": "sqrt_segments/step_time_s",
+    "FILE": "review.md",
+}
+
+TABLE = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
+BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+IN_BLOCKS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+MEASURE = [command for command in TABLE if command.startswith(("pytest", "keras-ab doctor"))]
+READ = [c for c in [*TABLE, *IN_BLOCKS] if c.startswith("keras-ab") and c not in MEASURE]
+
+BENCH_LABELS = '''
+import time
+
+from keras_ab import Arm, Case, Experiment, Prepared
+
+
+def lasting(seconds):
+    def step():
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    return lambda case: Prepared(step)
+
+
+EXPERIMENT = Experiment(
+    name="labels",
+    question="Does waiting for longer take longer?",
+    method="A step that lasts as long as it is told to.",
+    sources=(),
+    arms=(Arm("short", lasting(0.002), "2 ms"), Arm("long", lasting(0.004), "4 ms")),
+    cases=(Case({"classes": 1000}), Case({"classes": 10000}, quick=False)),
+    backends=("tensorflow", "jax"),
+)
+'''
+
+
+def said(command: str) -> list[str]:
+    """Return what a line of the README stands for: with and without what is in brackets."""
+    for name, value in STANDS_FOR.items():
+        command = re.sub(rf"(?<![\w-]){name}(?![\w.])", value, command)
+    without = re.sub(r" \[.*?\]", "", command)
+    return list(dict.fromkeys([without, re.sub(r"[\[\]]", "", command)]))
+
+
+def run(command: str, folder: Path) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout
+
+
+def cut_off(folder: Path) -> None:
+    """Leave the newest run as one that was interrupted after its first blocks."""
+    path = max((folder / "runs").glob("*.jsonl"))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[: len(lines) // 2]), encoding="utf-8")
+
+
+def test_the_table_was_found():
+    assert len(MEASURE) >= 10
+    assert len(READ) >= 12
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "bench_labels.py").write_text(BENCH_LABELS)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    return folder
+
+
+@pytest.mark.parametrize("command", MEASURE)
+def test_what_measures_comes_to_its_end(command, project):
+    if "--ab-resume" in command:
+        cut_off(project)
+    (as_written,) = said(command)
+    shown = run(as_written, project)
+    if command.startswith("pytest"):
+        assert re.search(r"trial 1 of [12]: labels, classes 1000", shown)
+        assert "worse" in shown
+        assert "2 passed" in shown or "4 passed" in shown
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """Return a folder with the runs and the document that the README speaks of."""
+    for place, example in {
+        "runs/laptop/a.jsonl": EARLIER,
+        "runs/server/b.jsonl": LATER,
+        "runs/main.jsonl": LATER,
+        "old.jsonl": EARLIER,
+        "new.jsonl": LATER,
+    }.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(example, tmp_path / place)
+    (quoted,) = re.findall(r"^> recompute.*?(?=\n\n)", README, re.MULTILINE | re.DOTALL)
+    (tmp_path / "review.md").write_text(quoted + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", READ)
+def test_what_reads_comes_to_its_end(command, desk):
+    for as_written in said(command):
+        assert run(as_written, desk)
