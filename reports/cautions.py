@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -20,10 +21,28 @@ BUSY_CORES = 0.1
 
 @dataclass(frozen=True)
 class Caution:
-    """One warning."""
+    """One warning.
+
+    Args:
+        says: what a reader should know.
+        do: what can be done about it.
+        common: what to say once where most trials have it; "" where each says its own.
+    """
 
     says: str
     do: str = ""
+    common: str = ""
+
+
+SHARED = 0.5
+"""The share of trials from which on a warning is said once, for all of them."""
+
+
+def shared(trials: Sequence[JudgedTrial]) -> dict[str, int]:
+    """Return the warnings that so many trials share that they are said once, with their number."""
+    counted = Counter(c.common for trial in trials for c in of_trial(trial) if c.common)
+    enough = max(3, SHARED * len(trials))
+    return {common: n for common, n in counted.items() if n >= enough}
 
 
 def of_run(run: JudgedRun) -> list[Caution]:
@@ -98,6 +117,7 @@ def _imprecise(trial: JudgedTrial, end: End) -> Caution:
     return Caution(
         f"the {spent} was spent before the asked precision of {asked} was reached{far}",
         "allow more, or quieten the machine",
+        f"the {spent} was spent before the asked precision of {asked} was reached",
     )
 
 
@@ -109,6 +129,7 @@ def _others(trial: JudgedTrial) -> Iterator[Caution]:
             "the arms took turns, so the ratio is protected, but intervals are wider and times "
             "longer",
             "end other programs and measure again",
+            "other programs kept more than a tenth of a core busy",
         )
 
 
@@ -141,4 +162,5 @@ def _floor(trial: JudgedTrial) -> Iterator[Caution]:
             f"two copies of the baseline lay {floor} from their mean, more than the margin of "
             f"{margin}: differences within that are this machine's noise",
             "end other programs, and fix the clock governor to performance",
+            "two copies of the baseline lay further apart than the margin",
         )

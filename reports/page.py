@@ -19,10 +19,11 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, PEAK_HOST_MEMORY
-from keras_ab.reports import arms, cautions, ceilings, identical, profiles, sweeps, views
+from keras_ab.reports import arms, cautions, ceilings, identical, profiles, summary, sweeps, views
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
+from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
@@ -104,6 +105,8 @@ def page(runs: Runs) -> str:
     trials = [placed.trial for machine in here for placed in machine.newest]
     every, detailed = trial_views(here)
     counted = Counter(claim.outcome for trial in trials for claim in trial.claims)
+    shared = cautions.shared(trials)
+    rows = answers(every, shared)
     confidence = min(run.header.plan.confidence for run in runs.runs)
     css, script = _own("page.css"), _own("page.js")
     return (
@@ -124,7 +127,11 @@ def page(runs: Runs) -> str:
             history=history(here),
             trials=every,
             detailed=detailed,
-            rows=(rows := answers(every)),
+            rows=rows,
+            summary=summary.groups(rows),
+            absent=summary.not_measured(rows),
+            common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],
+            forest=forest(f for row in rows for p in row.answer.parts if (f := p.finding)),
             dimensions=[d for d in DIMENSIONS if d != "energy" or any(map(_has_energy, rows))],
             confidence=confidence,
             identical=identical.of_machines(here),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -159,8 +159,13 @@ class AnswerRow:
         return self.answer.word.value
 
 
-def answers(trials: Sequence[TrialView]) -> list[AnswerRow]:
-    """Return the table of answers, the machines of each technique side by side."""
+def answers(trials: Sequence[TrialView], shared: Collection[str] = ()) -> list[AnswerRow]:
+    """Return the table of answers, the machines of each technique side by side.
+
+    Args:
+        trials: the trials of the page.
+        shared: warnings that are said once for all of them.
+    """
     groups: dict[str, list[tuple[Answer, TrialView]]] = {}
     for view in trials:
         for answer in view.trial.answers:
@@ -169,11 +174,13 @@ def answers(trials: Sequence[TrialView]) -> list[AnswerRow]:
     for members in groups.values():
         arms = list(dict.fromkeys(answer.arm for answer, _ in members))
         ordered = sorted(members, key=lambda member: arms.index(member[0].arm))
-        rows += [_row(view, answer, again=n > 0) for n, (answer, view) in enumerate(ordered)]
+        rows += [
+            _row(view, answer, shared, again=n > 0) for n, (answer, view) in enumerate(ordered)
+        ]
     return rows
 
 
-def _row(view: TrialView, answer: Answer, *, again: bool) -> AnswerRow:
+def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: bool) -> AnswerRow:
     return AnswerRow(
         anchor=view.anchor,
         experiment=view.declared.experiment,
@@ -181,7 +188,7 @@ def _row(view: TrialView, answer: Answer, *, again: bool) -> AnswerRow:
         same=again,
         machine=view.machine,
         answer=answer,
-        warnings=len(view.cautions),
+        warnings=sum(caution.common not in shared for caution in view.cautions),
         sizes=views.other_sizes(view.trial, answer.arm),
         also=views.also_learnt(view.trial, answer.arm),
         quotable=view.quotables.get((answer.arm, WHOLE)),
