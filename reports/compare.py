@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from keras_ab.bench.lab.judge.contrasts import block_logs
 from keras_ab.bench.lab.judge.estimate import Estimate, difference, interval
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, judge, p_value
+from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, holm, judge, p_value
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
 from keras_ab.reports.judged import JudgedRun
@@ -131,6 +131,29 @@ def changes_between(a: Side, b: Side, metrics: Sequence[str] = ()) -> list[Chang
         if (not metrics or after.metric.name in metrics)
         and (before := a.trials[k].trial.find(after.arm, after.metric.name))
     ]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What differs between two sides, and how much of it is more than chance.
+
+    Args:
+        compared: how many ratios of ratios were judged.
+        changes: those that are settled and survive Holm's correction, the largest first.
+    """
+
+    compared: int
+    changes: list[Change]
+
+
+def apart(a: Side, b: Side) -> Apart:
+    """Return where an arm is worth more, or less, on side `b` than on side `a`."""
+    judged = [c for c in changes_between(a, b) if c.estimate.blocks >= c.thresholds.min_blocks]
+    level = 1 - min((r.header.plan.confidence for r in b.runs), default=0.95)
+    kept = holm([c.p_value for c in judged], level)
+    settled = (Verdict.BETTER, Verdict.WORSE)
+    found = [c for c, keep in zip(judged, kept, strict=True) if keep and c.verdict in settled]
+    return Apart(len(judged), sorted(found, key=lambda c: -abs(c.estimate.point)))
 
 
 @dataclass(frozen=True)

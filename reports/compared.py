@@ -13,7 +13,7 @@ from keras_ab.reports.compare import (
     Comparison,
     Side,
     SpeedUp,
-    changes_between,
+    apart,
     flips,
     speed_ups,
 )
@@ -86,10 +86,16 @@ def _cell(answer: Answer | None, dimension: Dimension) -> str:
 
 def _changed(a: Side, b: Side) -> str:
     """Say which A/B ratios differ between two sides by more than both noise floors."""
-    found = [c for c in changes_between(a, b) if c.verdict in ("better", "worse")]
+    judged = apart(a, b)
+    found = judged.changes
     heading = f"## Ratios that differ from {escape(a.name)} to {escape(b.name)}\n\n"
+    counted = text.count(judged.compared, "ratio") + " of ratios"
     if not found:
-        return f"{heading}None does beyond the noise floors."
+        return f"{heading}Of {counted} none does beyond the noise floors, after Holm’s correction."
+    heading += (
+        f"Of {counted} {len(found)} beyond the noise floors, after Holm’s correction, the largest "
+        "first.\n\n"
+    )
     rows = [
         (
             c.key.says,

@@ -20,7 +20,16 @@ from keras_ab.reports import cautions, figures, views
 from keras_ab.reports.cautions import Caution
 from keras_ab.reports.citing import MARK, WHOLE, Quotable, of_trial
 from keras_ab.reports.claims_figure import claims_figure
-from keras_ab.reports.compare import Flip, Side, SpeedUp, differing_code, flips, speed_ups
+from keras_ab.reports.compare import (
+    Apart,
+    Flip,
+    Side,
+    SpeedUp,
+    apart,
+    differing_code,
+    flips,
+    speed_ups,
+)
 from keras_ab.reports.history import Series, histories
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import short_names
@@ -244,6 +253,8 @@ class Speeds:
     arms: list[SpeedUp]
     environment: list[str]
     differing: list[str]
+    apart: Apart
+    """Where techniques are worth more, or less, than on the first."""
 
 
 def speeds(sides: Sequence[Side]) -> list[Speeds]:
@@ -255,6 +266,7 @@ def speeds(sides: Sequence[Side]) -> list[Speeds]:
             speed_ups(first, other),
             changes(first.runs[-1], other.runs[-1]),
             differing_code(first, other),
+            apart(first, other),
         )
         for other in others
     ]
