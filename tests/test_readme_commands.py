@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ IN_BLOCKS = [line.split("#")[0].strip() for block in BLOCKS for line in block.sp
 MEASURE = [command for command in TABLE if command.startswith(("pytest", "keras-ab doctor"))]
 READ = [c for c in [*TABLE, *IN_BLOCKS] if c.startswith("keras-ab") and c not in MEASURE]
 
-BENCH_LABELS = '''
+BENCH_LABELS = """
 import time
 
 from keras_ab import Arm, Case, Experiment, Prepared
@@ -51,7 +52,7 @@ EXPERIMENT = Experiment(
     cases=(Case({"classes": 1000}), Case({"classes": 10000}, quick=False)),
     backends=("tensorflow", "jax"),
 )
-'''
+"""
 
 
 def said(command: str) -> list[str]:
@@ -66,8 +67,7 @@ def run(command: str, folder: Path) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        command,
-        shell=True,
+        shlex.split(command),
         cwd=folder,
         env=environment,
         capture_output=True,
