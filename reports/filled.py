@@ -1,17 +1,20 @@
-"""Tables in a document, filled from a run: the rows say which arms, the run what was found."""
+"""Tables, numbers and sentences in a document, filled from runs: no digit is typed by hand."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
+from textwrap import wrap
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.citing import Quotable, cite
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.loading import load
 from keras_ab.reports.tables import case_text
@@ -22,11 +25,20 @@ HEADINGS = ("technique", "arm", "case", "answer", "step time", "memory", "beside
 _ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)` \|.*")
 
 
-def filled(document: str, folder: Path) -> str:
-    """Return a document with the table of each ``<!-- run: FILE -->`` made anew.
+QUOTED = re.compile(r"(<!-- (number|sentence): (\S+) (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
+"""What stands for a number in a line, and for a sentence in lines of its own."""
+WIDTH = 100
+"""Characters in a line of a sentence."""
 
-    Each row keeps its first two cells, a technique in words and ``experiment/arm``. Below the table
-    stands what became of the run's claims.
+
+def filled(document: str, folder: Path) -> str:
+    """Return a document with all that runs give in it made anew.
+
+    Between ``<!-- run: FILE -->`` and ``<!-- end of run -->`` stands a table: each row keeps its
+    first two cells, a technique in words and ``experiment/arm``, and below it stands what became of
+    the run's claims. Between ``<!-- number: FILE ID -->`` and ``<!-- end -->`` stands a number,
+    after ``<!-- sentence: FILE ID -->`` the sentence that quotes it; `ID` is what `keras-ab cite`
+    takes.
 
     Args:
         document: the text, as Markdown.
@@ -35,7 +47,24 @@ def filled(document: str, folder: Path) -> str:
     Raises:
         RecordError: for a run that cannot be read, or lacks an arm.
     """
-    return BLOCK.sub(lambda block: f"{block[1]}{_table(block, folder)}{block[4]}", document)
+    runs = cache(lambda file: load(folder / file).runs)
+    with_tables = BLOCK.sub(lambda b: f"{b[1]}{_table(b, *runs(b[2]))}{b[4]}", document)
+    return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", with_tables)
+
+
+def _quoted(form: str, quotable: Quotable) -> str:
+    """Return a number as a line has it, or a whole sentence as a block."""
+    if form == "sentence":
+        words = f"{quotable.sentence('markdown')}"
+        lines = wrap(words, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+        return "\n" + "".join(f"> {line}\n" for line in lines)
+    if quotable.finding is None:
+        raise RecordError(
+            "a number in a document is one metric of one arm",
+            quotable.id,
+            "name it as run/trial/arm/metric, or any end of that",
+        )
+    return text.compact(quotable.finding)
 
 
 def fill(path: Path) -> Path:
@@ -50,19 +79,19 @@ def fill(path: Path) -> Path:
         raise RecordError(
             "a document to fill is a Markdown file that can be read", str(error), "check the path"
         ) from error
-    if not BLOCK.search(document):
+    if not BLOCK.search(document) and not QUOTED.search(document):
         raise RecordError(
-            "a document to fill has a table between two comments",
-            f"none in {path}",
-            "write <!-- run: FILE.jsonl --> above the table and <!-- end of run --> below",
+            "a document to fill has something between two comments",
+            f"nothing in {path}",
+            "write <!-- run: FILE.jsonl --> above a table and <!-- end of run --> below, or "
+            "<!-- number: FILE.jsonl ID --> before a number and <!-- end --> after it",
         )
     made = filled(document, path.parent)  # all of it, before anything is written
     path.write_text(made, encoding="utf-8")
     return path
 
 
-def _table(block: re.Match[str], folder: Path) -> str:
-    (run,) = load(folder / block[2]).runs
+def _table(block: re.Match[str], run: JudgedRun) -> str:
     rows = [HEADINGS, ("---",) * len(HEADINGS)]
     rows += [_row(run, *row.groups()) for row in map(_ROW.fullmatch, block[3].splitlines()) if row]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,5 +1,6 @@
 """Tables in a document are filled from a run, and the README's are."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
-from keras_ab.reports.filled import BLOCK, filled
+from keras_ab.reports.citing import cite
+from keras_ab.reports.filled import BLOCK, QUOTED, filled
 from keras_ab.reports.loading import load
 from tests.reports import scenes, simulated
 
@@ -49,6 +51,41 @@ def test_a_row_gets_what_the_run_found(document: str, tmp_path: Path) -> None:
     assert made.startswith("Before.")
     assert made.endswith("After.\n")
     assert filled(made, tmp_path) == made
+
+
+def test_numbers_and_sentences_are_what_cite_gives(document: str, tmp_path: Path) -> None:
+    (run,) = load(tmp_path).runs
+    (trial,) = run.trials
+    wanted = f"{trial.answered[0]}/step_time_s"
+    written = (
+        f"It takes <!-- number: r.jsonl {wanted} -->9.99×<!-- end --> the time, in short:\n\n"
+        f"<!-- sentence: r.jsonl {wanted} -->\n> It is 9.99×.\n<!-- end -->\n"
+    )
+    made = filled(written, tmp_path)
+    step = trial.find(trial.answered[0], "step_time_s")
+    assert step
+    assert "9.99×" not in made
+    assert f"-->{text.compact(step)}<!-- end --> the time" in made
+    quoted = made.partition("sentence: ")[2]
+    lines = [line for line in quoted.splitlines() if line.startswith("> ")]
+    assert " ".join(line[2:] for line in lines) == cite([run], wanted).sentence("markdown")
+    assert max(map(len, lines)) <= 100 or any(" " not in line[2:] for line in lines)
+    assert filled(made, tmp_path) == made
+    path = tmp_path / "review.md"
+    path.write_text(made)
+    assert main(["verify", str(path), "--runs", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("wanted", ["no_such/step_time_s", "answer"])
+def test_a_number_that_the_run_lacks_is_refused(wanted: str, document: str, tmp_path: Path) -> None:
+    with pytest.raises(RecordError):
+        filled(f"<!-- number: r.jsonl {wanted} -->1<!-- end -->", tmp_path)
+
+
+def test_every_number_that_the_readme_took_from_a_run_is_filled() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = readme.partition("Some of the refuted:")[2].partition("## How it measures")[0]
+    assert not re.findall(r"\d[\d.]*× \[", QUOTED.sub("", found))
 
 
 def test_a_row_that_the_run_lacks_leaves_the_document_as_it_was(
