@@ -34,7 +34,10 @@ from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
-from keras_ab.bench.progress import Progress
+from keras_ab.bench.progress import Progress, Sparingly
+
+PAGES_SHARE = 0.02
+"""The share of the time that may go into pages of a run that is under way."""
 
 
 class Replay:
@@ -161,6 +164,7 @@ class Invocation:
             self._take_over(read_run(self._resume).header, self._resume.parent)
         self._session: Session | None = None
         self._progress = Progress([])
+        self._pages = Sparingly(PAGES_SHARE)
         self._done: dict[str, TrialData] = {}
         self._files: dict[str, Path] = {}
         check_writable(self._runs)
@@ -259,7 +263,15 @@ class Invocation:
         data = self._session.measure(task, self._tell)
         if not before:
             self._progress.end()
+            self._pages.do(self._show)
         return data
+
+    def _show(self) -> None:
+        """Write the page of what has been measured, marked as unfinished."""
+        from keras_ab.reports.closing import write_unfinished
+
+        assert self._session is not None  # noqa: S101 - a trial has been measured
+        write_unfinished(self._session.path, self._progress.done)
 
     def _open(self) -> Session:
         if self._resume:

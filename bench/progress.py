@@ -48,6 +48,11 @@ class Progress:
         """Take the time at which a trial ends that was measured, not read from a run file."""
         self._spent.append(self.elapsed_s)
 
+    @property
+    def done(self) -> str:
+        """How many trials have been measured, in words: ``3 of 42 trials``."""
+        return f"{len(self._spent)} of {len(self._numbers)} trials"
+
     def _left(self, trials: int) -> str:
         if not self._spent:
             return ""
@@ -61,3 +66,23 @@ def _roughly(seconds: float) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+class Sparingly:
+    """Does something again and again that must not take more than a share of the time.
+
+    Args:
+        share: of the time since the first.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, share: float, now: Callable[[], float] = clock.now) -> None:
+        self._share, self._now = share, now
+        self._begun, self._spent = now(), 0.0
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do it, unless too much was spent on it already."""
+        begun = self._now()
+        if self._spent <= self._share * (begun - self._begun):
+            work()
+            self._spent += self._now() - begun

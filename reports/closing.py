@@ -24,3 +24,13 @@ def close(path: Path, trials: Mapping[str, TrialData], plan: Plan) -> str:
     """
     page = write_page([path], path.with_suffix(".html"))
     return visible(f"{verdict_table(trials, plan)}\n\nrun file: {path}\nreport:   {page}")
+
+
+def write_unfinished(path: Path, done: str) -> None:
+    """Write the page of a run that is still under way, for those who cannot wait.
+
+    Args:
+        path: the run file.
+        done: how much of it is there, ``3 of 42 trials``.
+    """
+    write_page([path], path.with_suffix(".html"), done)

@@ -47,12 +47,13 @@ COLUMNS = {
 """Headings of the table of answers."""
 
 
-def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Path:
+def write_page(paths: str | Path | Iterable[str | Path], out: str | Path, done: str = "") -> Path:
     """Read runs and write the page on them.
 
     Args:
         paths: run files, folders, globs; see `reports.load`.
         out: where the page goes.
+        done: how much is there of a run that is under way, "" where it has come to its end.
 
     Raises:
         RecordError: where no run can be read, or the page cannot be written.
@@ -60,7 +61,7 @@ def write_page(paths: str | Path | Iterable[str | Path], out: str | Path) -> Pat
     runs = load(paths)
     gc.freeze()  # what was read stays: searching it for garbage again and again takes seconds
     try:
-        html = page(runs)
+        html = page(runs, done)
     finally:
         gc.unfreeze()
     return _written(html, Path(out))
@@ -98,7 +99,7 @@ def _check_replaceable(target: Path) -> None:
         )
 
 
-def page(runs: Runs) -> str:
+def page(runs: Runs, done: str = "") -> str:
     """Return the page on runs that were loaded: the newest trial of everything, and its history."""
     here = machines(runs.runs)
     sides = [side(machine.name, machine.runs) for machine in here]
@@ -117,6 +118,7 @@ def page(runs: Runs) -> str:
             script=Markup(script),  # noqa: S704 - our own file
             policy=policy(css, script),
             generator=generator(),
+            done=done,
             runs=runs.runs,
             refused=runs.refused,
             machines=here,
