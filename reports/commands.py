@@ -65,6 +65,9 @@ def _add_citations(commands: Any) -> None:
     verify.add_argument("file", type=Path)
     verify.add_argument("--runs", nargs="+", default=[runs_folder()], help=RUNS_HELP)
     verify.set_defaults(execute=run_verify)
+    comment = commands.add_parser("comment", help="the first screen as Markdown, for a review")
+    comment.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
+    comment.set_defaults(execute=run_comment)
     fill = commands.add_parser("fill", help="make the tables of a Markdown document anew from runs")
     fill.add_argument("file", type=Path, help="with <!-- run: FILE.jsonl --> before each table")
     fill.set_defaults(execute=run_fill)
@@ -75,6 +78,15 @@ def run_report(arguments: argparse.Namespace) -> int:
     from keras_ab.reports.page import write_page
 
     print(write_page(arguments.runs, arguments.output))
+    return 0
+
+
+def run_comment(arguments: argparse.Namespace) -> int:
+    """Print the first screen as Markdown."""
+    from keras_ab import reports
+    from keras_ab.reports.comment import comment
+
+    print(comment(reports.load(arguments.runs)), end="")
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.citing import FORMATS, MARK, Quotable, id_part, quotables
+from keras_ab.reports.comment import END, comment
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load_with_rivals
 from keras_ab.reports.page import generator, page
@@ -24,6 +25,10 @@ _GENERATOR = re.compile(r'<meta name="generator" content="([^"]*)">')
 _QUOTED = re.compile(r'\b(data-source|data-cite|id)="([^"]*)"')
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _STRUCK = re.compile(r"(?:~~(?=\S)|<(?:del|s|strike)\b[^>]*>)(.*?)(?:~~|</|\Z)", re.DOTALL)
+_OF_COMMENT = re.compile(r"<!-- keras-ab-run (\S+) ([0-9a-f]{64}) -->")
+_OWN_COMMENT = re.compile(
+    rf"((?:{_OF_COMMENT.pattern.replace('(', '(?:')}\s*)+.*?{END})", re.DOTALL
+)
 _TEXT = "[^<>]*"
 _LEFT_OUT = re.compile(
     r'(?<=<main>\n)<section class="notice left-out" aria-labelledby="refused">\n'
@@ -73,7 +78,7 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
             "a document to verify can be read", f"{file}: {error.strerror}", "check the path"
         ) from error
     runs = load_with_rivals([paths] if isinstance(paths, str | Path) else list(paths))
-    check = check_page if _GENERATOR.search(written) else check_document
+    check = check_page if _GENERATOR.search(written) else check_text
     checked = list(check(written, runs))
     if not checked:
         raise RecordError(
@@ -82,6 +87,26 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
             "quote what keras-ab cite ID prints, its id included",
         )
     return checked
+
+
+def check_text(written: str, runs: Runs) -> Iterator[Checked]:
+    """Yield what became of every comment of ours and every sentence that a document quotes."""
+    for block in _OWN_COMMENT.findall(written):
+        yield from check_comment(block, runs)
+    yield from check_document(written, runs)
+
+
+def check_comment(written: str, runs: Runs) -> Iterator[Checked]:
+    """Yield what became of a comment: it is made once more and compared whole."""
+    at_hand = {(r.header.run, r.run.sha256): r for r in runs.runs}
+    said = _OF_COMMENT.findall(written)
+    absent = [(run, digest) for run, digest in said if (run, digest) not in at_hand]
+    yield from (_absent(run, digest, runs) for run, digest in absent)
+    if not absent:
+        again = comment(Runs([at_hand[run] for run in said]))
+        apart = _words_apart(_flat(written), _flat(again))
+        about = f"the comment on run {said[0][0]}"
+        yield Checked("altered", about, apart) if apart else Checked("holds", about)
 
 
 def _flat(written: str) -> str:

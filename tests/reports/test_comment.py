@@ -1,0 +1,62 @@
+"""The comment for a review says what the page says, and verify finds one altered digit."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from keras_ab import reports
+from keras_ab.command_line import main
+from keras_ab.reports.comment import comment
+from keras_ab.reports.page import page
+from tests.reports.test_compare import written
+from tests.reports.test_page import Elements
+from tests.reports.test_summary import scene
+
+
+@pytest.fixture
+def review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    written(tmp_path, "a", [scene()])
+    assert main(["comment", str(tmp_path)]) == 0
+    path = tmp_path / "review.md"
+    path.write_text(f"Dear all,\n\n{capsys.readouterr().out}\nYours\n", encoding="utf-8")
+    return path
+
+
+def verified(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    status = main(["verify", str(path), "--runs", str(path.parent)])
+    return status, capsys.readouterr().out
+
+
+def test_it_holds(review, capsys):
+    assert verified(review, capsys) == (0, "holds: the comment on run a\n")
+
+
+def test_its_numbers_are_the_first_screens(review):
+    runs = reports.load(review.parent)
+    shown = " ".join(Elements(page(runs)).text.split())
+    lines = [line for line in comment(runs).splitlines() if line.startswith("- ")]
+    assert len(lines) == 4
+    for number in re.findall(r"\d\.\d+× \\\[[\d., ]+\\\]", " ".join(lines)):
+        assert number.replace("\\", "") in shown
+
+
+def test_every_altered_digit_is_found(review, capsys):
+    whole = review.read_text(encoding="utf-8")
+    begun = whole.index("###")
+    places = [m.start() for m in re.finditer(r"\d", whole) if m.start() > begun]
+    assert len(places) > 50
+    for place in places:
+        digit = str((int(whole[place]) + 1) % 10)
+        review.write_text(whole[:place] + digit + whole[place + 1 :], encoding="utf-8")
+        status, out = verified(review, capsys)
+        assert status == 1, whole[place - 20 : place + 20]
+        assert "altered" in out
+
+
+def test_another_run_is_missing(review, capsys):
+    (review.parent / "a.jsonl").unlink()
+    written(review.parent, "b", [scene()])
+    status, out = verified(review, capsys)
+    assert status == 1
+    assert "run missing" in out
