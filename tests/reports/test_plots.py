@@ -35,15 +35,14 @@ def test_the_forest_has_every_interval(runs):
 
 def test_the_rounds_are_all_there(runs):
     figure = reports.plot(runs, "rounds", experiment="trick")
-    dots = sum(
-        len(line.get_xdata()) for line in figure.axes[0].get_lines() if line.get_marker() == "."
-    )
+    found = figure.axes[0].get_lines()
+    dots = sum(len(line.get_xdata()) for line in found if line.get_marker() == ".")
     assert dots == 80  # 8 blocks of 10 rounds
 
 
 def test_the_history_has_both_runs(runs):
     figure = reports.plot(runs, "history")
-    assert [list(line.get_xdata()) for line in figure.axes[0].get_lines()][0] == [1, 2]
+    assert list(figure.axes[0].get_lines()[0].get_xdata()) == [1, 2]
 
 
 @pytest.mark.parametrize("what", ["forest", "rounds", "history"])
