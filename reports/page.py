@@ -131,6 +131,7 @@ def page(runs: Runs, done: str = "") -> str:
             detailed=detailed,
             rows=rows,
             summary=summary.groups(rows),
+            matrix=summary.matrix(rows),
             absent=summary.not_measured(rows),
             common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],
             forest=forest(f for row in rows for p in row.answer.parts if (f := p.finding)),

@@ -96,3 +96,25 @@ def not_measured(rows: Iterable[AnswerRow]) -> list[tuple[str, int]]:
     """Return why arms were not measured here, and how many each reason concerns."""
     absent = (row.answer.reason for row in rows if row.answer.word is Word.NOT_MEASURED)
     return Counter(absent).most_common()
+
+
+@dataclass(frozen=True)
+class Across:
+    """One arm over the machines that measured it."""
+
+    title: str
+    on: dict[str, AnswerRow]
+
+    @property
+    def agree(self) -> bool:
+        """Whether all machines give the same answer."""
+        return len({row.word for row in self.on.values()}) == 1
+
+
+def matrix(rows: Iterable[AnswerRow]) -> list[Across]:
+    """Return the arms that several machines measured, those on which they disagree first."""
+    found: dict[str, Across] = {}
+    for row in rows:
+        found.setdefault(title(row), Across(title(row), {})).on.setdefault(row.machine, row)
+    several = [across for across in found.values() if len(across.on) > 1]
+    return sorted(several, key=lambda across: across.agree)

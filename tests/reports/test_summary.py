@@ -14,7 +14,7 @@ from keras_ab.reports.forest import WIDTH, Forest, forest
 from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
 from keras_ab.reports.sections import answers, trial_views
-from keras_ab.reports.summary import groups, title, weight
+from keras_ab.reports.summary import groups, matrix, title, weight
 from tests.reports.simulated import MIB, Scene
 from tests.reports.test_compare import sides, written
 
@@ -94,6 +94,17 @@ def test_what_is_worth_more_on_another_machine_comes_first(tmp_path):
     assert math.exp(second.estimate.point) == pytest.approx(1.2, rel=0.02)
     html = page(reports.load([a, b]))
     assert "What a technique is worth on" in html
+
+
+def test_the_matrix_begins_with_what_machines_disagree_on(tmp_path):
+    a = written(tmp_path, "a", [scene()])
+    b = written(tmp_path, "b", [scene(step=ARMS | {"slow": 0.5})], 1)
+    every, _ = trial_views(machines(reports.load([a, b]).runs))
+    found = matrix(answers(every))
+    assert [len(across.on) for across in found] == [2] * 5
+    assert [across.title for across in found if not across.agree] == ["Trick, slow"]
+    assert found[0].title == "Trick, slow"
+    assert 'class="matrix"' in page(reports.load([a, b]))
 
 
 def test_machines_alike_are_told_apart_no_more_often_than_holm_allows(tmp_path):
