@@ -118,6 +118,8 @@ class HostSide:
 class Profiles:
     """All that the profiler told about one trial."""
 
+    of: tuple[str, str]
+    """The ids of its run and of its trial."""
     anchor: str
     title: str
     baseline: str
@@ -135,11 +137,12 @@ def of_runs(runs: Iterable[JudgedRun]) -> list[Profiles]:
         names = short_names([trial.data.declared for trial in run.trials])
         for name, trial in zip(names, run.trials, strict=True):
             if trial.data.profiles:
-                found.append(_profiles(trial, name, f"profile{len(found) + 1}"))
+                of = run.header.run, trial.data.declared.trial
+                found.append(_profiles(trial, name, of, f"profile{len(found) + 1}"))
     return found
 
 
-def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
+def _profiles(trial: JudgedTrial, name: str, of: tuple[str, str], anchor: str) -> Profiles:
     profiles = trial.data.profiles
     arms = [arm.name for arm in trial.data.declared.arms if arm.name in profiles]
     found = [(profiles[arm], profiles[arm].step) for arm in arms]
@@ -150,6 +153,7 @@ def _profiles(trial: JudgedTrial, name: str, anchor: str) -> Profiles:
         if step and _sane(step)
     ]
     return Profiles(
+        of=of,
         anchor=anchor,
         title=name,
         baseline=trial.data.baseline,
