@@ -140,10 +140,12 @@ class Matrices {
  private:
   int64_t blocks() const { return kab::ceil_div(rows_, rows_a_block_); }
 
+  // Each pass goes the other way than the one before: what that read last is still in a cache.
   template <class Pass>
   void each(Pass pass) {
-    kab::for_each_block(workers_, blocks(), t_.n, [&](int64_t worker, int64_t block) {
-      const int64_t begin = block * rows_a_block_;
+    backwards_ = !backwards_;
+    kab::for_each_block(workers_, blocks(), t_.n, [&](int64_t worker, int64_t i) {
+      const int64_t begin = (backwards_ ? blocks() - 1 - i : i) * rows_a_block_;
       pass(worker, begin, std::min(rows_, begin + rows_a_block_));
     });
   }
@@ -207,6 +209,7 @@ class Matrices {
   kab_adafactor_step s_;
   const kab_workers* workers_;
   int64_t rows_, columns_, rows_a_block_, count_;
+  bool backwards_ = false;
   std::vector<float> row_factor_, column_factor_;
 };
 
