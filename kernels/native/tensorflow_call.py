@@ -1,7 +1,7 @@
 """TensorFlow's side of a kernel call: XlaCallModule, which works eagerly, in graphs and in jit.
 
-`call_module` and `mark_as_unsaveable` are no documented API of TensorFlow: hence the pin to 2.21 and
-tests of both.
+`call_module` and `mark_as_unsaveable` are no documented API of TensorFlow: hence the pin to 2.21
+and tests of both.
 """
 
 from typing import Any
