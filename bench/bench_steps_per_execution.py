@@ -13,20 +13,28 @@ BATCHES = 64
 ONE = Recipe(steps_per_execution=1)
 
 
-def through_fit(recipe: Recipe, case: Params) -> Prepared:
-    """Make 64 batches ready to be timed, through the function that `fit` makes and calls.
+def made_when_asked_for(examples: Any, size: int) -> Any:
+    """Return batches without end, none made ahead: a buffer would fill in another arm's sample.
 
-    Keras' own `train_function` is called 64, 8 or 1 times on an iterator over batches. Nothing is
-    prefetched: a buffer would fill while another arm is timed.
+    tf.data puts a buffer at the end by itself unless it is told not to.
     """
     import tensorflow as tf
 
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    batches = tf.data.Dataset.from_tensor_slices(examples).repeat()
+    return batches.batch(size, drop_remainder=True).with_options(options)
+
+
+def through_fit(recipe: Recipe, case: Params) -> Prepared:
+    """Make 64 batches ready to be timed, through the function that `fit` makes and calls.
+
+    Keras' own `train_function` is called 64, 8 or 1 times on an iterator over batches.
+    """
     from keras_ab.bench.workloads.training import flat
 
     model = BY_NAME.compiled(recipe, case)
-    images, labels = BY_NAME.data(case)
-    batches = tf.data.Dataset.from_tensor_slices((images, labels)).repeat()
-    iterator = iter(batches.batch(int(case["batch"]), drop_remainder=True))
+    iterator = iter(made_when_asked_for(BY_NAME.data(case), int(case["batch"])))
     model.make_train_function()
     calls = BATCHES // recipe.steps_per_execution
 

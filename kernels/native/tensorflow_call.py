@@ -1,9 +1,9 @@
 """TensorFlow's side of a kernel call: XlaCallModule, which works eagerly, in graphs and in jit.
 
-`call_module` is no documented API of TensorFlow: hence the pin to 2.21 and a smoke test.
+`call_module` and `mark_as_unsaveable` are no documented API of TensorFlow: hence the pin to 2.21
+and tests of both.
 """
 
-import sys
 from typing import Any
 
 import tensorflow as tf
@@ -13,17 +13,19 @@ from keras_ab.kernels.native import stablehlo
 
 MODULE_VERSION = 9  # the newest that both TF 2.21 and its GPU wheel take
 PLATFORMS = ("CPU", "CUDA")
-EXPORTERS = ("keras.src.export", "tensorflow.python.saved_model.save")
+UNSAVEABLE = (
+    "A SavedModel must hold no native kernel: a process that loads it has none. "
+    "Received: a graph that calls one. "
+    'Trace and export it inside `with kernels.use("reference")`.'
+)
 
 
 def run(call: stablehlo.Call, operands: list[Any]) -> list[Any]:
     """Run the kernel on the device that TensorFlow places the op on.
 
-    Raises:
-        RuntimeError: The graph is traced for a SavedModel, which no other process could run.
+    A graph that holds it cannot be exported: TensorFlow then raises ValueError, with the way out.
     """
-    if not tf.executing_eagerly():
-        _refuse_export()
+    _keep_out_of_saved_models()
     return list(
         xla.call_module(
             operands,
@@ -36,17 +38,12 @@ def run(call: stablehlo.Call, operands: list[Any]) -> list[Any]:
     )
 
 
-@tf.autograph.experimental.do_not_convert
-def _refuse_export() -> None:
-    """Raise where the frames that led here are those of an export, which tells nobody below."""
-    frame = sys._getframe()
-    while frame := frame.f_back:  # type: ignore[assignment]
-        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
-            raise RuntimeError(
-                "A SavedModel must hold no native kernel: a process that loads it has none. "
-                "Received: a graph that is traced for export. "
-                'Export inside `with kernels.use("reference")`.'
-            )
+def _keep_out_of_saved_models() -> None:
+    """Mark the graph under construction; TensorFlow passes that on to all graphs that call it."""
+    graph = tf.compat.v1.get_default_graph()
+    while getattr(graph, "building_function", False):
+        graph.mark_as_unsaveable(UNSAVEABLE)
+        graph = graph.outer_graph
 
 
 def _shape(result: stablehlo.Tensor) -> tuple[int | None, ...]:

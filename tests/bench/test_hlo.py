@@ -156,3 +156,9 @@ def test_the_least_that_moves_is_what_goes_in_and_comes_out():
 def test_the_bytes_of_a_shape(text, nbytes):
     (shape,) = hlo.shapes(text)
     assert shape.nbytes == nbytes
+
+
+def test_operations_count_what_they_make_and_names_make_nothing():
+    lines = (A, "%n = f32[8,4]{1,0} negate(%a)", "%r = f32[32]{0} reshape(%n)")
+    program = module(*lines, "%unused = f32[8,4]{1,0} exponential(%a)", "ROOT %p = f32[40] pad(%r)")
+    assert hlo.operations(program) == {"negate": 32, "pad": 40}

@@ -18,6 +18,9 @@ from keras_ab.bench.lab.words.steps import StepWork
 TYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64"}
 """Types of products that count; products of integers are no floating-point operations."""
 
+NAMING = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "reshape", "call")
+"""Operations that make nothing new: they name what is there, or put it together."""
+
 _SHAPE = re.compile(r"\b(pred|token|[a-z]+\d+[a-z0-9]*)\[([\d,<= ]*)\]")
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([a-z][\w-]*)\((.*)")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) .*\{\s*$")
@@ -82,6 +85,20 @@ def count(module: str) -> StepWork:
     layout = re.search(r"entry_computation_layout=\{(.*)\}", module.partition("\n")[0])
     moved = sum(shape.nbytes for shape in shapes(layout[1])) if layout else 0.0
     return StepWork({TYPES[kind]: float(n) for kind, n in flop.items() if kind in TYPES}, moved)
+
+
+def operations(module: str) -> Counter[str]:
+    """Return how many elements each kind of operation makes; what only names something makes none.
+
+    For arms that are to do the same: what nobody uses is left out, and what stands in a loop or a
+    branch too.
+    """
+    computations, entry = _read(module)
+    made: Counter[str] = Counter()
+    for _, instruction in _reached(computations, entry):
+        if instruction.operation not in NAMING:
+            made[instruction.operation] += sum(math.prod(shape.axes) for shape in instruction.made)
+    return made
 
 
 def _read(module: str) -> tuple[dict[str, _Computation], str]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_ab.kernels.extended_batch_norm import reference_moments
 from keras_ab.kernels.native import cross_entropy, register, standardize
 from keras_ab.kernels.weight_standardization import reference_standardized
 from tests.kernels.native import c_interface as c
@@ -212,6 +213,38 @@ def test_a_kernel_far_from_zero_keeps_its_variance(kernels, rng):
     gain, up = np.ones(33, np.float32), np.ones_like(w)
     y, _, _ = cases.Tensors(kernels).standardize(w, gain, up)
     cases.near(y, reference_standardized(w, gain, standardize.EPSILON))
+
+
+def test_an_upstream_gradient_far_from_zero_keeps_its_deviations(kernels, rng):
+    w, gain = cases.random(rng, (5000, 33), np.float32), np.ones(33, np.float32)
+    up = cases.random(rng, w.shape, np.float32) + np.float32(100)
+    _, d, _ = cases.Tensors(kernels).standardize(w, gain, up)
+    cases.near(d, standardize.reference_gradient(w, gain, up)[0])
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6])
+def test_activations_far_from_zero_keep_their_variance(kernels, rng, far):
+    x = cases.random(rng, (1000, 17), np.float32) + np.float32(far)
+    mean, variance, _ = cases.Tensors(kernels).batch_statistics(x, *np.ones((2, 17), np.float32))
+    cases.near(mean, reference_moments(x, "channel_means").mean)
+    cases.near(variance[0], reference_moments(x, "channel_means").variance)
+
+
+@pytest.mark.parametrize("row", [0, 500])
+def test_an_activation_that_is_not_finite_comes_out(kernels, rng, row):
+    x = cases.random(rng, (1000, 3), np.float32)
+    x[row] = np.inf, -np.inf, np.nan
+    mean, variance, _ = cases.Tensors(kernels).batch_statistics(x, *np.ones((2, 3), np.float32))
+    np.testing.assert_array_equal(mean, [np.inf, -np.inf, np.nan])
+    assert np.isnan(variance).all()
+
+
+@pytest.mark.parametrize("shape", [(70001, 127), (97, 90001)])
+def test_results_that_go_past_the_caches(kernels, rng, shape):
+    """Of more than 32 MiB, in rows that begin at any alignment, narrower and wider than a chunk."""
+    check = cases.check_cross_entropy, cases.check_standardize, cases.check_batch_statistics
+    for each in check:
+        each(cases.Tensors(kernels), rng, shape, np.float32)
 
 
 def test_a_constant_kernel_is_zero(kernels):

@@ -194,9 +194,24 @@ class Standardising(keras.layers.Layer):
         return inputs @ ws.standardize(self.kernel, np.ones(4, np.float32))
 
 
+WAY_OUT = r'inside `with kernels.use\("reference"\)`'
+
+
 def test_an_export_is_refused_with_the_way_out(tmp_path):
     model = keras.Sequential([keras.Input((3,)), Standardising()])
-    with pytest.raises(RuntimeError, match=r'Export inside `with kernels.use\("reference"\)`'):
+    with pytest.raises(ValueError, match=WAY_OUT):
         model.export(tmp_path / "native", verbose=False)
     with kernels.use("reference"):
         model.export(tmp_path / "plain", verbose=False)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_function_that_was_traced_before_is_not_exported_either(tmp_path, jit):
+    """Nor is one that only calls it: in what is loaded there would be an op that nobody has."""
+    inner = tf.function(lambda w: ws.standardize(w, np.ones(4, np.float32)), jit_compile=jit)
+    module = tf.Module()
+    module.serve = tf.function(lambda w: 2.0 * inner(w))
+    inner(tf.ones((3, 4)))
+    module.serve(tf.ones((3, 4)))
+    with pytest.raises(ValueError, match=WAY_OUT):
+        tf.saved_model.save(module, str(tmp_path))

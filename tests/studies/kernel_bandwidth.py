@@ -1,0 +1,237 @@
+"""How near each native CPU kernel comes to the least time that its bytes take on this machine.
+
+Run with ``python -m tests.studies.kernel_bandwidth``, with nothing else running; some three minutes
+on two cores. A block is a fresh process, in which each kernel and a plain copy of as many bytes as
+the kernel must move (`kernels/native/least_bytes.py`) on every core take turns, in an order drawn
+anew for each round. The share is the copy's time over the kernel's; 1 is the machine's limit.
+Arrays are cut from one, so that both have the large pages that the operating system gives.
+
+``python -m tests.studies.kernel_bandwidth sm3 adam`` does so for some kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import c_double, c_int32, c_int64
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge.estimate import hodges_lehmann, interval
+from keras_ab.bench.lab.worker.probes import cache_bytes
+from keras_ab.bench.workloads.fused_kernels import kernel_shapes
+from keras_ab.kernels.native import register
+from keras_ab.kernels.native.least_bytes import least_bytes
+from tests.kernels.native import c_interface as c
+from tests.kernels.native import cases
+
+BLOCKS, ROUNDS = 5, 15
+CORES = len(os.sched_getaffinity(0))
+Step = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A kernel's full case: what a step calls, and the elements of the arrays that it goes through.
+
+    Args:
+        case: its size, for people.
+        elements: of each array, for every tensor of a step.
+        make: returns the step.
+    """
+
+    case: str
+    elements: Sequence[int]
+    make: Callable[[c.Cpu], Step]
+
+
+def arrays(shapes: Sequence[tuple[int, ...]], scale: float = 1.0) -> list[np.ndarray]:
+    """Return random arrays, cut from one."""
+    ends = [0, *accumulate(-(-math.prod(shape) // 16) * 16 for shape in shapes)]
+    rng = np.random.default_rng(1)
+    whole = rng.standard_normal(ends[-1], dtype=np.float32) * np.float32(scale)
+    pieces = (whole[first:last] for first, last in pairwise(ends))
+    return [x[: math.prod(shape)].reshape(shape) for x, shape in zip(pieces, shapes, strict=True)]
+
+
+MATRICES = [(500, 500)] * 100
+LOGITS, BATCH = (512, 32000), (100352, 128)
+FILTERS = [(math.prod(shape[:-1]), shape[-1]) for shape in kernel_shapes({"stages": 4})]
+
+
+# A step holds its tensors in a default argument: the structs have their addresses alone.
+
+
+def adam(kernels: c.Cpu) -> Step:
+    w, m, v, g = (arrays(MATRICES, scale) for scale in (1, 0, 0, 0.02))
+    tensors = [dict(zip("wmvg", own, strict=True)) for own in zip(w, m, v, g, strict=True)]
+    structs = c.adam_structs(tensors)
+    return lambda _=tensors: kernels.adam(structs, 1e-3, cases.ADAM)
+
+
+def sm3(kernels: c.Cpu) -> Step:
+    w, g = arrays(MATRICES), arrays(MATRICES, 0.02)
+    tensors = [
+        {
+            "w": one,
+            "g": other,
+            "mu": [np.full(n, 1e-3, np.float32) for n in one.shape],
+            "mu_out": [np.empty(n, np.float32) for n in one.shape],
+        }
+        for one, other in zip(w, g, strict=True)
+    ]
+    structs = c.sm3_structs(tensors)
+    return lambda _=tensors: kernels.sm3(structs, 1e-2, 0.0)
+
+
+def adafactor(kernels: c.Cpu) -> Step:
+    w, g = arrays(MATRICES), arrays(MATRICES, 0.02)
+    tensors = []
+    for one, other in zip(w, g, strict=True):
+        moments = {
+            name: np.full(n, 1e-3, np.float32) for name, n in zip("rc", one.shape, strict=True)
+        }
+        new = {f"{name}_out": np.empty_like(moment) for name, moment in moments.items()}
+        tensors.append({"w": one, "g": other} | moments | new)
+    structs, step = c.adafactor_structs(tensors), (1e-2, 0.3, *cases.ADAFACTOR.values())
+    return lambda _=tensors: kernels.adafactor(structs, step)
+
+
+def adaptive_clip(kernels: c.Cpu) -> Step:
+    w, g = arrays(MATRICES), arrays(MATRICES, 0.02)
+    tensors = [
+        {"w": one, "g": other, "factor": np.empty(one.shape[1], np.float32)}
+        for one, other in zip(w, g, strict=True)
+    ]
+    structs = c.clip_structs(tensors)
+    return lambda _=tensors: kernels.clip(structs, 0.01, 1e-3)
+
+
+def cross_entropy(kernels: c.Cpu) -> Step:
+    (x,), (d,) = arrays([LOGITS], 3.0), arrays([LOGITS])
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, LOGITS[1], LOGITS[0], dtype=np.int32)
+    loss, maximum, total, upstream = np.ones((4, LOGITS[0]), np.float32)
+    common = (x, c_int32(0), labels, c_int32(4), *map(c_int64, LOGITS))
+
+    def step() -> None:
+        kernels.tensor("cross_entropy_forward", *common, loss, maximum, total)
+        kernels.tensor("cross_entropy_backward", *common, maximum, total, upstream, d)
+
+    return step
+
+
+def standardize(kernels: c.Cpu) -> Step:
+    """All forward, then all backward, as a training step has them."""
+    w, y, u, d = (arrays(FILTERS, scale) for scale in (0.1, 0, 1, 0))
+    calls: list[list[tuple[Any, ...]]] = [[], []]
+    for one, out, up, down in zip(w, y, u, d, strict=True):
+        gain, d_gain = np.ones((2, one.shape[1]), np.float32)
+        size = (*map(c_int64, one.shape), c_double(1e-4))
+        calls[0].append(("standardize_forward", one, c_int32(0), gain, *size, out))
+        calls[1].append(("standardize_backward", one, c_int32(0), gain, up, *size, down, d_gain))
+
+    def step() -> None:
+        for call in calls[0] + calls[1][::-1]:
+            kernels.tensor(*call)
+
+    return step
+
+
+def batch_statistics(kernels: c.Cpu) -> Step:
+    (x,), (d,) = arrays([BATCH]), arrays([BATCH])
+    mean, d_mean = np.ones((2, BATCH[1]), np.float32)
+    variance, d_variance = np.ones((2, 1), np.float32)
+    common = (x, c_int32(0))
+    size = tuple(map(c_int64, BATCH))
+
+    def step() -> None:
+        kernels.tensor("batch_statistics_forward", *common, *size, mean, variance)
+        kernels.tensor("batch_statistics_backward", *common, mean, d_mean, d_variance, *size, d)
+
+    return step
+
+
+_UPDATES = [math.prod(shape) for shape in MATRICES]
+_SIZES = [math.prod(shape) for shape in FILTERS]
+PROBLEMS = {
+    "adam": Problem("100 variables, 25 M", _UPDATES, adam),
+    "sm3": Problem("100 variables, 25 M", _UPDATES, sm3),
+    "adafactor": Problem("100 variables, 25 M", _UPDATES, adafactor),
+    "adaptive_clip": Problem("100 variables, 25 M", _UPDATES, adaptive_clip),
+    "cross_entropy": Problem("512 × 32000", [math.prod(LOGITS)], cross_entropy),
+    "standardize": Problem("ResNet-50, four stages", _SIZES, standardize),
+    "batch_statistics": Problem("100352 × 128", [math.prod(BATCH)], batch_statistics),
+}
+
+
+def moved(kernel: str) -> int:
+    """Return the least bytes of one step, with this machine's last-level cache."""
+    cache = max(cache_bytes(level) for level in (2, 3, 4))
+    return sum(least_bytes(kernel, n, cache) for n in PROBLEMS[kernel].elements)
+
+
+def copy(size: int) -> Step:
+    """Return a plain copy on every core that moves so many bytes, half of them read."""
+    source, target = np.ones(size // 2, np.uint8), np.zeros(size // 2, np.uint8)
+    pool = ThreadPoolExecutor(CORES)
+    pieces = list(zip(*(np.array_split(a, CORES) for a in (target, source)), strict=True))
+    return lambda: list(pool.map(lambda piece: np.copyto(*piece), pieces))
+
+
+def _lasts(step: Step) -> float:
+    start = clock.now()
+    step()
+    return clock.now() - start
+
+
+def block(kernel: str, seed: int) -> float:
+    """Return the log of the share in this process: the copy's time over the kernel's."""
+    rng = np.random.default_rng(seed)
+    steps = PROBLEMS[kernel].make(c.Cpu(register.library(), CORES)), copy(moved(kernel))
+    ratios = []
+    for number in range(ROUNDS + 2):
+        lasted = {i: _lasts(steps[i]) for i in rng.permutation(2)}
+        if number >= 2:  # the first find pages and clocks asleep
+            ratios.append(math.log(lasted[1] / lasted[0]))
+    return hodges_lehmann(ratios)
+
+
+def in_fresh_process(kernel: str, seed: int) -> float:
+    """Return what `block` returns in a process of its own."""
+    command = [sys.executable, "-m", "tests.studies.kernel_bandwidth", "--block", kernel, str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout))
+
+
+def rows(kernels: Sequence[str]) -> Iterator[str]:
+    """Yield a row for each kernel, blocks of all of them in turn."""
+    logs = [{k: in_fresh_process(k, seed) for k in kernels} for seed in range(BLOCKS)]
+    for kernel in kernels:
+        share = interval([each[kernel] for each in logs], 0.95)
+        point, low, high = (math.exp(x) for x in (share.point, share.low, share.high))
+        problem = PROBLEMS[kernel]
+        least = moved(kernel) / sum(problem.elements)
+        yield f"| {kernel} | {problem.case} | {least:.3g} | {point:.2f} [{low:.2f}, {high:.2f}] |"
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments[:1] == ["--block"]:
+        print(json.dumps(block(arguments[1], int(arguments[2]))))
+        return
+    print("| kernel | case | least bytes an element | share of the limit |\n|---|---|---|---|")
+    for row in rows(arguments or list(PROBLEMS)):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
