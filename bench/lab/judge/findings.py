@@ -219,6 +219,8 @@ def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
 def _claim_finding(
     data: TrialData, claim: ClaimRecord, plan: Plan, prior: Prior | None
 ) -> ClaimFinding:
+    if claim.not_here:
+        return ClaimFinding(data.declared.trial, claim, Outcome.NOT_MEASURED, None, claim.not_here)
     if claim.attempt:
         return _attempt_finding(data, claim)
     metric = data.metric(claim.metric)

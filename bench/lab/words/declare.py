@@ -223,9 +223,18 @@ class Experiment:
                 continue
             named(claim.metric, self.all_metrics)
             self.arm(claim.arm)
+            self._check_decided(claim)
         for guard in self.guards:
             for name in guard.arms:
                 self.arm(name)
+
+    def _check_decided(self, claim: Claim) -> None:
+        if not any(self.decides(case, claim) for case in self.cases):
+            raise DeclarationError(
+                "a claim is decided by at least one case of its experiment",
+                f"{claim.id!r}, which concerns none that records {claim.metric}",
+                f"add such a case, or change where={dict(claim.where)}",
+            )
 
     @property
     def baseline(self) -> Arm:
@@ -247,10 +256,14 @@ class Experiment:
         asked = self.quality and (self.quality.quick or not case.quick) and not case.swept
         return self.quality if asked else None
 
-    def metrics_of(self, case: Case) -> tuple[Metric, ...]:
-        """Return what a trial of one case can record."""
-        untrained = () if self.quality_of(case) else self._outcomes
-        return tuple(metric for metric in self.all_metrics if metric not in untrained)
+    def decides(self, case: Case, claim: Claim) -> bool:
+        """Tell whether a case can decide a claim: it is of such cases, and records the metric."""
+        learnt = claim.metric in {metric.name for metric in self._outcomes}
+        return claim.concerns(case.params) and not (learnt and self.quality_of(case) is None)
+
+    def leaves_to_full(self, case: Case, claim: Claim) -> bool:
+        """Tell whether a quick case leaves a claim to the full ones, as every quick case does."""
+        return case.quick and not any(c.quick and self.decides(c, claim) for c in self.cases)
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`; the control is the baseline once more."""
