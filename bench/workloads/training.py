@@ -239,8 +239,7 @@ def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, A
     """Return what guards compare.
 
     The untouched weights, and the first part's loss and gradients from them; after a few steps the
-    loss that Keras then reports, the weights, and the state (moving statistics, seeds of random
-    numbers).
+    loss that Keras then reports, the weights, and the state, variable by variable.
     """
     first_weights = flat(model.trainable_variables)
     loss, gradients = backends.of_keras().loss_and_gradients(model, parts[0], jit=model.jit_compile)
@@ -253,8 +252,23 @@ def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, A
         "gradients": flat(gradients),
         "later_loss": later_loss,
         "weights": flat(model.trainable_variables),
-        "state": flat(model.non_trainable_variables),
+        **state(model),
     }
+
+
+def state(model: Any) -> dict[str, np.ndarray]:
+    """Return what is kept but not trained: ``statistics/n``, and ``seeds/n`` of random numbers.
+
+    Each variable by itself: seeds are in the billions, beside which no statistic would count.
+    """
+    import keras
+
+    found: dict[str, np.ndarray] = {}
+    for variable in model.non_trainable_variables:
+        kind = "statistics" if "float" in variable.dtype else "seeds"
+        number = sum(name.startswith(kind) for name in found)
+        found[f"{kind}/{number}"] = keras.ops.convert_to_numpy(variable)
+    return found
 
 
 def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:

@@ -43,7 +43,8 @@ class Guard:
     """What must hold for a comparison to be fair.
 
     Args:
-        observed: the name of an array that every arm's `observe` returns.
+        observed: the name of an array that every arm's `observe` returns; arrays that it names
+            ``observed/part`` are compared part by part, so that no large one hides a small one.
         tolerance: largest allowed ``max|arm - baseline| / max|baseline|``; None asks only that
             every element is finite.
         says: the guard in one line, for people.
