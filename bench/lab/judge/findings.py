@@ -224,10 +224,11 @@ def _claim_finding(
     if claim.attempt:
         return _attempt_finding(data, claim)
     metric = data.metric(claim.metric)
-    finding = None if data.invalid else assess(data, metric, claim.arm, plan, prior=prior)
+    finding = None if data.invalid else _assess_claimed(data, claim, metric, plan, prior)
     trial = data.declared.trial
     if finding is None:
-        reason = data.invalid or why_nothing(data, metric, claim.arm)
+        seen = data.seen_from(claim.against) if claim.against else data
+        reason = data.invalid or why_nothing(seen, metric, claim.arm)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
@@ -237,6 +238,16 @@ def _claim_finding(
         room = min(abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b))
         reason = _what_it_takes(finding, room, plan.confidence)
     return ClaimFinding(trial, claim, outcome, finding, reason)
+
+
+def _assess_claimed(
+    data: TrialData, claim: ClaimRecord, metric: Metric, plan: Plan, prior: Prior | None
+) -> Finding | None:
+    """Assess a claim's arm against the baseline, or against the arm that the claim names."""
+    if not claim.against:
+        return assess(data, metric, claim.arm, plan, prior=prior)
+    floor = noise_floor(data, metric)
+    return assess(data.seen_from(claim.against), metric, claim.arm, plan, floor, prior)
 
 
 def why_nothing(data: TrialData, metric: Metric, arm: str) -> str:

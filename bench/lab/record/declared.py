@@ -39,6 +39,8 @@ class ClaimRecord(Record):
     works: bool = True
     not_here: str = ""
     """Why this case does not decide it, where it does not."""
+    against: str = ""
+    """The arm that the bound is relative to, where that is not the baseline."""
 
 
 class GuardRecord(Record):
@@ -107,6 +109,8 @@ class Trial(Record):
         for claim in self.claims:
             if claim.attempt:
                 continue
+            if claim.against and claim.against not in [arm.name for arm in self.arms]:
+                raise ValueError(f"claim {claim.id!r} is against an arm that is not declared")
             if claim.metric not in metrics:
                 raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
             if claim.at_most is None and claim.at_least is None:

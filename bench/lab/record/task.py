@@ -88,4 +88,5 @@ def _claim(experiment: Experiment, claim: Claim, not_here: str) -> ClaimRecord:
         attempt=claim.attempt,
         works=claim.works,
         not_here=not_here,
+        against=claim.against,
     )

@@ -59,7 +59,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class Claim:
-    """A source's sentence as a bound on a metric of one arm, relative to the baseline.
+    """A source's sentence as a bound on a metric of one arm, relative to another's.
 
     A sentence about what can be done at all is a claim on an attempt instead.
 
@@ -74,6 +74,7 @@ class Claim:
         source: where it was made; None for the experiment's first source.
         attempt: in place of a metric, the name of an attempt on `arm`.
         works: what the source says of the attempt: that it works, or that it does not.
+        against: the arm that the bound is relative to, where that is not the baseline.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Claim:
     source: Source | None = None
     attempt: str = ""
     works: bool = True
+    against: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.metric) == bool(self.attempt):
@@ -223,11 +225,20 @@ class Experiment:
                 self.attempt(f"{claim.arm}.{claim.attempt}" if claim.arm else claim.attempt)
                 continue
             named(claim.metric, self.all_metrics)
-            self.arm(claim.arm)
+            self._check_compared(claim)
             self._check_decided(claim)
         for guard in self.guards:
             for name in guard.arms:
                 self.arm(name)
+
+    def _check_compared(self, claim: Claim) -> None:
+        other = self.arm(claim.against) if claim.against else self.baseline
+        if self.arm(claim.arm) is other:
+            raise DeclarationError(
+                "a claim compares two arms",
+                f"{claim.id!r}, of {claim.arm} against itself",
+                "name the treatment as arm, and what it is held against",
+            )
 
     def _check_decided(self, claim: Claim) -> None:
         if not any(self.decides(case, claim) for case in self.cases):
