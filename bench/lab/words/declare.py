@@ -121,6 +121,7 @@ class Quality:
         tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
         also: further outcomes of the same trainings; the first alone chooses the learning rate.
         quick: whether quick cases are trained too; where not, only the full ones are.
+        arms: the arms that are trained; empty for all.
     """
 
     metric: Metric
@@ -130,6 +131,7 @@ class Quality:
     tuning_seeds: tuple[int, ...]
     also: tuple[Metric, ...] = ()
     quick: bool = True
+    arms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.tuning_seeds) != (len(self.learning_rates) > 1):
@@ -230,6 +232,8 @@ class Experiment:
         for guard in self.guards:
             for name in guard.arms:
                 self.arm(name)
+        for name in self.quality.arms if self.quality else ():
+            self.arm(name)
 
     def _check_compared(self, claim: Claim) -> None:
         other = self.arm(claim.against) if claim.against else self.baseline
