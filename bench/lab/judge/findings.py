@@ -8,13 +8,19 @@ from dataclasses import dataclass, replace
 from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
 from keras_ab.bench.lab.judge.effort import effort
-from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, interval
+from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, added, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME, Metric
+from keras_ab.bench.lab.words.metrics import (
+    PEAK_DEVICE_MEMORY,
+    STEP_TIME,
+    STEPS_TO_TARGET,
+    TIME_TO_TARGET,
+    Metric,
+)
 from keras_ab.bench.lab.words.plan import Plan
 
 
@@ -92,6 +98,8 @@ def assess(
     """
     if metric.name == PEAK_DEVICE_MEMORY.name:
         return _assess_peaks(data, metric, arm, plan)
+    if metric.name == TIME_TO_TARGET.name:
+        return _assess_time_to_target(data, metric, arm, plan, prior)
     is_quality = metric.per == "seed"
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
@@ -161,6 +169,32 @@ def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Find
         smallest_effect=verdicts.smallest_effect(estimate, 0.0, plan.confidence),
         blocks_to_settle=math.inf if told is not None else estimate.blocks,
         p_value=told if told is not None else verdicts.p_value(estimate, 0.0),
+    )
+
+
+def _assess_time_to_target(
+    data: TrialData, metric: Metric, arm: str, plan: Plan, prior: Prior | None
+) -> Finding | None:
+    """Return the finding on steps to the target times step time: their log ratios add."""
+    names = (STEPS_TO_TARGET, STEP_TIME.name)
+    parts = [assess(data, data.metric(name), arm, plan, prior=prior) for name in names]
+    steps, step = parts
+    if steps is None or step is None:
+        return None
+    estimate = added(steps.estimate, step.estimate, plan.confidence)
+    thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
+    return Finding(
+        trial=data.declared.trial,
+        arm=arm,
+        metric=metric,
+        estimate=estimate,
+        thresholds=thresholds,
+        verdict=verdicts.judge(estimate, thresholds, metric.better),
+        baseline_value=steps.baseline_value * step.baseline_value,
+        arm_value=steps.arm_value * step.arm_value,
+        smallest_effect=verdicts.smallest_effect(estimate, thresholds.floor, plan.confidence),
+        blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, plan.confidence),
+        p_value=verdicts.p_value(estimate, thresholds.floor),
     )
 
 

@@ -18,6 +18,8 @@ from keras_ab.bench.lab.words.metrics import (
     DIMENSIONS,
     MEASURED,
     STEP_TIME,
+    STEPS_TO_TARGET,
+    TIME_TO_TARGET,
     Dimension,
     Metric,
     named,
@@ -265,7 +267,9 @@ class Experiment:
     @property
     def all_metrics(self) -> tuple[Metric, ...]:
         """What trials of this experiment can record, in the order of the report."""
-        return (STEP_TIME, *self._outcomes, *self.metrics, *MEASURED[1:])
+        names = {metric.name for metric in self._outcomes}
+        timed = (TIME_TO_TARGET,) if STEPS_TO_TARGET in names else ()
+        return (STEP_TIME, *self._outcomes, *timed, *self.metrics, *MEASURED[1:])
 
     def quality_of(self, case: Case) -> Quality | None:
         """Return what is learnt in a case, if anything is."""
@@ -274,7 +278,7 @@ class Experiment:
 
     def decides(self, case: Case, claim: Claim) -> bool:
         """Tell whether a case can decide a claim: it is of such cases, and records the metric."""
-        learnt = claim.metric in {metric.name for metric in self._outcomes}
+        learnt = claim.metric in {metric.name for metric in (*self._outcomes, TIME_TO_TARGET)}
         return claim.concerns(case.params) and not (learnt and self.quality_of(case) is None)
 
     def leaves_to_full(self, case: Case, claim: Claim) -> bool:
