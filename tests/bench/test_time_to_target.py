@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from keras_ab.bench.lab.judge.estimate import Estimate, added
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.record.records import Learned
 from keras_ab.bench.lab.record.trial_data import group
@@ -16,19 +15,6 @@ from tests.bench.test_declare import ACCURACY, GOOD
 from tests.reports import simulated
 
 STEPS = Metric(STEPS_TO_TARGET, "steps to 0.8", "1", per="seed")
-
-
-def test_squared_errors_add_and_degrees_are_welchs():
-    both = added(Estimate(0.1, 1, 0.03, 4, 5), Estimate(-0.3, 1, 0.04, 9, 10), 0.95)
-    assert both.point == pytest.approx(-0.2)
-    assert both.standard_error == pytest.approx(0.05)
-    assert both.degrees == pytest.approx(0.05**4 / (0.03**4 / 4 + 0.04**4 / 9))
-    assert both.blocks == 5
-
-
-def test_two_that_never_varied_add_exactly():
-    both = added(Estimate(0.5, 0, 0.0, 4, 5), Estimate(0.25, 0, 0.0, 9, 10), 0.95)
-    assert (both.point, both.half_width, both.degrees) == (0.75, 0.0, 4)
 
 
 def trial(learned=True):

@@ -48,29 +48,6 @@ class Estimate:
         return self.point + self.half_width
 
 
-def added(one: Estimate, other: Estimate, confidence: float) -> Estimate:
-    """Return the estimate of a sum of two that were measured apart.
-
-        se² = se1² + se2²,    degrees = se⁴ / (se1⁴ / degrees1 + se2⁴ / degrees2)
-
-    Source: B. L. Welch, The generalization of "Student's" problem when several different population
-    variances are involved, 1947, https://doi.org/10.1093/biomet/34.1-2.28; F. E. Satterthwaite.
-    """
-    parts, point = (one, other), one.point + other.point
-    squares = [part.standard_error**2 for part in parts]
-    degrees = min(part.degrees for part in parts)
-    blocks = min(part.blocks for part in parts)
-    if not all(map(math.isfinite, squares)):
-        return Estimate(point, math.inf, math.inf, degrees, blocks)
-    if total := sum(squares):
-        shares = (s**2 / part.degrees for s, part in zip(squares, parts, strict=True))
-        degrees = total**2 / sum(shares)
-    error = math.sqrt(total)
-    return Estimate(
-        point, t_quantile((1 + confidence) / 2, degrees) * error, error, degrees, blocks
-    )
-
-
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, degrees: float) -> float:
     """Return the quantile of Student's t distribution."""

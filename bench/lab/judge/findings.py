@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
 from keras_ab.bench.lab.judge.effort import effort
-from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, added, interval
+from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, difference, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
@@ -181,7 +181,8 @@ def _assess_time_to_target(
     steps, step = parts
     if steps is None or step is None:
         return None
-    estimate = added(steps.estimate, step.estimate, plan.confidence)
+    each = replace(step.estimate, point=-step.estimate.point)
+    estimate = difference(steps.estimate, each, plan.confidence)
     thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
     return Finding(
         trial=data.declared.trial,
