@@ -125,8 +125,7 @@ def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str
     import keras
 
     keras.utils.set_random_seed(seed)
-    model = DIGITS.compiled(Recipe(learning_rate=learning_rate), case)
-    training = backends.of_keras().training(model, jit=False)
+    model, training = DIGITS.to_be_trained(Recipe(learning_rate=learning_rate), case)
     files = image_files.elements({**case, **LEARNT_FROM})
     fresh = files.shuffle(int(LEARNT_FROM["files"]), seed=seed).repeat()
     loaded = iter(batches(echo, case, fresh, seed))

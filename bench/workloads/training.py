@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.cases import Value
 from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS, OPTIMIZER_STATE, WEIGHTS, Metric
@@ -121,15 +122,33 @@ class Workload:
 
         recipe = replace(recipe.of(case), learning_rate=learning_rate)
         keras.utils.set_random_seed(seed)
-        model = self.compiled(recipe, case)
+        model, training = self.to_be_trained(recipe, case)
         inputs, stored = self.stored(recipe, case)
-        training = backends.of_keras().training(model, jit=model.jit_compile)
         rng = np.random.default_rng(seed)
         for _ in range(steps):
             rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
             step(training, cut((inputs[rows], stored[rows]), recipe.accumulate))
         training.settle()
         return model
+
+    def to_be_trained(self, recipe: Recipe, case: Params) -> tuple[Any, Training]:
+        """Return an untrained model and its training step, traced before where that can be.
+
+        Tracing takes longer than a short training. So a recipe that is trained again, from another
+        seed or at another rate, has its new variables assigned to the model that was trained last.
+        A schedule's rates are a part of the trace.
+        """
+        made = self.compiled(recipe, case)
+        if recipe.schedule != "constant":
+            return made, backends.of_keras().training(made, jit=made.jit_compile)
+        kept = _traced(self, replace(recipe, learning_rate=0.0), tuple(case.items()))
+        if not kept:
+            kept.append((made, backends.of_keras().training(made, jit=made.jit_compile)))
+        model, training = kept[0]
+        assign(model, made)
+        if not training.in_place:
+            training = backends.of_keras().training(model, jit=model.jit_compile)
+        return model, training
 
     def train_and_score(
         self, steps: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
@@ -140,6 +159,23 @@ class Workload:
         """
         model = self.train(steps, recipe, case, seed, learning_rate)
         return accuracy(model, *self.test(case))
+
+
+@lru_cache(maxsize=1)
+def _traced(
+    _workload: Workload, _recipe: Recipe, _case: tuple[tuple[str, Value], ...]
+) -> list[tuple[Any, Training]]:
+    """Return where the model and step of a recipe are kept; empty before its first training."""
+    return []
+
+
+def assign(model: Any, other: Any) -> None:
+    """Give a model and its optimizer the values of another's variables, made by the same code."""
+    pairs = [(model.variables, other.variables)]
+    pairs += [(model.optimizer.variables, other.optimizer.variables)]
+    for own, values in pairs:
+        for variable, value in zip(own, values, strict=True):
+            variable.assign(value)
 
 
 def check_logits(model: Any) -> None:
