@@ -38,6 +38,7 @@ class Recipe:
         dtype_policy: Keras' policy for the model's layers.
         graph_rewrite: an option of `tf.config.optimizer` to switch on; empty for none.
         clipping: ``none``, ``global_norm`` or ``adaptive``.
+        clip: λ of adaptive clipping, the share of a unit's weights that its gradient may have.
         accumulate: parts into which a batch is cut, their gradients accumulated.
         decay: ``none``, ``decoupled`` weight decay, or ``l2`` of half as much in the loss.
         weight_decay: how much.
@@ -56,6 +57,7 @@ class Recipe:
     dtype_policy: str = "float32"
     graph_rewrite: str = ""
     clipping: str = "none"
+    clip: float = 0.01
     accumulate: int = 1
     decay: str = "none"
     weight_decay: float = 0.0

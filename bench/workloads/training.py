@@ -171,11 +171,13 @@ def _traced(
 
 def assign(model: Any, other: Any) -> None:
     """Give a model and its optimizer the values of another's variables, made by the same code."""
-    pairs = [(model.variables, other.variables)]
-    pairs += [(model.optimizer.variables, other.optimizer.variables)]
-    for own, values in pairs:
-        for variable, value in zip(own, values, strict=True):
-            variable.assign(value)
+    for variable, value in zip(_all_of(model), _all_of(other), strict=True):
+        variable.assign(value)
+
+
+def _all_of(model: Any) -> list[Any]:
+    weights = [*model.trainable_variables, *model.non_trainable_variables]
+    return [*weights, *model.optimizer.variables]
 
 
 def check_logits(model: Any) -> None:
@@ -198,6 +200,7 @@ def optimizer(recipe: Recipe, model: Any) -> Any:
         schedules.learning_rate(recipe.schedule, recipe.learning_rate, recipe.schedule_steps),
         model,
         clipping=recipe.clipping,
+        clip=recipe.clip,
         accumulate=recipe.accumulate,
         **decay,
     )

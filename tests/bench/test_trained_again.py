@@ -21,7 +21,7 @@ RECIPES = {
 
 def weights(recipe, case, seed, rate):
     model = BY_NAME.train(3, recipe, case, seed, rate)
-    return [np.array(variable) for variable in model.variables]
+    return [np.array(variable) for variable in model.weights]
 
 
 @pytest.mark.parametrize("name", RECIPES)
