@@ -117,7 +117,7 @@ EXPERIMENT = Experiment(
         train=train,
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3),
-        tuning_seeds=(1,),
+        tuning_seeds=(1, 2, 3),
         quick=False,
     ),
     attempts=(
