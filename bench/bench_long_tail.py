@@ -57,7 +57,7 @@ EXPERIMENT = Experiment(
         f"the last a hundred times rarer than the first. After {STEPS} steps it is tested on "
         "digits of all classes kept apart: accuracy over all classes alike, over the three most "
         "frequent, over the three rarest, and overall as if the test were as long-tailed as the "
-        "training. All are paired by seed; each loss gets the better of two learning rates, by the "
+        "training. All are paired by seed; each loss gets the best of three learning rates, by the "
         "first of these accuracies on three other seeds. Timed is a training step."
     ),
     held_fixed="model, first weights, examples, batches and their order, optimizer, steps",
