@@ -39,10 +39,10 @@ EXPERIMENT = Experiment(
     question="Does XLA speed up a training step, and after how many steps has compiling it paid?",
     method=(
         "The same training step, once run by TensorFlow's graph executor, once compiled by XLA, "
-        "and once as Keras chooses by default: a small model, whose step is many short operations, "
-        "and a large one, whose step is a few long products. Compiling is part of the first step, "
-        "which is a metric of its own; the break-even is the number of steps after which the time saved has "
-        "paid for it."
+        "and once as Keras chooses by default: of a small model, whose step is many short "
+        "operations, and of a large one, whose step is a few long products. Compiling is part of "
+        "the first step, which is a metric of its own; the break-even is the number of steps after "
+        "which the time saved has paid for it."
     ),
     held_fixed="model, first weights, batches and their order, optimizer, precision",
     does_not_show=(
