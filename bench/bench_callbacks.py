@@ -95,8 +95,8 @@ def per_batch(_model: Any, fit: Fit, _folder: str) -> Callable[[], list[float]]:
 
     losses: list[float] = []
     keeps = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]),
-        on_epoch_end=lambda epoch, logs: losses.clear(),
+        on_train_batch_end=lambda _batch, logs: losses.append(logs["loss"]),
+        on_epoch_end=lambda _epoch, _logs: losses.clear(),
     )
     return lambda: fit(keeps)
 

@@ -126,7 +126,7 @@ def squared_error_class() -> Any:
             self.mse_sum = self.add_weight(name="mse_sum", initializer="zeros")
             self.total_samples = self.add_weight(name="total_samples", initializer="zeros")
 
-        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # noqa: ARG002
             y_true = ops.one_hot(y_true, num_classes=ops.shape(y_pred)[1])
             mse = ops.sum(ops.square(y_true - y_pred))
             self.mse_sum.assign_add(mse)
@@ -175,13 +175,13 @@ def per_batch_losses() -> str | None:
     kept: list[list[float]] = []
 
     class LossHistory(keras.callbacks.Callback):
-        def on_train_begin(self, logs: Any) -> None:
+        def on_train_begin(self, logs: Any) -> None:  # noqa: ARG002
             self.per_batch_losses: list[float] = []
 
-        def on_batch_end(self, batch: int, logs: Any) -> None:
+        def on_batch_end(self, batch: int, logs: Any) -> None:  # noqa: ARG002
             self.per_batch_losses.append(logs.get("loss"))
 
-        def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:  # noqa: ARG002
             kept.append(self.per_batch_losses)
             self.per_batch_losses = []
 
@@ -197,7 +197,7 @@ def losses_are_of_single_batches() -> str | None:
 
     told: list[float] = []
     callback = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: told.append(logs["loss"])
+        on_train_batch_end=lambda _batch, logs: told.append(logs["loss"])
     )
     inputs, labels = examples()
     model = small()
