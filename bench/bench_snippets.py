@@ -1,4 +1,4 @@
-"""Does what the sources write, and what they say of Keras' layers, hold on the installed version?"""
+"""Do the sources' own lines, and what they say of Keras' layers, hold on the installed version?"""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ SAVED = tuple(
     for ending in (".h5", ".keras")
     for named in (True, False)
 )
-"""Attempts to save and load a custom layer: name, ending of the file, whether the class is given."""
+"""Attempts to save and load a custom layer: name, ending, whether the class is given."""
 
 
 def attempts() -> tuple[Attempt, ...]:
