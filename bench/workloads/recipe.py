@@ -19,6 +19,7 @@ NAMES: Mapping[str, Collection[str]] = {
     "decay": ("none", "decoupled", "l2"),
     "loss": LOSSES,
     "schedule": SCHEDULES,
+    "sampling": ("uniform", "balanced"),
 }
 """What the fields of a recipe that are names may be."""
 
@@ -47,6 +48,7 @@ class Recipe:
         schedule: ``constant``, ``triangular``, ``triangular2`` or ``cosine``; the learning rate is
             then its highest rate.
         schedule_steps: steps for which the schedule is made.
+        sampling: of batches in a training: every example alike, or every class (``balanced``).
     """
 
     labels: str = "sparse_int32"
@@ -65,6 +67,7 @@ class Recipe:
     loss: str = "cross_entropy"
     schedule: str = "constant"
     schedule_steps: int = 0
+    sampling: str = "uniform"
 
     def __post_init__(self) -> None:
         for name, known in NAMES.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -118,18 +119,40 @@ class Workload:
 
         The seed sets the weights and the order of the batches, the same for every arm.
         """
+        return deque(self.trained(steps, steps, recipe, case, seed, learning_rate), maxlen=1)[0]
+
+    def trained(
+        self, steps: int, every: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
+    ) -> Iterator[Any]:
+        """Train as `train` does; yield the model every so many steps, to be looked at."""
         import keras
 
         recipe = replace(recipe.of(case), learning_rate=learning_rate)
         keras.utils.set_random_seed(seed)
         model, training = self.to_be_trained(recipe, case)
         inputs, stored = self.stored(recipe, case)
-        rng = np.random.default_rng(seed)
-        for _ in range(steps):
-            rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
+        drawn = self.drawn(recipe, case, seed)
+        for number in range(1, steps + 1):
+            rows = next(drawn)
             step(training, cut((inputs[rows], stored[rows]), recipe.accumulate))
-        training.settle()
-        return model
+            if number % every == 0:
+                training.settle()
+                yield model
+
+    def drawn(self, recipe: Recipe, case: Params, seed: int) -> Iterator[np.ndarray]:
+        """Yield the rows of one batch after the other.
+
+        Uniformly drawn, no example is twice in a batch; drawn so that all classes are alike, those
+        of a rare class are.
+        """
+        labels, size = self.data(case)[1], int(case["batch"])
+        rng = np.random.default_rng(seed)
+        share = None
+        if recipe.sampling == "balanced":
+            share = 1.0 / np.bincount(labels)[labels]
+            share /= share.sum()
+        while True:
+            yield rng.choice(len(labels), size, replace=share is not None, p=share)
 
     def to_be_trained(self, recipe: Recipe, case: Params) -> tuple[Any, Training]:
         """Return an untrained model and its training step, traced before where that can be.
