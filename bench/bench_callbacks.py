@@ -165,7 +165,7 @@ EXPERIMENT = Experiment(
         "Large models, whose checkpoints take seconds; what early stopping saves, which is a "
         "question of the curve; TensorBoard's histograms and images, which are off by default."
     ),
-    sources=(sources.DEEP_DIVE,),
+    sources=(sources.DEEP_DIVE, sources.PRINCIPLES),
     arms=tuple(
         Arm(watched.__name__, partial(prepare, watched), says)
         for watched, says in (
@@ -207,6 +207,21 @@ EXPERIMENT = Experiment(
             Claim(name.replace("_", "-"), statement, "", attempt=name, works=works)
             for name, works, statement in SAID
         ),
+        Claim(
+            id="metrics-need-a-reset",
+            statement="The metric of a model that only evaluates is not reset by itself.",
+            arm="",
+            attempt="metric_without_reset",
+            works=False,
+            source=sources.PRINCIPLES,
+        ),
     ),
-    attempts=tuple(Attempt(name, statement, getattr(tried, name)) for name, _, statement in SAID),
+    attempts=(
+        *(Attempt(name, statement, getattr(tried, name)) for name, _, statement in SAID),
+        Attempt(
+            "metric_without_reset",
+            "evaluate twice, with other weights, the metric not reset between",
+            tried.metric_without_reset,
+        ),
+    ),
 )

@@ -10,6 +10,8 @@ TRIED = (
     ("residual_block", "the tips' ResBlock, all of whose convolutions are used"),
     ("attention_by_dot", "Dot(axes=(1, 1)) of scores and values, held against their product"),
     ("attention_by_operations", "the tips' attention by tf.matmul, with its last two lines"),
+    ("attention_by_layer", "keras.layers.Attention, held against softmax(q kᵀ) v"),
+    ("training_argument", "Dropout called with training=True, and with False"),
     ("traversal", "the tips' recursion through nested models finds every layer"),
     ("flat_traversal", "model.layers alone finds every layer"),
     ("regularised_submodels", "a regulariser set by that recursion counts in the loss"),
@@ -88,6 +90,16 @@ EXPERIMENT = Experiment(
             sources.TIPS,
             "attention_by_operations",
             "The same attention is written with TensorFlow's operations.",
+        ),
+        said(
+            sources.TIPS,
+            "attention_by_layer",
+            "The lines that attend can be replaced by the built-in Attention layer.",
+        ),
+        said(
+            sources.DEEP_DIVE,
+            "training_argument",
+            "Some layers, such as Dropout, do one thing in training and another in inference.",
         ),
         said(sources.TIPS, "traversal", "A depth-first recursion goes through all submodels."),
         said(

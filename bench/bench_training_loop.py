@@ -158,18 +158,18 @@ def whole_epoch_by_iterator(model: Any, batches: Any) -> Epoch:
     return epoch
 
 
-def patch_before_fit() -> str | None:
-    """Count the calls of a patched step in eager mode; one of the source's ten epochs."""
+def patch_before_fit(*, eager: bool, wanted: int) -> str | None:
+    """Count the calls of a patched step in one of the source's ten epochs, of 64 batches."""
     import keras
     import numpy as np
 
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(256), keras.layers.Dense(6)])
     model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["acc"])
     calls = count_steps(model)
-    model.run_eagerly = True
+    model.run_eagerly = eager
     inputs = np.random.default_rng(0).normal(size=(4096, 64))
     model.fit(inputs, np.zeros(4096, np.int32), batch_size=64, verbose=0)
-    return None if len(calls) == 64 else f"{len(calls)} calls in 64 steps"
+    return None if len(calls) == wanted else f"{len(calls)} calls in 64 steps"
 
 
 def count_steps(model: Any) -> list[int]:
@@ -291,9 +291,26 @@ EXPERIMENT = Experiment(
             arm="patch",
             attempt="before_fit",
         ),
+        Claim(
+            id="patch-is-called-twice-in-a-graph",
+            statement="Traced to a graph, a patched train_step is called only twice.",
+            arm="patch",
+            attempt="in_a_graph",
+        ),
     ),
     attempts=(
-        Attempt("before_fit", "the snippet: patch, run_eagerly, fit", patch_before_fit, "patch"),
+        Attempt(
+            "before_fit",
+            "the snippet: patch, run_eagerly, fit; a call for each of 64 batches",
+            partial(patch_before_fit, eager=True, wanted=64),
+            "patch",
+        ),
+        Attempt(
+            "in_a_graph",
+            "the snippet without run_eagerly; two calls in all",
+            partial(patch_before_fit, eager=False, wanted=2),
+            "patch",
+        ),
         *(
             Attempt(name, says, partial(patch_after_fit, change), "patch")
             for name, says, change in (

@@ -211,3 +211,19 @@ def losses_are_of_single_batches() -> str | None:
     so_far = np.cumsum(alone) / np.arange(1, 5)
     what = "the mean since the epoch began" if np.allclose(told, so_far, rtol=1e-4) else "another"
     return f"the loss that a callback is told after a batch is {what}, not that of the batch"
+
+
+def metric_without_reset() -> str | None:
+    """Evaluate twice by a model that is never trained, without resetting its metric between."""
+    import keras
+
+    model, (inputs, labels) = small(), examples()
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    first = model.evaluate(inputs, labels, verbose=0)[1]
+    layer = model.layers[0]
+    layer.set_weights([keras.ops.negative(w) for w in layer.get_weights()])
+    again = model.evaluate(inputs, labels, verbose=0)[1]
+    alone = float(np.mean(model.predict(inputs, verbose=0).argmax(-1) == labels))
+    if np.isclose(again, alone):
+        return None
+    return f"{again:.3g} in place of {alone:.3g}: {first:.3g} of the time before is still in it"

@@ -76,6 +76,28 @@ def attention_by_operations() -> None:
     tf.reshape(tf.matmul(s, k_), (-1, 2, 2, n_filters))
 
 
+def attention_by_layer() -> str | None:
+    """Attend by keras.layers.Attention; hold it against softmax(q kᵀ) v."""
+    import keras
+
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.normal(size=(2, 5, size)) for size in (4, 4, 3))
+    scores = np.exp(q @ k.transpose(0, 2, 1))
+    wanted = (scores / scores.sum(-1, keepdims=True)) @ v
+    found = np.asarray(keras.layers.Attention(dtype="float64")([q, v, k]))
+    return None if np.allclose(found, wanted) else f"off by {np.abs(found - wanted).max():.2g}"
+
+
+def training_argument() -> str | None:
+    """Call Dropout with training=True and with training=False."""
+    import keras
+
+    x, dropout = np.ones((1, 1000), np.float32), keras.layers.Dropout(0.5)
+    dropped = int(np.sum(np.asarray(dropout(x, training=True)) == 0))
+    left = int(np.sum(np.asarray(dropout(x, training=False)) == 0))
+    return None if dropped > 0 and left == 0 else f"{dropped} dropped in training, {left} out of it"
+
+
 def nested() -> Any:
     """Return a model with a model in it, and one in that: three convolutions."""
     import keras
