@@ -1,4 +1,4 @@
-"""Every claim in the sources, the experiment that decides it, and its outcome in the published runs.
+"""Every claim in the sources, what decides it, and its outcome in the published runs.
 
 ``python -m tests.studies.claims_of_sources`` writes docs/claims-of-sources.md from the table of
 claims beside it, docs/claims-of-sources.tsv, and from the runs in examples/; a test repeats it.
