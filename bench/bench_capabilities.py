@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from keras_ab import Attempt, Built, Case, Claim, Experiment, Guard, Source, arm, sources
-from keras_ab.bench.workloads import classifier, style_attempts, styles
+from keras_ab.bench.workloads import classifier, structure_attempts, style_attempts, styles
 
 TRIED = (
     ("summarise", "a summary with the shape of each layer's output"),
@@ -24,11 +24,24 @@ TRIED = (
     ("tensorflow_function", "tf.concat in the forward pass"),
     ("keras_function", "keras.ops.concatenate in the forward pass"),
     ("skip_connection", "a skip connection"),
-    ("control_flow", "a Python if on the data"),
+    ("control_flow", "a Python if on the data, traced to a graph"),
     ("weights_in_call", "a layer with weights that is made in the forward pass, trained"),
     ("eager_tensor", "an embedded eager tf.range in the forward pass, its weights tracked"),
 )
 """Functions of `style_attempts`, and what they try."""
+
+
+STRUCTURE = (
+    ("connections", "a summary that says what is connected to what, of a model with a branch"),
+    ("plotted_connections", "its three connections drawn"),
+    ("loop_over_layers", "a Python for over layers in the forward pass"),
+    ("recursion", "a function that calls itself around a layer"),
+    ("loop_on_the_data", "a Python while on the data, run eagerly"),
+    ("several_inputs_and_outputs", "trained on dictionaries of several inputs and targets"),
+    ("tflite", "converted for mobile devices, and run there"),
+    ("onnx", "exported to ONNX"),
+)
+"""Functions of `structure_attempts`, and what they try."""
 
 
 TRIED_ON_CLASSES = (
@@ -39,11 +52,13 @@ TRIED_ON_CLASSES = (
 
 def attempts() -> tuple[Attempt, ...]:
     """Return everything that is tried: most on every style."""
-    cells = [(name, says, style) for name, says in TRIED for style in styles.STYLES]
-    cells += [(name, says, "subclass") for name, says in TRIED_ON_CLASSES]
+    own, structure = style_attempts, structure_attempts
+    cells = [(own, name, says, style) for name, says in TRIED for style in styles.STYLES]
+    cells += [(own, name, says, "subclass") for name, says in TRIED_ON_CLASSES]
+    cells += [(structure, name, says, style) for name, says in STRUCTURE for style in styles.STYLES]
     return tuple(
-        Attempt(name, says, partial(getattr(style_attempts, name), style), style)
-        for name, says, style in cells
+        Attempt(name, says, partial(getattr(module, name), style), style)
+        for module, name, says, style in cells
     )
 
 
@@ -58,7 +73,13 @@ CLAIMS = (
     *claims(
         sources.STYLES,
         ("functional", "summarise", True, "A symbolic model can be summarised."),
-        ("subclass", "summarise", False, "The summary of an imperative one is but a list."),
+        ("functional", "connections", True, "It can be inspected: how its layers connect."),
+        (
+            "subclass",
+            "connections",
+            False,
+            "The summary of an imperative one is but a list: how its layers connect is not in it.",
+        ),
         ("functional", "rebuild", True, "get_config describes a symbolic model."),
         ("sequential", "rebuild", True, "get_config describes a symbolic model."),
         ("subclass", "rebuild", False, "get_config does not suit a subclassed model."),
@@ -70,7 +91,8 @@ CLAIMS = (
         ("subclass", "save", False, "save does not suit a subclassed model."),
         ("functional", "misfit", True, "Most errors are found when layers are connected."),
         ("subclass", "misfit", False, "Errors are found when the model is run."),
-        ("subclass", "control_flow", True, "Any control flow can be written in a class."),
+        ("subclass", "loop_on_the_data", True, "Any control flow can be written in a class."),
+        ("functional", "loop_on_the_data", False, "Dynamic networks do not suit symbolic APIs."),
     ),
     *claims(
         sources.PRINCIPLES,
@@ -85,11 +107,39 @@ CLAIMS = (
         sources.TIPS,
         ("subclass", "load", False, "Loading a subclassed model has limited support."),
         ("sequential", "skip_connection", False, "Sequential models have no branches."),
+        ("functional", "tflite", True, "Models are best ported to mobile when functional."),
+        ("functional", "onnx", True, "Models are best ported elsewhere when functional."),
     ),
     *claims(
         sources.DEEP_DIVE,
         ("functional", "features", True, "Inner outputs can be had from the graph."),
         ("subclass", "features", False, "There is no graph to take features from."),
+        (
+            "subclass",
+            "plotted_connections",
+            False,
+            "plot_model cannot draw the topology of a subclass.",
+        ),
+        ("subclass", "loop_over_layers", True, "call may use layers in a for loop."),
+        ("subclass", "recursion", True, "call may use layers recursively."),
+        (
+            "functional",
+            "several_inputs_and_outputs",
+            True,
+            "Several inputs and outputs are trained on, by name.",
+        ),
+        (
+            "subclass",
+            "several_inputs_and_outputs",
+            True,
+            "A subclass is trained on several inputs and outputs alike.",
+        ),
+        (
+            "sequential",
+            "several_inputs_and_outputs",
+            False,
+            "A Sequential model has one input and one output.",
+        ),
     ),
 )
 

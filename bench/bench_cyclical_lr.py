@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
     method=(
         f"A classifier of real digits takes {STEPS} steps of SGD with momentum. The rate is fixed, "
         "goes through three cycles between a quarter of its highest value and that, or decays "
-        "along a cosine. Each arm gets the best of four highest rates on another seed, so the "
+        "along a cosine. Each arm gets the best of four highest rates on three other seeds: the "
         "fixed rate is the best of a grid, and the cosine shows whether cycles do more than any "
         "decay would. Quality is the accuracy on digits kept apart, paired by seed."
     ),
@@ -72,7 +72,7 @@ EXPERIMENT = Experiment(
         train=partial(DIGITS.train_and_score, STEPS),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(0.01, 0.03, 0.1, 0.3),
-        tuning_seeds=(100,),
+        tuning_seeds=(100, 101, 102),
     ),
     claims=(
         *(

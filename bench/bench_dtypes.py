@@ -84,14 +84,20 @@ def trained(case: Params) -> Any:
     return lambda start, features: training.step((features, labels[start : start + size]))
 
 
-def default_integer() -> str | None:
-    """Tell which integer NumPy and TensorFlow make of a Python int: None where int64."""
+def numpy_integer() -> str | None:
+    """Tell which integer NumPy makes of a Python int: None where int64."""
     import numpy as np
+
+    found = np.array([1]).dtype
+    return None if found == "int64" else f"NumPy makes it {found}"
+
+
+def tensorflow_integer() -> str | None:
+    """Tell which integer TensorFlow makes of a Python int: None where int64."""
     import tensorflow as tf
 
-    found = {"NumPy": str(np.array([1]).dtype), "TensorFlow": tf.constant([1]).dtype.name}
-    different = {name: dtype for name, dtype in found.items() if dtype != "int64"}
-    return ", ".join(f"{name} makes it {dtype}" for name, dtype in different.items()) or None
+    found = tf.constant([1]).dtype.name
+    return None if found == "int64" else f"TensorFlow makes it {found}"
 
 
 METHOD = (
@@ -166,12 +172,13 @@ INTEGERS = Experiment(
         ),
         Claim(
             id="int64-is-the-default",
-            statement="Integers are int64 unless one says otherwise.",
+            statement="NumPy's integers, of which data sets are made, are int64 by default.",
             arm="",
-            attempt="default_integer",
+            attempt="numpy_integer",
         ),
     ),
     attempts=(
-        Attempt("default_integer", "an array of a Python int, without a dtype", default_integer),
+        Attempt("numpy_integer", "np.array of a Python int, without a dtype", numpy_integer),
+        Attempt("tf_integer", "tf.constant of a Python int, without a dtype", tensorflow_integer),
     ),
 )

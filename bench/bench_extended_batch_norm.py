@@ -1,6 +1,7 @@
 """Is Extended Batch Normalization better than BatchNorm where batches are small?"""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from keras_ab import (
@@ -13,6 +14,7 @@ from keras_ab import (
     Guard,
     Params,
     Quality,
+    Source,
     arm,
     grid,
     sources,
@@ -32,6 +34,11 @@ def extended(case: Params) -> Any:
     return convolving.network(case, convolving.extended_normalised)
 
 
+def extended_as_written(case: Params) -> Any:
+    block = partial(convolving.extended_normalised, deviations="channel_means")
+    return convolving.network(case, block)
+
+
 def observed(model: Any) -> Mapping[str, Any]:
     """Return the first kernels, and how far a normalised batch lies from the formula."""
     import keras
@@ -40,10 +47,11 @@ def observed(model: Any) -> Mapping[str, Any]:
     from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
 
     error = 0.0
-    if any(isinstance(layer, ExtendedBatchNormalization) for layer in model.layers):
+    extended = [m for m in model.layers if isinstance(m, ExtendedBatchNormalization)]
+    if extended:
         x = np.random.default_rng(0).normal(3.0, 2.0, (4, 5, 5, 6)).astype(np.float32)
-        layer = ExtendedBatchNormalization()
-        moments = reference_moments(x)
+        layer = ExtendedBatchNormalization(deviations=extended[0].deviations)
+        moments = reference_moments(x, layer.deviations)
         wanted = (x - moments.mean) / np.sqrt(moments.variance + layer.epsilon)
         found = keras.ops.convert_to_numpy(layer(x, training=True))
         error = float(np.abs(found - wanted).max())
@@ -63,17 +71,17 @@ def train(model: Any, case: Params, seed: int, learning_rate: float) -> float:
     return STEP.train_and_score(steps, model, case, seed, learning_rate)
 
 
-def better_at(batch: int) -> Claim:
-    """Return the source's claim about one size of batch."""
+def better_at(batch: int, name: str, form: str, source: Source) -> Claim:
+    """Return a source's claim about one size of batch, for its form of the formula."""
     return Claim(
-        id=f"better-at-{batch}",
+        id=f"{name.replace('_', '-')}-better-at-{batch}",
         statement=f"With {batch} examples in a batch, where BatchNorm's statistics are poor, the "
-        "extended form learns better: the accuracy is at least one point higher.",
-        arm="extended",
+        f"extended form {form} learns better: the accuracy is at least one point higher.",
+        arm=name,
         metric="test_accuracy",
         at_least=0.01,
         where={"batch": batch},
-        source=sources.LUO,
+        source=source,
     )
 
 
@@ -86,8 +94,10 @@ EXPERIMENT = Experiment(
     method=(
         "A plain stack of convolutions learns digits, with BatchNorm after every convolution or "
         "with its extended form, which takes the mean of each channel but one standard deviation "
-        "for all. The formula is the one in the paper's abstract; the source's code averages the "
-        "channels' variances instead."
+        "for all. Two forms are tried: `extended` takes the paper's abstract at its word, the "
+        "deviation of all elements from their common mean; `extended_as_written` is the source's "
+        "code, the mean of the channels' variances. Which of them the paper's body means is not "
+        "established: it was not at hand."
     ),
     held_fixed="first kernels, images, batches and their order, optimizer, precision",
     does_not_show="Other normalisers for small batches, such as group normalisation.",
@@ -98,7 +108,13 @@ EXPERIMENT = Experiment(
             "extended",
             STEP,
             extended,
-            "keras_ab.kernels.extended_batch_norm.ExtendedBatchNormalization",
+            "ExtendedBatchNormalization: deviations from the common mean, as in the abstract",
+        ),
+        arm(
+            "extended_as_written",
+            STEP,
+            extended_as_written,
+            "ExtendedBatchNormalization: the channels' mean variance, as in the source's code",
         ),
     ),
     backends=KERAS,
@@ -109,7 +125,7 @@ EXPERIMENT = Experiment(
     ),
     guards=(
         Guard("kernels", 1e-6, "same first kernels"),
-        Guard("formula_error", 1e-4, "a batch is normalised as the paper's formula says"),
+        Guard("formula_error", 1e-4, "a batch is normalised as the arm's formula says"),
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
@@ -117,7 +133,7 @@ EXPERIMENT = Experiment(
         train=train,
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3),
-        tuning_seeds=(1,),
+        tuning_seeds=(1, 2, 3),
         quick=False,
     ),
     attempts=(
@@ -125,5 +141,12 @@ EXPERIMENT = Experiment(
             "import_base", "import BatchNormalizationBase, as the source does", import_the_base
         ),
     ),
-    claims=(better_at(2), better_at(4)),
+    claims=tuple(
+        better_at(batch, name, form, source)
+        for batch in (2, 4)
+        for name, form, source in (
+            ("extended", "of the abstract", sources.LUO),
+            ("extended_as_written", "of the code", sources.TEN),
+        )
+    ),
 )

@@ -1,6 +1,8 @@
 """Does adaptive gradient clipping stabilise training, and what does it cost?"""
 
 from dataclasses import replace
+from functools import cache
+from statistics import fmean
 
 from keras_ab import (
     KERAS,
@@ -17,32 +19,37 @@ from keras_ab import (
     sources,
     sweep,
 )
+from keras_ab.bench.lab.words.cases import Value
 from keras_ab.bench.workloads.by_name import BY_NAME
 
 UNCLIPPED = Recipe(optimizer="sgd_momentum", learning_rate=1e-3)
 STEPS = 150
+Setting = tuple[tuple[str, Value], ...]
+"""A case's parameters as pairs, which can be kept by."""
+
+
+RATES = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Learning rates that each arm is tried at, each twice the one before; the last is too high."""
 
 
 def _accuracy(name: str, title: str) -> Metric:
     return Metric(name, f"test accuracy {title}", "1", "more", "difference", margin=0.01)
 
 
-SWEEP = {
-    "test_accuracy": 1.0,
-    "accuracy_at_quarter_rate": 1 / 4,
-    "accuracy_at_sixteenth_rate": 1 / 16,
-}
-"""Outcomes, and the share of the learning rate at which each is trained."""
+@cache
+def accuracy_at(recipe: Recipe, case: Setting, seed: int, rate: float) -> float:
+    """Train at a rate and return the accuracy: kept, since choosing a rate asks for it too."""
+    return BY_NAME.train_and_score(STEPS, recipe, dict(case), seed, rate)
 
 
-def over_batch_sizes(
-    recipe: Recipe, case: Params, seed: int, learning_rate: float
-) -> dict[str, float]:
-    """Train at the learning rate and at shares of it; return the accuracy of each."""
-    return {
-        name: BY_NAME.train_and_score(STEPS, recipe, case, seed, learning_rate * share)
-        for name, share in SWEEP.items()
-    }
+def over_rates(recipe: Recipe, case: Params, seed: int, learning_rate: float) -> dict[str, float]:
+    """Return the accuracy at the learning rate, and its mean over all rates of the ladder.
+
+    The mean is the area under the curve of accuracy over the logarithm of the rate.
+    """
+    ladder = [accuracy_at(recipe, tuple(case.items()), seed, rate) for rate in RATES]
+    best = accuracy_at(recipe, tuple(case.items()), seed, learning_rate)
+    return {"test_accuracy": best, "accuracy_over_rates": fmean(ladder)}
 
 
 def squeezed_norm() -> str | None:
@@ -67,16 +74,18 @@ EXPERIMENT = Experiment(
     method=(
         "The same network without normalisation is trained by SGD with momentum: unclipped, with "
         "the whole gradient scaled to a norm of at most 1, and with each unit's gradient scaled to "
-        "at most 0.01 of its weights' norm (the paper's equation 3; the head is left out, as in "
-        "the paper). Timed is one step at a rate that all survive. Quality is the accuracy on "
-        "digits kept apart after 150 steps, paired by seed, at a learning rate of 0.8 that is too "
-        "high, at a quarter and at a sixteenth of it."
+        "at most λ of its weights' norm (the paper's equation 3; the head is left out, as in the "
+        "paper). λ follows the batch, as the paper advises: 0.01 for batches of thousands, and for "
+        "small ones 0.16, the largest that it tries. Timed is one step at a rate that all survive. "
+        f"Quality is the accuracy on digits kept apart after {STEPS} steps, paired by seed, each "
+        "arm at its own best of six learning rates on three other seeds; stability is the mean of "
+        "the accuracies at all six, from 0.025 to 0.8."
     ),
-    held_fixed="model, first weights, batches and their order, optimizer, learning rates",
+    held_fixed="model, first weights, batches and their order, optimizer, rates that are tried",
     does_not_show=(
-        "The batch sizes (4096) and networks without normalisation for which the paper needs it. "
-        "The source's own code takes a 1×1×1×N kernel for a vector and clips the head too; what is "
-        "measured follows the paper. At its best learning rate, each arm may do as well."
+        "The networks without normalisation, on images in the millions, for which the paper needs "
+        "it. The source's own code takes a 1×1×1×N kernel for a vector, clips the head too and has "
+        "λ fixed at 0.01; what is measured follows the paper."
     ),
     sources=(sources.BROCK, sources.TEN),
     arms=(
@@ -91,15 +100,17 @@ EXPERIMENT = Experiment(
             "adaptive",
             BY_NAME,
             replace(UNCLIPPED, clipping="adaptive"),
-            "adaptive clipping, λ = 0.01, all but the head",
+            "adaptive clipping, λ of the case (clip), all but the head",
         ),
     ),
     backends=KERAS,
     cases=(
-        *grid(model=("mlp",), width=(128,), depth=(2,), batch=(128,)),
-        *sweep("width", (64, 256, 512, 1024), model="mlp", depth=2, batch=128),
-        *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),
-        *grid(quick=False, model=("chain",), depth=(8,), channels=(32,), batch=(128,)),
+        *grid(model=("mlp",), width=(128,), depth=(2,), batch=(128,), clip=(0.16,)),
+        *sweep("width", (64, 256, 512, 1024), model="mlp", depth=2, batch=128, clip=0.16),
+        *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(2048,), clip=(0.01,)),
+        *grid(
+            quick=False, model=("chain",), depth=(8,), channels=(32,), batch=(128,), clip=(0.16,)
+        ),
     ),
     guards=(
         Guard("loss", 1e-6, "same loss from the same weights"),
@@ -107,15 +118,12 @@ EXPERIMENT = Experiment(
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
-        metric=_accuracy("test_accuracy", "at rate 0.8"),
-        train=over_batch_sizes,
+        metric=_accuracy("test_accuracy", "at the best rate"),
+        train=over_rates,
         seeds=(0, 1, 2, 3, 4),
-        learning_rates=(0.8,),
-        tuning_seeds=(),
-        also=(
-            _accuracy("accuracy_at_quarter_rate", "at rate 0.2"),
-            _accuracy("accuracy_at_sixteenth_rate", "at rate 0.05"),
-        ),
+        learning_rates=RATES,
+        tuning_seeds=(100, 101, 102),
+        also=(_accuracy("accuracy_over_rates", "over all rates"),),
     ),
     attempts=(
         Attempt(
@@ -129,19 +137,19 @@ EXPERIMENT = Experiment(
         Claim(
             id="stabilises",
             statement="Adaptive clipping keeps gradients from exploding and stabilises training: "
-            "at a learning rate of 0.8 accuracy is higher by at least 0.1.",
+            "over rates from 0.025 to 0.8, the mean accuracy is higher by at least 0.05.",
             arm="adaptive",
-            metric="test_accuracy",
-            at_least=0.1,
+            metric="accuracy_over_rates",
+            at_least=0.05,
             source=sources.TEN,
         ),
         Claim(
-            id="no-worse-at-low-rate",
-            statement="Where nothing explodes, adaptive clipping costs no accuracy: at a rate of "
-            "0.05 it is at most 0.01 lower.",
+            id="better-at-the-best-rate",
+            statement="Networks with adaptive clipping are better: each at its own best rate, "
+            "accuracy is no lower than without.",
             arm="adaptive",
-            metric="accuracy_at_sixteenth_rate",
-            at_least=-0.01,
+            metric="test_accuracy",
+            at_least=0.0,
         ),
     ),
 )

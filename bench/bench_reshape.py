@@ -68,8 +68,8 @@ RESHAPE = Experiment(
     ),
     held_fixed="dense layers, first weights, images, batches and their order, optimizer",
     does_not_show=(
-        "Eager execution, where Python's cost is paid in every step; whether a reader finds one or "
-        "the other more readable. Building includes counting the lines of the summary."
+        "Eager execution, which is experiment reshape_eager; whether a reader finds one or the "
+        "other more readable. Building includes counting the lines of the summary."
     ),
     sources=(sources.TIPS, sources.PRINCIPLES),
     arms=(
@@ -116,6 +116,53 @@ RESHAPE = Experiment(
             statement="Most TensorFlow operations can be used as layers.",
             arm="",
             attempt="tf_reshape",
+        ),
+    ),
+)
+
+
+EAGER = Experiment(
+    name="reshape_eager",
+    question="Are raw reshapes lighter than Reshape layers where nothing is compiled?",
+    method=(
+        "The forward pass of the models of experiment reshape, run eagerly, so that Python's cost "
+        "is paid in every pass; and the operations that TensorFlow traces of it, counted in the "
+        "graph before it is optimised."
+    ),
+    held_fixed="dense layers, first weights, the batch of images",
+    does_not_show="The backward pass; what is left of the operations once a graph is optimised.",
+    sources=(sources.TIPS, sources.PRINCIPLES),
+    arms=(
+        arm("layer", reshaping.run_eagerly, layer, "keras.layers.Reshape"),
+        arm("keras_ops", reshaping.run_eagerly, operation, "keras.ops.reshape"),
+        arm(
+            "tf_in_layer",
+            reshaping.run_eagerly,
+            tensorflow_in_layer,
+            "tf.reshape in the call of a custom layer",
+        ),
+    ),
+    cases=(
+        *grid(depth=(4,), batch=(64,)),
+        *grid(quick=False, depth=(64,), batch=(256,)),
+    ),
+    guards=(Guard("outputs", 1e-5, "the same outputs from the same weights"),),
+    metrics=(reshaping.TRACED_OPERATIONS,),
+    claims=(
+        Claim(
+            id="ops-lighter-eagerly",
+            statement="Raw operations are lighter than layers: run eagerly, a forward pass takes "
+            "at least 2 % less time.",
+            arm="keras_ops",
+            metric="step_time_s",
+            at_most=0.98,
+        ),
+        Claim(
+            id="ops-trace-less",
+            statement="Raw operations are lighter than layers: fewer operations are traced.",
+            arm="keras_ops",
+            metric="traced_operations",
+            at_most=0.98,
         ),
     ),
 )

@@ -86,8 +86,8 @@ EXPERIMENT = Experiment(
         metric=TEST_ACCURACY,
         train=partial(WORKLOAD.train_and_score, 150),
         seeds=(0, 1, 2, 3, 4),
-        learning_rates=(1e-4, 1e-3),
-        tuning_seeds=(100, 101),
+        learning_rates=(1e-4, 3e-4, 1e-3),
+        tuning_seeds=(100, 101, 102),
     ),
     claims=(
         Claim(

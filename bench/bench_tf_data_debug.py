@@ -54,14 +54,20 @@ def observe(batches: Any) -> dict[str, Any]:
 
 
 def look(debug: bool) -> str | None:
-    """Use the value of each element in Python, in a mapped function."""
+    """Look at the value of each element in Python, in a mapped function, as in a debugger."""
     import tensorflow as tf
 
     if debug:
         tf.data.experimental.enable_debug_mode()
-    names = ["zero", "one", "two"]
-    found = list(tf.data.Dataset.range(3).map(lambda x: names[int(x)]).as_numpy_iterator())
-    return None if found == [b"zero", b"one", b"two"] else f"yields {found}"
+    seen = []
+
+    def watched(x: Any) -> Any:
+        if tf.executing_eagerly():
+            seen.append(int(x))
+        return x
+
+    list(tf.data.Dataset.range(3).map(watched))
+    return None if seen == [0, 1, 2] else f"Python saw the values {seen} of 0, 1, 2"
 
 
 EXPERIMENT = Experiment(
@@ -106,14 +112,13 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             id="debug-shows-the-element",
-            statement="In debug mode, Python that looks at an element's value runs.",
+            statement="In debug mode, Python in a mapped function sees every element's value.",
             arm="debug",
             attempt="look",
         ),
         Claim(
             id="traced-does-not",
-            statement="Without debug mode, Python that looks at an element's value fails while it "
-            "is traced.",
+            statement="Without debug mode, Python in a mapped function sees no element's value.",
             arm="traced",
             attempt="look",
             works=False,
@@ -122,13 +127,13 @@ EXPERIMENT = Experiment(
     attempts=(
         Attempt(
             "look",
-            "int(element) in a mapped function",
+            "a mapped function that notes each element's value",
             partial(look, True),
             arm="debug",
         ),
         Attempt(
             "look",
-            "int(element) in a mapped function",
+            "a mapped function that notes each element's value",
             partial(look, False),
             arm="traced",
         ),

@@ -154,7 +154,7 @@ EXPERIMENT = Experiment(
         train=partial(BY_NAME.train_and_score, 300),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
-        tuning_seeds=(100, 101),
+        tuning_seeds=(100, 101, 102),
         quick=False,
     ),
     attempts=(

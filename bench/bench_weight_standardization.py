@@ -157,7 +157,7 @@ EXPERIMENT = Experiment(
         train=partial(STEP.train_and_score, TRAINED_STEPS),
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
-        tuning_seeds=(1, 2),
+        tuning_seeds=(1, 2, 3),
         quick=False,
     ),
     attempts=(

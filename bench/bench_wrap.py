@@ -19,6 +19,23 @@ def layer(case: Params) -> Any:
     return attending.network(case, attending.in_one_layer)
 
 
+def wrapper(case: Params) -> Any:
+    return attending.network(case, in_wrapper)
+
+
+def in_wrapper(x: Any, filters: int, name: str) -> Any:
+    """Attend in a keras.layers.Wrapper around a model, as Addons' SpectralNormalization is one."""
+    import keras
+
+    class Wrapped(keras.layers.Wrapper):
+        def call(self, inputs: Any) -> Any:
+            return self.layer(inputs)
+
+    inputs = keras.Input(x.shape[1:])
+    inner = keras.Model(inputs, attending.with_operations(inputs, filters, name), name=name)
+    return Wrapped(inner, name=f"{name}_wrapped")(x)
+
+
 def shape_of_a_model() -> None:
     """Give a model the shape attribute that the tips say it lacks, by assignment."""
     import keras
@@ -47,7 +64,8 @@ EXPERIMENT = Experiment(
     question="Does wrapping custom code make a model's summary neater, and what does it cost?",
     method=(
         "A network of 2-D attention blocks, whose operations stand one by one in the model, or "
-        "are wrapped block by block in a nested model or in a custom layer. Measured are the "
+        "are wrapped block by block in a nested model, in a Wrapper or in a custom layer. "
+        "Measured are the "
         "lines that model.summary() prints, and the time of a step."
     ),
     held_fixed="operations, first weights, images, batches and their order, optimizer",
@@ -58,6 +76,7 @@ EXPERIMENT = Experiment(
     arms=(
         arm("flat", STEP, flat, "every operation in the model itself"),
         arm("nested", STEP, nested, "a nested keras.Model for each block"),
+        arm("wrapper", STEP, wrapper, "a keras.layers.Wrapper for each block"),
         arm("layer", STEP, layer, "a custom layer for each block"),
     ),
     backends=KERAS,
@@ -85,6 +104,17 @@ EXPERIMENT = Experiment(
             arm="nested",
             metric="summary_lines",
             at_most=0.5,
+        ),
+        *(
+            Claim(
+                id=f"{name}-neater",
+                statement=f"With custom code in a {title}, the summary is neat: at most half as "
+                "long.",
+                arm=name,
+                metric="summary_lines",
+                at_most=0.5,
+            )
+            for name, title in (("wrapper", "Wrapper"), ("layer", "Layer"))
         ),
         Claim(
             id="needs-names",

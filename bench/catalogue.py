@@ -48,7 +48,8 @@ def bound(claim: Claim) -> str:
         return f"{claim.attempt}{about} {'works' if claim.works else 'does not work'}"
     low = "" if claim.at_least is None else f"{claim.at_least:g} ≤ "
     high = "" if claim.at_most is None else f" ≤ {claim.at_most:g}"
-    return f"{low}{claim.metric} of {claim.arm}{high}"
+    against = f" against {claim.against}" if claim.against else ""
+    return f"{low}{claim.metric} of {claim.arm}{against}{high}"
 
 
 def _when(case: Case) -> str:

@@ -160,6 +160,7 @@ class Quotable:
     def _found(self, finding: Finding, end: str) -> list[tuple[str, bool]]:
         unit, confidence = finding.metric.unit, self.trial.plan.confidence
         values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
+        against = (self.claim and self.claim.claim.against) or self.trial.data.baseline
         word = "seed" if finding.metric.per == "seed" else "block"
         has_interval = not (text.is_exact(finding) or isinstance(finding.estimate, Ranges))
         evidence = f"{text.level(confidence)} interval, " if has_interval else ""
@@ -167,7 +168,7 @@ class Quotable:
         return [
             (_short(finding.arm), True),
             (" against ", False),
-            (_short(self.trial.data.baseline), True),
+            (_short(against), True),
             (f": {text.compact(finding)} ({evidence}; {' against '.join(values)}){end}", False),
         ]
 

@@ -54,11 +54,12 @@ def normalised(x: Any, filters: int, stride: int) -> Any:
     return keras.layers.BatchNormalization()(_without_bias(x, filters, stride))
 
 
-def extended_normalised(x: Any, filters: int, stride: int) -> Any:
+def extended_normalised(x: Any, filters: int, stride: int, deviations: str = "tensor_mean") -> Any:
     """Convolve, then normalise with one standard deviation for all channels."""
     from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization
 
-    return ExtendedBatchNormalization()(_without_bias(x, filters, stride))
+    normalise = ExtendedBatchNormalization(deviations=deviations)
+    return normalise(_without_bias(x, filters, stride))
 
 
 def _without_bias(x: Any, filters: int, stride: int) -> Any:

@@ -46,7 +46,14 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 
 
 def optimizer(
-    name: str, rate: Any, model: Any, *, clipping: str = "none", accumulate: int = 1, **options: Any
+    name: str,
+    rate: Any,
+    model: Any,
+    *,
+    clipping: str = "none",
+    clip: float = 0.01,
+    accumulate: int = 1,
+    **options: Any,
 ) -> Any:
     """Return an optimizer that clips gradients and accumulates those of several steps.
 
@@ -55,6 +62,7 @@ def optimizer(
         rate: the learning rate, or a schedule.
         model: whose layers say which axes adaptive clipping takes the norms over.
         clipping: one of `CLIPPINGS`.
+        clip: λ of adaptive clipping.
         accumulate: steps whose gradients make one update.
         options: of Keras' optimizers, such as ``weight_decay``.
     """
@@ -65,5 +73,6 @@ def optimizer(
     if clipping == "adaptive":
         from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, unit_axes
 
-        return AdaptiveGradientClipping(make(), (HEAD,), axes=unit_axes(model), **more)
+        axes = unit_axes(model)
+        return AdaptiveGradientClipping(make(), (HEAD,), clipping=clip, axes=axes, **more)
     return make(**more)

@@ -19,6 +19,7 @@ NAMES: Mapping[str, Collection[str]] = {
     "decay": ("none", "decoupled", "l2"),
     "loss": LOSSES,
     "schedule": SCHEDULES,
+    "sampling": ("uniform", "balanced"),
 }
 """What the fields of a recipe that are names may be."""
 
@@ -38,6 +39,7 @@ class Recipe:
         dtype_policy: Keras' policy for the model's layers.
         graph_rewrite: an option of `tf.config.optimizer` to switch on; empty for none.
         clipping: ``none``, ``global_norm`` or ``adaptive``.
+        clip: λ of adaptive clipping, the share of a unit's weights that its gradient may have.
         accumulate: parts into which a batch is cut, their gradients accumulated.
         decay: ``none``, ``decoupled`` weight decay, or ``l2`` of half as much in the loss.
         weight_decay: how much.
@@ -46,6 +48,7 @@ class Recipe:
         schedule: ``constant``, ``triangular``, ``triangular2`` or ``cosine``; the learning rate is
             then its highest rate.
         schedule_steps: steps for which the schedule is made.
+        sampling: of batches in a training: every example alike, or every class (``balanced``).
     """
 
     labels: str = "sparse_int32"
@@ -56,6 +59,7 @@ class Recipe:
     dtype_policy: str = "float32"
     graph_rewrite: str = ""
     clipping: str = "none"
+    clip: float = 0.01
     accumulate: int = 1
     decay: str = "none"
     weight_decay: float = 0.0
@@ -63,6 +67,7 @@ class Recipe:
     loss: str = "cross_entropy"
     schedule: str = "constant"
     schedule_steps: int = 0
+    sampling: str = "uniform"
 
     def __post_init__(self) -> None:
         for name, known in NAMES.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras_ab.bench.lab.words.declare import Params
+from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.lab.words.metrics import Metric
 from keras_ab.bench.workloads import image_sets
 from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
@@ -15,6 +15,9 @@ KERAS_RESHAPE = "keras.ops.reshape works on every backend"
 
 SUMMARY_LINES = Metric("summary_lines", "summary", "lines")
 """What `summary_lines` counts."""
+
+TRACED_OPERATIONS = Metric("traced_operations", "traced operations", "1")
+"""What `traced_operations` counts."""
 
 Reshape = Callable[[Any, tuple[int, ...]], Any]
 
@@ -75,3 +78,26 @@ def summary_lines(model: Any) -> dict[str, float]:
     lines: list[str] = []
     model.summary(print_fn=lines.append)
     return {"summary_lines": float(len("\n".join(lines).splitlines()))}
+
+
+def traced_operations(model: Any, batch: Any) -> float:
+    """Return how many operations TensorFlow traces of a forward pass in training."""
+    import tensorflow as tf
+
+    traced = tf.function(lambda x: model(x, training=True)).get_concrete_function(batch)
+    inner = traced.graph.as_graph_def().library.function
+    return float(len(traced.graph.get_operations()) + sum(len(f.node_def) for f in inner))
+
+
+def run_eagerly(build: Callable[[Params], Any], case: Params) -> Prepared:
+    """Make one forward pass ready, run operation by operation: Python's cost is paid each time."""
+    import keras
+
+    model = build(case)
+    images, _ = image_sets.train_data(case)
+    batch = keras.ops.convert_to_tensor(images[: int(case["batch"])])
+    return Prepared(
+        step=lambda: model(batch, training=True),
+        sizes={TRACED_OPERATIONS.name: traced_operations(model, batch)},
+        observe=lambda: {"outputs": model(batch, training=True)},
+    )

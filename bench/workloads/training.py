@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from keras_ab.bench.lab.words.cases import Value
 from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS, OPTIMIZER_STATE, WEIGHTS, Metric
@@ -117,19 +119,59 @@ class Workload:
 
         The seed sets the weights and the order of the batches, the same for every arm.
         """
+        return deque(self.trained(steps, steps, recipe, case, seed, learning_rate), maxlen=1)[0]
+
+    def trained(
+        self, steps: int, every: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
+    ) -> Iterator[Any]:
+        """Train as `train` does; yield the model every so many steps, to be looked at."""
         import keras
 
         recipe = replace(recipe.of(case), learning_rate=learning_rate)
         keras.utils.set_random_seed(seed)
-        model = self.compiled(recipe, case)
+        model, training = self.to_be_trained(recipe, case)
         inputs, stored = self.stored(recipe, case)
-        training = backends.of_keras().training(model, jit=model.jit_compile)
-        rng = np.random.default_rng(seed)
-        for _ in range(steps):
-            rows = rng.choice(len(inputs), int(case["batch"]), replace=False)
+        drawn = self.drawn(recipe, case, seed)
+        for number in range(1, steps + 1):
+            rows = next(drawn)
             step(training, cut((inputs[rows], stored[rows]), recipe.accumulate))
-        training.settle()
-        return model
+            if number % every == 0:
+                training.settle()
+                yield model
+
+    def drawn(self, recipe: Recipe, case: Params, seed: int) -> Iterator[np.ndarray]:
+        """Yield the rows of one batch after the other.
+
+        Uniformly drawn, no example is twice in a batch; drawn so that all classes are alike, those
+        of a rare class are.
+        """
+        labels, size = self.data(case)[1], int(case["batch"])
+        rng = np.random.default_rng(seed)
+        share = None
+        if recipe.sampling == "balanced":
+            share = 1.0 / np.bincount(labels)[labels]
+            share /= share.sum()
+        while True:
+            yield rng.choice(len(labels), size, replace=share is not None, p=share)
+
+    def to_be_trained(self, recipe: Recipe, case: Params) -> tuple[Any, Training]:
+        """Return an untrained model and its training step, traced before where that can be.
+
+        Tracing takes longer than a short training. So a recipe that is trained again, from another
+        seed or at another rate, has its new variables assigned to the model that was trained last.
+        A schedule's rates are a part of the trace.
+        """
+        made = self.compiled(recipe, case)
+        if recipe.schedule != "constant":
+            return made, backends.of_keras().training(made, jit=made.jit_compile)
+        kept = _traced(self, replace(recipe, learning_rate=0.0), tuple(case.items()))
+        if not kept:
+            kept.append((made, backends.of_keras().training(made, jit=made.jit_compile)))
+        model, training = kept[0]
+        assign(model, made)
+        if not training.in_place:
+            training = backends.of_keras().training(model, jit=model.jit_compile)
+        return model, training
 
     def train_and_score(
         self, steps: int, recipe: Recipe, case: Params, seed: int, learning_rate: float
@@ -140,6 +182,25 @@ class Workload:
         """
         model = self.train(steps, recipe, case, seed, learning_rate)
         return accuracy(model, *self.test(case))
+
+
+@lru_cache(maxsize=1)
+def _traced(
+    _workload: Workload, _recipe: Recipe, _case: tuple[tuple[str, Value], ...]
+) -> list[tuple[Any, Training]]:
+    """Return where the model and step of a recipe are kept; empty before its first training."""
+    return []
+
+
+def assign(model: Any, other: Any) -> None:
+    """Give a model and its optimizer the values of another's variables, made by the same code."""
+    for variable, value in zip(_all_of(model), _all_of(other), strict=True):
+        variable.assign(value)
+
+
+def _all_of(model: Any) -> list[Any]:
+    weights = [*model.trainable_variables, *model.non_trainable_variables]
+    return [*weights, *model.optimizer.variables]
 
 
 def check_logits(model: Any) -> None:
@@ -162,6 +223,7 @@ def optimizer(recipe: Recipe, model: Any) -> Any:
         schedules.learning_rate(recipe.schedule, recipe.learning_rate, recipe.schedule_steps),
         model,
         clipping=recipe.clipping,
+        clip=recipe.clip,
         accumulate=recipe.accumulate,
         **decay,
     )
@@ -239,8 +301,7 @@ def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, A
     """Return what guards compare.
 
     The untouched weights, and the first part's loss and gradients from them; after a few steps the
-    loss that Keras then reports, the weights, and the state (moving statistics, seeds of random
-    numbers).
+    loss that Keras then reports, the weights, and the state, variable by variable.
     """
     first_weights = flat(model.trainable_variables)
     loss, gradients = backends.of_keras().loss_and_gradients(model, parts[0], jit=model.jit_compile)
@@ -253,8 +314,23 @@ def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, A
         "gradients": flat(gradients),
         "later_loss": later_loss,
         "weights": flat(model.trainable_variables),
-        "state": flat(model.non_trainable_variables),
+        **state(model),
     }
+
+
+def state(model: Any) -> dict[str, np.ndarray]:
+    """Return what is kept but not trained: ``statistics/n``, and ``seeds/n`` of random numbers.
+
+    Each variable by itself: seeds are in the billions, beside which no statistic would count.
+    """
+    import keras
+
+    found: dict[str, np.ndarray] = {}
+    for variable in model.non_trainable_variables:
+        kind = "statistics" if "float" in variable.dtype else "seeds"
+        number = sum(name.startswith(kind) for name in found)
+        found[f"{kind}/{number}"] = keras.ops.convert_to_numpy(variable)
+    return found
 
 
 def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from keras_ab.bench.lab.record.task import FULL_ONLY, Task, declaration
 from keras_ab.bench.lab.words.declare import (
     Arm,
     Attempt,
@@ -154,6 +155,26 @@ def test_a_claim_may_speak_of_some_cases_only():
     claim = Claim("c", "s", "two", "step_time_s", at_most=1, where={"classes": 1000})
     assert claim.concerns({"classes": 1000, "batch": 1})
     assert not claim.concerns({"classes": 10})
+
+
+def test_a_claim_that_no_case_decides_is_refused():
+    claim = Claim("c", "s", "two", "step_time_s", at_most=1, where={"n": 2})
+    with pytest.raises(DeclarationError, match="at least one case"):
+        replace(GOOD, claims=(claim,))
+
+
+def test_a_quick_case_names_the_claims_that_only_full_cases_decide():
+    small, large = Case({"n": 1}), Case({"n": 2}, quick=False)
+    claims = (
+        Claim("all", "s", "two", "step_time_s", at_most=1),
+        Claim("large", "s", "two", "step_time_s", at_most=1, where={"n": 2}),
+    )
+    experiment = replace(GOOD, cases=(small, large), claims=claims)
+    named = [
+        (claim.id, claim.not_here)
+        for claim in declaration(Task("", "good", "n:1", "plain", Plan()), experiment, small).claims
+    ]
+    assert named == [("good.all", ""), ("good.large", FULL_ONLY)]
 
 
 def test_an_arm_shows_the_process_that_it_runs_in():

@@ -11,12 +11,13 @@ import pytest
 
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.loop.gauges import Gauges
-from keras_ab.bench.lab.loop.guards import relative_error
+from keras_ab.bench.lab.loop.guards import checks, relative_error
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.loop.quality import best_rate
 from keras_ab.bench.lab.record.records import Block, End, Round
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.declare import Guard
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.steps import OperationShare, StepProfile, StepWork
 from keras_ab.bench.lab.worker import protocol, wire
@@ -291,6 +292,23 @@ def test_a_trial_that_ended_is_not_measured_again():
     lab = FakeLab()
     assert lab.run(plan, previous=FakeLab().run(plan)) == []
     assert lab.calls == []
+
+
+def test_a_small_variable_that_is_twice_as_large_is_not_hidden_by_a_large_one():
+    guard = Guard("statistics", 1e-5, "each by itself")
+    kept = {"statistics/0": np.array([4e9]), "statistics/1": np.array([0.5]), "other": np.ones(1)}
+    moved = kept | {"statistics/1": np.array([1.0])}
+    (held,) = checks((guard,), "t", {"two": kept}, kept)
+    (broken,) = checks((guard,), "t", {"two": moved}, kept)
+    assert (held.relative_error, broken.relative_error) == (0.0, 1.0)
+
+
+def test_parts_that_are_missing_have_no_error_and_so_break_a_guard():
+    guard = Guard("seeds", 0.0, "all of them")
+    kept = {"seeds/0": np.ones(2), "seeds/1": np.ones(2)}
+    (check,) = checks((guard,), "t", {"two": {"seeds/0": np.ones(2)}}, kept)
+    assert check.finite
+    assert check.relative_error is None
 
 
 def test_relative_error():

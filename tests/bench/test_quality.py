@@ -72,16 +72,21 @@ def test_a_single_learning_rate_is_taken_without_tuning(trials):
     assert {rate for line in learned for rate in line.learning_rate.values()} == {0.3}
 
 
-def test_what_is_learnt_in_full_cases_only_is_not_declared_in_quick_ones(trials):
+def test_what_is_learnt_in_full_cases_only_is_named_in_quick_ones_and_not_measured(run, trials):
     quick, full = trials["full_only[only]"], trials["full_only[size:large]"]
     assert (quick.end.reason, full.end.reason) == ("max_blocks", "max_blocks")
     assert not quick.learned
     assert len([line for line in full.learned if line.purpose == "judged"]) == 5
-    assert {m.name for m in full.declared.metrics} - {m.name for m in quick.declared.metrics} == {
-        "score",
-        "cost",
+    assert (quick.declared.quality, full.declared.quality) == (None, "score")
+    left = claim_findings(quick, run.header.plan)
+    assert [(c.claim.id, str(c.outcome), c.reason) for c in left] == [
+        ("full_only.scores", "not measured here", "full cases only"),
+        ("full_only.costs", "not measured here", "full cases only"),
+    ]
+    assert {str(c.outcome) for c in claim_findings(full, run.header.plan)} == {
+        "confirmed",
+        "refuted",
     }
-    assert quick.declared.claims == []
 
 
 @pytest.mark.parametrize(("rates", "seeds"), [((0.1, 0.3), ()), ((0.1,), (100,))])

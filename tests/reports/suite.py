@@ -45,8 +45,7 @@ def scene(experiment: Experiment, case: Case, seed: int, rounds: int = 6) -> Sce
     task = Task("", experiment.name, case.id, "tensorflow", Plan())
     trial, rng = declaration(task, experiment, case), Random(seed)
     known = {metric.name for metric in MEASURED}
-    outcomes = [trial.quality, *trial.also]
-    own = [m for m in trial.metrics if m.name not in known and m.name not in outcomes]
+    own = [m for m in trial.metrics if m.name not in known and m.per != "seed"]
     arms = [arm.name for arm in experiment.arms]
     made = Scene(
         experiment.name,

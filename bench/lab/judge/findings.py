@@ -8,13 +8,19 @@ from dataclasses import dataclass, replace
 from keras_ab.bench.lab.judge import peaks, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
 from keras_ab.bench.lab.judge.effort import effort
-from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, interval
+from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, difference, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME, Metric
+from keras_ab.bench.lab.words.metrics import (
+    PEAK_DEVICE_MEMORY,
+    STEP_TIME,
+    STEPS_TO_TARGET,
+    TIME_TO_TARGET,
+    Metric,
+)
 from keras_ab.bench.lab.words.plan import Plan
 
 
@@ -92,6 +98,8 @@ def assess(
     """
     if metric.name == PEAK_DEVICE_MEMORY.name:
         return _assess_peaks(data, metric, arm, plan)
+    if metric.name == TIME_TO_TARGET.name:
+        return _assess_time_to_target(data, metric, arm, plan, prior)
     is_quality = metric.per == "seed"
     contrasts = (seed_contrasts if is_quality else block_contrasts)(data, metric, arm)
     if not contrasts:
@@ -164,6 +172,33 @@ def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Find
     )
 
 
+def _assess_time_to_target(
+    data: TrialData, metric: Metric, arm: str, plan: Plan, prior: Prior | None
+) -> Finding | None:
+    """Return the finding on steps to the target times step time: their log ratios add."""
+    names = (STEPS_TO_TARGET, STEP_TIME.name)
+    parts = [assess(data, data.metric(name), arm, plan, prior=prior) for name in names]
+    steps, step = parts
+    if steps is None or step is None:
+        return None
+    each = replace(step.estimate, point=-step.estimate.point)
+    estimate = difference(steps.estimate, each, plan.confidence)
+    thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
+    return Finding(
+        trial=data.declared.trial,
+        arm=arm,
+        metric=metric,
+        estimate=estimate,
+        thresholds=thresholds,
+        verdict=verdicts.judge(estimate, thresholds, metric.better),
+        baseline_value=steps.baseline_value * step.baseline_value,
+        arm_value=steps.arm_value * step.arm_value,
+        smallest_effect=verdicts.smallest_effect(estimate, thresholds.floor, plan.confidence),
+        blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, plan.confidence),
+        p_value=verdicts.p_value(estimate, thresholds.floor),
+    )
+
+
 def findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> list[Finding]:
     """Return every finding of a valid trial, the arms in order; none where it is invalid.
 
@@ -219,13 +254,16 @@ def _attempt_finding(data: TrialData, claim: ClaimRecord) -> ClaimFinding:
 def _claim_finding(
     data: TrialData, claim: ClaimRecord, plan: Plan, prior: Prior | None
 ) -> ClaimFinding:
+    if claim.not_here:
+        return ClaimFinding(data.declared.trial, claim, Outcome.NOT_MEASURED, None, claim.not_here)
     if claim.attempt:
         return _attempt_finding(data, claim)
     metric = data.metric(claim.metric)
-    finding = None if data.invalid else assess(data, metric, claim.arm, plan, prior=prior)
+    finding = None if data.invalid else _assess_claimed(data, claim, metric, plan, prior)
     trial = data.declared.trial
     if finding is None:
-        reason = data.invalid or why_nothing(data, metric, claim.arm)
+        seen = data.seen_from(claim.against) if claim.against else data
+        reason = data.invalid or why_nothing(seen, metric, claim.arm)
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
@@ -235,6 +273,16 @@ def _claim_finding(
         room = min(abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b))
         reason = _what_it_takes(finding, room, plan.confidence)
     return ClaimFinding(trial, claim, outcome, finding, reason)
+
+
+def _assess_claimed(
+    data: TrialData, claim: ClaimRecord, metric: Metric, plan: Plan, prior: Prior | None
+) -> Finding | None:
+    """Assess a claim's arm against the baseline, or against the arm that the claim names."""
+    if not claim.against:
+        return assess(data, metric, claim.arm, plan, prior=prior)
+    floor = noise_floor(data, metric)
+    return assess(data.seen_from(claim.against), metric, claim.arm, plan, floor, prior)
 
 
 def why_nothing(data: TrialData, metric: Metric, arm: str) -> str:

@@ -261,7 +261,8 @@ def wanted(claim: ClaimRecord, data: TrialData) -> str:
         what = tried.says if tried else claim.attempt
         return f"“{what}” {'works' if claim.works else 'does not work'}"
     metric = data.metric(claim.metric)
-    return f"{metric.title} {bound(claim.at_least, claim.at_most, metric.scale)}"
+    said = f"{metric.title} {bound(claim.at_least, claim.at_most, metric.scale)}"
+    return f"{said} against {claim.against}" if claim.against else said
 
 
 def level(confidence: float) -> str:

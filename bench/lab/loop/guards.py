@@ -31,14 +31,27 @@ def checks(
 
 
 def _check(guard: Guard, trial: str, arm: str, arrays: Arrays, reference: Arrays) -> GuardCheck:
-    found, wanted = arrays.get(guard.observed), reference.get(guard.observed)
-    finite = found is not None and bool(np.isfinite(found).all())
+    found, wanted = parts(arrays, guard.observed), parts(reference, guard.observed)
+    finite = bool(found) and all(bool(np.isfinite(part).all()) for part in found.values())
     error = None
-    if guard.tolerance is not None and finite and wanted is not None:
-        error = relative_error(found, wanted)
+    if guard.tolerance is not None and finite and wanted:
+        error = largest_error(found, wanted)
     return GuardCheck(
         trial=trial, arm=arm, observed=guard.observed, finite=finite, relative_error=error
     )
+
+
+def parts(arrays: Arrays, observed: str) -> dict[str, np.ndarray]:
+    """Return the arrays that a guard is about: the one of its name, or all of ``name/part``."""
+    return {name: array for name, array in arrays.items() if name.split("/")[0] == observed}
+
+
+def largest_error(found: Arrays, wanted: Arrays) -> float | None:
+    """Return the largest of the parts' relative errors; None where parts or shapes differ."""
+    if found.keys() != wanted.keys():
+        return None
+    errors = [relative_error(found[name], wanted[name]) for name in wanted]
+    return None if None in errors else max(error for error in errors if error is not None)
 
 
 def relative_error(found: Any, wanted: Any) -> float | None:

@@ -217,6 +217,7 @@ class _Loop:
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
         with ExitStack() as stack:
-            pupils = yield from self.arms.started(stack, self.arms.active)
+            trained = [a for a in self.arms.active if a in (quality.arms or self.arms.active)]
+            pupils = yield from self.arms.started(stack, trained)
             for line in learn(quality, self.task.trial, pupils, self.gauges.cores):
                 yield self.arms.drop(line) if isinstance(line, ArmFailed) else line

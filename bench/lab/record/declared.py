@@ -37,6 +37,10 @@ class ClaimRecord(Record):
     attempt: str = ""
     """Where set, the claim is that this attempt on `arm` works, or does not."""
     works: bool = True
+    not_here: str = ""
+    """Why this case does not decide it, where it does not."""
+    against: str = ""
+    """The arm that the bound is relative to, where that is not the baseline."""
 
 
 class GuardRecord(Record):
@@ -73,7 +77,7 @@ class Trial(Record):
     claims: list[ClaimRecord]
     guards: list[GuardRecord]
     quality: str | None
-    """Name of the metric of quality, if the experiment judges any."""
+    """Name of the metric of quality; None where nothing is trained to its end in this case."""
     timed: bool = True
     """Whether blocks are measured; where not, guards and attempts are the whole result."""
     also: list[str] = []
@@ -98,14 +102,21 @@ class Trial(Record):
         for kind, names in (("arm", [arm.name for arm in self.arms]), ("metric", metrics)):
             if len(set(names)) < len(names):
                 raise ValueError(f"two {kind}s have the same name")
-        outcomes = {self.quality, *self.also} - {None}
-        if outcomes & set(metrics) != {m.name for m in self.metrics if m.per == "seed"}:
+        learnt = {m.name for m in self.metrics if m.per == "seed"}
+        trained = {self.quality, *self.also} - {None}
+        if trained & set(metrics) != learnt and (trained or self._judges(learnt)):
             raise ValueError("what is learnt has one value a seed, and nothing else has")
         for claim in self.claims:
             if claim.attempt:
                 continue
+            if claim.against and claim.against not in [arm.name for arm in self.arms]:
+                raise ValueError(f"claim {claim.id!r} is against an arm that is not declared")
             if claim.metric not in metrics:
                 raise ValueError(f"claim {claim.id!r} is about a metric that is not declared")
             if claim.at_most is None and claim.at_least is None:
                 raise ValueError(f"claim {claim.id!r} has no bound")
         return self
+
+    def _judges(self, metrics: set[str]) -> bool:
+        """Tell whether a claim on one of these metrics is decided in this case."""
+        return any(claim.metric in metrics and not claim.not_here for claim in self.claims)

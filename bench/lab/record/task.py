@@ -13,6 +13,9 @@ from keras_ab.bench.lab.record.records import (
 from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
 from keras_ab.bench.lab.words.plan import Plan
 
+FULL_ONLY = "full cases only"
+"""Why a quick case decides nothing about a claim that is declared all the same."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -40,9 +43,7 @@ class Task:
 
 def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
     """Return the trial's declaration as a record: all that a report needs, without the code."""
-    quality, metrics = experiment.quality_of(case), experiment.metrics_of(case)
-    measured = {"", *(metric.name for metric in metrics)}
-    claims = [c for c in experiment.claims if c.concerns(case.params) and c.metric in measured]
+    quality = experiment.quality_of(case)
     return Trial(
         trial=task.trial,
         experiment=experiment.name,
@@ -53,8 +54,8 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
         arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
-        metrics=list(metrics),
-        claims=[_claim(experiment, claim) for claim in claims],
+        metrics=list(experiment.all_metrics),
+        claims=_claims(experiment, case),
         guards=[
             GuardRecord(observed=g.observed, tolerance=g.tolerance, says=g.says, arms=list(g.arms))
             for g in experiment.guards
@@ -66,7 +67,16 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
     )
 
 
-def _claim(experiment: Experiment, claim: Claim) -> ClaimRecord:
+def _claims(experiment: Experiment, case: Case) -> list[ClaimRecord]:
+    """Return the claims that a case decides; a quick case also names what only full ones do."""
+    return [
+        _claim(experiment, claim, "" if experiment.decides(case, claim) else FULL_ONLY)
+        for claim in experiment.claims
+        if experiment.decides(case, claim) or experiment.leaves_to_full(case, claim)
+    ]
+
+
+def _claim(experiment: Experiment, claim: Claim, not_here: str) -> ClaimRecord:
     return ClaimRecord(
         id=f"{experiment.name}.{claim.id}",
         statement=claim.statement,
@@ -77,4 +87,6 @@ def _claim(experiment: Experiment, claim: Claim) -> ClaimRecord:
         at_least=claim.at_least,
         attempt=claim.attempt,
         works=claim.works,
+        not_here=not_here,
+        against=claim.against,
     )

@@ -101,6 +101,20 @@ class TrialData:
         """Names of the other arms."""
         return [arm.name for arm in self.declared.arms[1:]]
 
+    def seen_from(self, arm: str) -> TrialData:
+        """Return the trial as it is with another arm for its baseline, of which there is one copy.
+
+        The control is left out: it is a copy of the trial's own baseline.
+        """
+        key = ("seen from", arm)
+        if key not in self.judged:
+            ordered = sorted(self.declared.arms, key=lambda declared: declared.name != arm)
+            seen = TrialData(self.declared.model_copy(update={"arms": ordered}))
+            for record in self.records:
+                seen.add(_without_control(record))
+            self.judged[key] = seen
+        return self.judged[key]
+
     def lessons(self, metric: str) -> list[dict[str, float]]:
         """Return an outcome of training by arm, for each judged seed."""
         judged = [line for line in self.learned if line.purpose == "judged"]
@@ -164,6 +178,14 @@ class TrialData:
             if failure.arm in (arm, self.baseline, CONTROL, None):
                 return f"{failure.what} during {failure.stage}: {failure.said}"
         return None
+
+
+def _without_control(record: Any) -> Any:
+    name = {"round": "step_time_s", "block": "values"}.get(record.kind)
+    if name is None:
+        return record
+    kept = {arm: found for arm, found in getattr(record, name).items() if arm != CONTROL}
+    return record.model_copy(update={name: kept})
 
 
 def group(records: Iterable[Any]) -> dict[str, TrialData]:

@@ -18,6 +18,8 @@ from keras_ab.bench.lab.words.metrics import (
     DIMENSIONS,
     MEASURED,
     STEP_TIME,
+    STEPS_TO_TARGET,
+    TIME_TO_TARGET,
     Dimension,
     Metric,
     named,
@@ -43,7 +45,8 @@ class Guard:
     """What must hold for a comparison to be fair.
 
     Args:
-        observed: the name of an array that every arm's `observe` returns.
+        observed: the name of an array that every arm's `observe` returns; arrays that it names
+            ``observed/part`` are compared part by part, so that no large one hides a small one.
         tolerance: largest allowed ``max|arm - baseline| / max|baseline|``; None asks only that
             every element is finite.
         says: the guard in one line, for people.
@@ -58,7 +61,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class Claim:
-    """A source's sentence as a bound on a metric of one arm, relative to the baseline.
+    """A source's sentence as a bound on a metric of one arm, relative to another's.
 
     A sentence about what can be done at all is a claim on an attempt instead.
 
@@ -73,6 +76,7 @@ class Claim:
         source: where it was made; None for the experiment's first source.
         attempt: in place of a metric, the name of an attempt on `arm`.
         works: what the source says of the attempt: that it works, or that it does not.
+        against: the arm that the bound is relative to, where that is not the baseline.
     """
 
     id: str
@@ -85,6 +89,7 @@ class Claim:
     source: Source | None = None
     attempt: str = ""
     works: bool = True
+    against: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.metric) == bool(self.attempt):
@@ -118,6 +123,7 @@ class Quality:
         tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
         also: further outcomes of the same trainings; the first alone chooses the learning rate.
         quick: whether quick cases are trained too; where not, only the full ones are.
+        arms: the arms that are trained; empty for all.
     """
 
     metric: Metric
@@ -127,6 +133,7 @@ class Quality:
     tuning_seeds: tuple[int, ...]
     also: tuple[Metric, ...] = ()
     quick: bool = True
+    arms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.tuning_seeds) != (len(self.learning_rates) > 1):
@@ -222,10 +229,30 @@ class Experiment:
                 self.attempt(f"{claim.arm}.{claim.attempt}" if claim.arm else claim.attempt)
                 continue
             named(claim.metric, self.all_metrics)
-            self.arm(claim.arm)
+            self._check_compared(claim)
+            self._check_decided(claim)
         for guard in self.guards:
             for name in guard.arms:
                 self.arm(name)
+        for name in self.quality.arms if self.quality else ():
+            self.arm(name)
+
+    def _check_compared(self, claim: Claim) -> None:
+        other = self.arm(claim.against) if claim.against else self.baseline
+        if self.arm(claim.arm) is other:
+            raise DeclarationError(
+                "a claim compares two arms",
+                f"{claim.id!r}, of {claim.arm} against itself",
+                "name the treatment as arm, and what it is held against",
+            )
+
+    def _check_decided(self, claim: Claim) -> None:
+        if not any(self.decides(case, claim) for case in self.cases):
+            raise DeclarationError(
+                "a claim is decided by at least one case of its experiment",
+                f"{claim.id!r}, which concerns none that records {claim.metric}",
+                f"add such a case, or change where={dict(claim.where)}",
+            )
 
     @property
     def baseline(self) -> Arm:
@@ -240,17 +267,23 @@ class Experiment:
     @property
     def all_metrics(self) -> tuple[Metric, ...]:
         """What trials of this experiment can record, in the order of the report."""
-        return (STEP_TIME, *self._outcomes, *self.metrics, *MEASURED[1:])
+        names = {metric.name for metric in self._outcomes}
+        timed = (TIME_TO_TARGET,) if STEPS_TO_TARGET in names else ()
+        return (STEP_TIME, *self._outcomes, *timed, *self.metrics, *MEASURED[1:])
 
     def quality_of(self, case: Case) -> Quality | None:
         """Return what is learnt in a case, if anything is."""
         asked = self.quality and (self.quality.quick or not case.quick) and not case.swept
         return self.quality if asked else None
 
-    def metrics_of(self, case: Case) -> tuple[Metric, ...]:
-        """Return what a trial of one case can record."""
-        untrained = () if self.quality_of(case) else self._outcomes
-        return tuple(metric for metric in self.all_metrics if metric not in untrained)
+    def decides(self, case: Case, claim: Claim) -> bool:
+        """Tell whether a case can decide a claim: it is of such cases, and records the metric."""
+        learnt = claim.metric in {metric.name for metric in (*self._outcomes, TIME_TO_TARGET)}
+        return claim.concerns(case.params) and not (learnt and self.quality_of(case) is None)
+
+    def leaves_to_full(self, case: Case, claim: Claim) -> bool:
+        """Tell whether a quick case leaves a claim to the full ones, as every quick case does."""
+        return case.quick and not any(c.quick and self.decides(c, claim) for c in self.cases)
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`; the control is the baseline once more."""

@@ -41,6 +41,11 @@ class Training:
     settle: Callable[[], None] = _nothing
     work: Callable[[Any], StepWork] = _not_counted
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the model's own variables are trained, so that they can be set between steps."""
+        return self.settle is _nothing
+
 
 class Backend(Protocol):
     """What the lab needs of a framework; implemented by the modules of this package."""

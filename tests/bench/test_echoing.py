@@ -1,0 +1,54 @@
+"""Data echoing: the model that bounds it, its two parts, and what is learnt."""
+
+import numpy as np
+import pytest
+
+from keras_ab.bench import bench_data_echoing as bench
+from keras_ab.bench.workloads import echoing
+from keras_ab.bench.workloads.echoing import Echo, prepare, train
+
+CASE = {"edge": 28, "encoding": "png", "files": 16, "batch": 4, "width": 4}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "factor", "share"), [(4, 8, 0.3), (1, 8, 0.5625), (0, 8, 1.0), (4, 1, 1.0)]
+)
+def test_the_model_by_hand(ratio, factor, share):
+    assert bench.modelled(ratio, factor) == pytest.approx(share)
+
+
+def test_loading_that_takes_for_ever_is_saved_but_for_an_eth():
+    assert bench.modelled(1e12, 8) == pytest.approx(1 / 8)
+
+
+def test_the_two_parts_are_the_whole():
+    """What comes before the echo decodes the files, what comes after trains on the decoded."""
+    whole = prepare(Echo(), CASE).observe()
+    before = prepare(Echo(part="upstream"), CASE)
+    after = prepare(Echo(part="downstream"), CASE).observe()
+    np.testing.assert_array_equal(before.observe()["decoded"], whole["decoded"])
+    np.testing.assert_array_equal(after["decoded"], whole["decoded"])
+    images, labels = before.step()
+    assert images.shape == (4, 28, 28, 1)
+    assert labels.shape == (4,)
+
+
+def test_what_comes_after_reads_no_file(monkeypatch):
+    prepared = prepare(Echo(part="downstream"), CASE)
+    prepared.step()
+    monkeypatch.setattr(echoing.image_files, "elements", None)
+    assert np.isfinite(float(prepared.step()))
+
+
+def test_a_training_tells_accuracies_and_how_soon(monkeypatch):
+    monkeypatch.setattr(echoing, "BUDGET", 8)
+    found = train(Echo(2), CASE, seed=0, learning_rate=1e-3)
+    assert found["steps_to_target"] % echoing.LOOK == 0
+    assert found["steps_to_target"] <= 8 * echoing.LONGEST
+    assert found["loaded_to_target"] == found["steps_to_target"] * CASE["batch"] / 2
+    assert 0 <= found["accuracy_at_same_steps"] <= 1
+
+
+def test_parts_of_the_work_are_not_trained():
+    quality = bench.EXPERIMENT.quality
+    assert not {"upstream", "downstream"} & set(quality.arms)
