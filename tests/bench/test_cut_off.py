@@ -18,8 +18,8 @@ KILLS = 5
 SLOWLY = ("--ab-sample-time", "0.01")
 """Long enough for a kill to fall between two lines or into one."""
 
-WHOLE = 2 * (1 + 2 + 5 * (4 + 1) + 1)
-"""Lines of a whole run of two trials: declaration, guards, five blocks of four rounds, end."""
+WHOLE = 2 * (1 + 1 + 2 + 5 * (4 + 1) + 1)
+"""Lines of a whole run of two trials: declaration, code, guards, five blocks of four rounds, end."""
 
 
 def the_run(folder):

@@ -103,6 +103,9 @@ class FakeWorker:
         operations = (OperationShare("MatMul", 2.0, 8e-3),)
         return protocol.Profiled(StepProfile(7, 0.01, 0.009, 2e-3, 1e-3, operations), None)
 
+    def imports(self, _asked):
+        return {}
+
     def finish(self, _asked):
         return True
 

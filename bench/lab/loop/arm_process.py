@@ -164,6 +164,10 @@ class ArmProcess:
         found = self._ask("reading the trace", protocol.EndTrace(steps, paces))
         return Profile(trial=self._task.trial, arm=self.arm, files=files, **vars(found))
 
+    def imports(self) -> dict[str, str]:
+        """Return the digest of each file of code that the arm's process has imported."""
+        return self._ask("listing its code", protocol.Imports())
+
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""
         if not self._ask("end of block", protocol.Finish()):

@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_ab.bench.lab.judge.contrasts import block_contrasts
 from keras_ab.bench.lab.judge.estimate import blocks_needed
-from keras_ab.bench.lab.loop.arm_process import ArmFailed
+from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
 from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.asking import NoAnswer, Workers
 from keras_ab.bench.lab.loop.attempts import attempting, not_attempted
@@ -26,6 +26,7 @@ from keras_ab.bench.lab.loop.guards import checks
 from keras_ab.bench.lab.loop.profiling import profiled
 from keras_ab.bench.lab.loop.quality import learn
 from keras_ab.bench.lab.loop.schedule import groups
+from keras_ab.bench.lab.record.imported import imported
 from keras_ab.bench.lab.record.records import Absent, Attempted, End, Profile, Round, TrialLine
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -154,6 +155,7 @@ class _Loop:
 
     def _rehearse(self) -> Iterator[TrialLine]:
         observed: dict[str, dict[str, np.ndarray]] = {}
+        code: dict[str, dict[str, str]] = {}
         for arm in self.arms.active:
             self.arms.source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.arms.active, self.gauges.cores):
@@ -167,10 +169,12 @@ class _Loop:
                 for arm in reversed(under_way):  # the baseline last: it is calibrated alone
                     try:
                         observed[arm] = under_way[arm]()
+                        code[arm] = processes[arm].imports()
                         if arm == self.arms.baseline and self.experiment.timed:
                             self.blocks.steps = processes[arm].calibrate()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
+        yield from imported(self.task.trial, code)
         if self.arms.baseline in observed:
             ordered = {arm: observed[arm] for arm in self.arms.active if arm in observed}
             reference = observed[self.arms.baseline]
@@ -220,3 +224,16 @@ class _Loop:
             pupils = yield from self.arms.started(stack, self.arms.active)
             for line in learn(quality, self.task.trial, pupils, self.gauges.cores):
                 yield self.arms.drop(line) if isinstance(line, ArmFailed) else line
+            yield from self._imported_since(pupils.values())
+
+    def _imported_since(self, processes: Iterable[ArmProcess]) -> Iterator[TrialLine]:
+        """Yield what code some arms have imported beside that of their rehearsal."""
+        code = {}
+        for process in processes:
+            try:
+                code[process.arm] = process.imports()
+            except ArmFailed as failed:
+                yield self.arms.drop(failed)
+        known = self.data.imported
+        more = {arm: files for arm, files in code.items() if files != known.get(arm)}
+        yield from imported(self.task.trial, more)
