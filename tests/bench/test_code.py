@@ -39,7 +39,7 @@ def test_no_arm_shows_an_address():
             assert " at 0x" not in arm.code, (experiment.name, arm.name)
 
 
-SHORT, OTHER = lambda case: small(case), lambda case: [small(case)]  # noqa: E731
+SHORT, OTHER = lambda case: small(case), lambda case: [small(case)]
 LONG = partial(
     prepare,
     lambda case: (
@@ -51,7 +51,7 @@ LONG = partial(
     3,
 )
 SAID = {
-    "nested": lambda case: (lambda inner: small(inner))(case),  # noqa: PLC3002
+    "nested": lambda case: (lambda inner: small(inner))(case),
     "constant": lambda _: 1,
     "either": lambda case: small(case) if case else 2,
 }

@@ -43,7 +43,11 @@ EXPERIMENT = Experiment(
     cases=(Case({}),),
     backends=("plain",),
     quality=Quality(
-        Metric("score", "score", "1", "more", "difference", 0.01), train, tuple(range(5)), (0.1,), ()
+        metric=Metric("score", "score", "1", "more", "difference", 0.01),
+        train=train,
+        seeds=(1, 2, 3, 4, 5),
+        learning_rates=(0.1,),
+        tuning_seeds=(),
     ),
 )
 """
@@ -60,13 +64,13 @@ def test_a_file_is_told_once_and_then_by_its_number():
         line({"y.py": B, "x.py": C}),
         line({"x.py": A, "z.py": A}),
     ]
-    short = (writing := Told()) and [writing.shortened(each) for each in lines]
+    writing, reading = Told(), Told()
+    short = [writing.shortened(each) for each in lines]
     assert [(each.files, each.again) for each in short] == [
         ({"x.py": A, "y.py": B}, []),
         ({"x.py": C}, [1]),
         ({"z.py": A}, [0]),
     ]
-    reading = Told()
     assert [reading.whole(each) for each in short] == lines
 
 
