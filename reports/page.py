@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, PEAK_HOST_MEMORY
-from keras_ab.reports import arms, cautions, ceilings, identical, profiles, sweeps, views
+from keras_ab.reports import arms, cautions, ceilings, identical, integrity, profiles, sweeps, views
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
@@ -130,6 +131,7 @@ def page(runs: Runs) -> str:
             identical=identical.of_machines(here),
             claims=claims(every),
             outcomes={word: counted[word] for word in Outcome if counted[word]},
+            run_cautions=partial(cautions.of_run, copies=integrity.copies(runs.runs)),
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             profiles=profiles.of_runs(runs.runs),
             sweeps=sweeps.of_machines(here),
@@ -157,7 +159,6 @@ def _environment() -> Environment:
         "views": views,
         "arms": arms,
         "versions": versions,
-        "run_cautions": cautions.of_run,
         "signed_percent": profiles.signed_percent,
         "shown_speed_up": shown_speed_up,
         "columns": COLUMNS,

@@ -19,7 +19,7 @@ SLOWLY = ("--ab-sample-time", "0.01")
 """Long enough for a kill to fall between two lines or into one."""
 
 WHOLE = 2 * (1 + 1 + 2 + 5 * (4 + 1) + 1)
-"""Lines of a whole run of two trials: declaration, code, guards, five blocks of four rounds, end."""
+"""Lines of a whole run of two trials: what is declared and imported, guards, five blocks, end."""
 
 
 def the_run(folder):
