@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     session = Session.begin(folder, "plain", PLAN)
     file = str(EXPERIMENTS / "bench_faults.py")
-    for name in ("faults", "unfair", "baseline_fails"):
+    for name in ("faults", "unfair", "misspelt", "baseline_fails"):
         session.measure(Task(file, name, "only", "plain", session.plan), ignore)
     tiny = str(EXPERIMENTS / "bench_tiny.py")
     session.measure(Task(tiny, "tiny", "scale:1", "plain", session.plan), ignore)
@@ -94,6 +94,14 @@ def test_a_broken_guard_ends_the_trial_without_a_verdict(run, trials):
     assert data.end.reason == "guard"
     assert not data.rounds
     assert findings(data, run.header.plan) == []
+
+
+def test_a_misspelt_guard_is_refused_and_no_arm_blamed(trials):
+    data = trials["misspelt[only]"]
+    (failure,) = data.failures
+    assert failure.arm is None
+    assert (failure.refusal.received, failure.refusal.do) == ("'anwser'", "use one of answer")
+    assert (data.end.reason, data.rounds, data.checks) == ("failed", {}, [])
 
 
 def test_a_baseline_that_fails_ends_the_trial(trials):

@@ -27,12 +27,20 @@ from keras_ab.bench.lab.loop.profiling import profiled
 from keras_ab.bench.lab.loop.quality import learn
 from keras_ab.bench.lab.loop.schedule import groups
 from keras_ab.bench.lab.record.imported import imported
-from keras_ab.bench.lab.record.records import Absent, Attempted, End, Profile, Round, TrialLine
+from keras_ab.bench.lab.record.records import (
+    Absent,
+    Attempted,
+    End,
+    Failure,
+    Profile,
+    Round,
+    TrialLine,
+)
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.declare import Attempt, Case, Experiment, Quality
-from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 
 
@@ -129,6 +137,8 @@ class _Loop:
             return "guard"
         if not self.arms.comparable:
             return "failed" if self.data.failures else "absent"
+        if any(failure.arm is None for failure in self.data.failures):
+            return "failed"
         if not self.experiment.timed:
             return "not timed"
         if done < self.plan.min_blocks:
@@ -178,7 +188,21 @@ class _Loop:
         if self.arms.baseline in observed:
             ordered = {arm: observed[arm] for arm in self.arms.active if arm in observed}
             reference = observed[self.arms.baseline]
-            yield from checks(self.experiment.guards, self.task.trial, ordered, reference)
+            try:
+                yield from checks(self.experiment.guards, self.task.trial, ordered, reference)
+            except DeclarationError as error:
+                yield self._misdeclared(error)
+
+    def _misdeclared(self, error: DeclarationError) -> Failure:
+        """Return that no arm is to blame: what is declared does not fit what they show."""
+        return Failure(
+            trial=self.task.trial,
+            arm=None,
+            stage="guards",
+            what="raised",
+            message=str(error),
+            refusal=error.refusal,
+        )
 
     def _attempt(self) -> Iterator[TrialLine]:
         """Try what is to be tried, each in a process of its own, unless it has been."""
