@@ -18,7 +18,8 @@ from markupsafe import Markup
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.verdicts import Outcome
-from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.bench.lab.words.anonymous import anonymous
+from keras_ab.bench.lab.words.errors import RecordError, Refusal
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, PEAK_HOST_MEMORY
 from keras_ab.reports import arms, cautions, ceilings, identical, integrity, profiles, sweeps, views
 from keras_ab.reports.citing import WHOLE
@@ -116,7 +117,7 @@ def page(runs: Runs) -> str:
             policy=policy(css, script),
             generator=generator(),
             runs=runs.runs,
-            refused=runs.refused,
+            refused=[_anonymous(bad.error) for bad in runs.refused],
             machines=here,
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
             simulated=[machine.name for machine in here if machine.simulated],
@@ -139,6 +140,11 @@ def page(runs: Runs) -> str:
             many=multiplicity(trials, confidence),
         )
     )
+
+
+def _anonymous(error: RecordError) -> Refusal:
+    """Return why a file was left out, without where it lies."""
+    return Refusal(error.must, anonymous(str(error.received)), anonymous(error.do))
 
 
 def _has_energy(row: AnswerRow) -> bool:

@@ -52,7 +52,7 @@ ACCURACY = Metric("accuracy", "accuracy", "1", "more", "difference", 0.01)
         ({"claims": (Claim("c", "s", "two", attempt="load"),)}, r"'two\.load'"),
         (
             {"claims": (Claim("c", "s", "two", "step_time_s", at_most=1, where={"m": 1}),)},
-            r"'c' where \{'m': 1\}, which none of them has\n  what to do: use parameters of one of n:1",
+            r"'c' where \{'m': 1\}, which none of them has\n.*use parameters of one of n:1",
         ),
         (
             {"claims": (Claim("c", "s", "two", "step_time_s", at_most=1, where={"n": 2}),)},

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from keras_ab.bench.lab.judge.findings import claim_findings, findings
-from keras_ab.bench.lab.loop.messages import kept
 from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.record.task import Task
@@ -67,11 +66,6 @@ def test_no_record_tells_where_its_owner_keeps_things(run):
     assert not [folder for folder in owned if f"{folder}/" in told]
     assert 'File \\"tests/bench/experiments/bench_faults.py\\"' in told
     assert 'File \\"keras_ab/bench/lab/worker/serving.py\\"' in told
-
-
-def test_a_file_that_lies_elsewhere_is_told_by_its_last_two_names():
-    assert kept('File "/srv/jane/secret/mine.py", line 3') == 'File "…/secret/mine.py", line 3'
-    assert kept(f"no {Path.home()}/data") == "no ~/data"
 
 
 def test_the_other_arms_are_measured_all_the_same(run, trials):
