@@ -328,7 +328,7 @@ class Invocation:
             terminal.write_line(f"cut off; continue with: {self._how_to_continue()}")
 
     def _how_to_continue(self) -> str:
-        """Return the command that continues the run; its paths where the file does not tell them."""
+        """Return the command that continues the run, with its paths where the file tells none."""
         assert self._session is not None  # noqa: S101 - asked for only after a measurement
         path, selection = self._session.path, self._session.header.selection
         untold = selection and None in [found(place, path.parent) for place in selection.places]

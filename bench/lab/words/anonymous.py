@@ -21,7 +21,9 @@ _SAME_EVERYWHERE = re.compile(
     r"/(usr|lib|lib64|bin|sbin|etc|proc|sys|dev)/|/(job|replica|task|device):"
 )
 """Paths of the system, and the names that TensorFlow has for devices."""
-_QUOTED = re.compile(r"""(?P<mark>["'`])(?P<path>/[^"'`\n]*/(?P<last>[^"'`/\n]*))(?P=mark)""")
+_QUOTED = re.compile(
+    r"""(?P<mark>["'`])(?P<path>/(?:(?!(?P=mark)).)*/(?P<last>(?:(?!(?P=mark))[^/\n])*))(?P=mark)"""
+)
 _BARE = re.compile(
     r"""(?:(?<=file://)|(?<=\s-[ILD])|(?<![\w…/~.\-]))"""
     r"""(?P<path>/(?:[^\s"'`<>|:;,()\[\]{}/]+/)+(?P<last>[^\s"'`<>|:;,()\[\]{}/]*))"""
@@ -75,13 +77,18 @@ def _folders(here: Path, home: Path) -> list[tuple[re.Pattern[str], str, str]]:
     ordered = sorted(told, key=lambda folder: -len(folder.parts))
     return [
         (
-            re.compile(re.escape(str(folder)) + r"(/|(?![\w.\-]))"),
+            re.compile(rf"(?:{_written(folder)})(/|(?![\w.\-]))"),
             told[folder],
             told[folder][:1] or ".",
         )
         for folder in ordered
         if len(folder.parts) > 1
     ]
+
+
+def _written(folder: Path) -> str:
+    """Return the pattern of a folder as it is, or as `repr` writes it in messages."""
+    return "|".join(map(re.escape, {str(folder), repr(str(folder))[1:-1]}))
 
 
 def _names() -> list[str]:
