@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from keras_ab.kernels.extended_batch_norm import (
+from tests.examples import examples
     DEVIATIONS,
     ExtendedBatchNormalization,
     reference_moments,
@@ -41,7 +42,7 @@ def test_training_equals_the_formula(shape, deviations):
     np.testing.assert_allclose(layer.moving_variance, 0.75 + 0.25 * expected.variance, rtol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(shape=array_shapes(min_dims=2, max_dims=4, max_side=5), seed=st.integers(0, 99))
 def test_training_equals_the_formula_on_any_shape(shape, seed):
     x = _batch(shape, seed)
