@@ -76,10 +76,11 @@ def outcome(request, data):
     try:
         return ask(Answering(data), request, 1.0)
     except NoAnswer as why:
-        assert why.what in ("raised", "not measured here")
-        why.message.encode()
-        why.traceback.encode()
-        return why
+        found = why
+    assert found.what in ("raised", "not measured here")
+    found.message.encode()
+    found.traceback.encode()
+    return found
 
 
 def test_there_is_an_example_of_every_request():

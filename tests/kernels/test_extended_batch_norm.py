@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from keras_ab.kernels.extended_batch_norm import (
-from tests.examples import examples
     DEVIATIONS,
     ExtendedBatchNormalization,
     reference_moments,
 )
+from tests.examples import examples
 
 SHAPES = [(2, 3), (1, 4), (5, 2, 3), (2, 3, 4, 5), (1, 1, 1, 2), (2, 2, 3, 2, 4)]
 
