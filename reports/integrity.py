@@ -108,3 +108,6 @@ def _missing(data: TrialData) -> Iterator[str]:
     }
     if data.blocks and wanted - checked:
         yield f"{text.count(len(wanted - checked), 'check')} of guards are missing"
+    end, done = data.end, len(data.blocks)
+    if end and end.reason == "precise" and not data.failures and done < (end.blocks_wanted or 0):
+        yield f"it ended as precise after {done} blocks, and asked for {end.blocks_wanted}"
