@@ -117,6 +117,8 @@ class FakeWorker:
 
 
 class FakeLab:
+    folder = None
+
     def __init__(self, noise=0.0, build_s=0.0, twice_s=0.02):
         self.clock = FakeClock()
         self.calls = []

@@ -89,6 +89,7 @@ class _Loop:
         self.gauges = gauges
         self.traces = traces
         self.data = TrialData(declaration(task, experiment, case))
+        self.workers = workers
         self.arms = Arms(task, experiment, workers)
         self.blocks = Blocks(self.data, task.plan, self.arms, gauges)
         self.started = gauges.now()
@@ -170,7 +171,7 @@ class _Loop:
             self.arms.source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
-                folder = Path(stack.enter_context(TemporaryDirectory()))
+                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.workers.folder)))
                 processes = yield from self.arms.started(stack, arms)
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
