@@ -171,8 +171,8 @@ class _Loop:
             self.arms.source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
-                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.workers.folder)))
                 processes = yield from self.arms.started(stack, arms)
+                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.workers.folder)))
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
                     for number, (arm, process) in enumerate(processes.items())
