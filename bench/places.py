@@ -27,7 +27,7 @@ def told(path: str, runs: Path) -> str:
         return seen
     if place.is_relative_to(Path.home()):
         return f"~/{place.relative_to(Path.home())}"
-    return anonymous(str(place))
+    return f"…/{place.name}"
 
 
 def found(place: str, runs: Path) -> str | None:

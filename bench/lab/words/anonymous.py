@@ -24,9 +24,10 @@ _SAME_EVERYWHERE = re.compile(
 _QUOTED = re.compile(
     r"""(?P<mark>["'`])(?P<path>/(?:(?!(?P=mark)).)*/(?P<last>(?:(?!(?P=mark))[^/\n])*))(?P=mark)"""
 )
+_BEGINS = r"(?:(?<=file://)|(?<=\s-[ILD])|(?<![\w…/~.\-]))"
+"""Where a path may begin: after no part of another one."""
 _BARE = re.compile(
-    r"""(?:(?<=file://)|(?<=\s-[ILD])|(?<![\w…/~.\-]))"""
-    r"""(?P<path>/(?:[^\s"'`<>|:;,()\[\]{}/]+/)+(?P<last>[^\s"'`<>|:;,()\[\]{}/]*))"""
+    _BEGINS + r"""(?P<path>/(?:[^\s"'`<>|:;,()\[\]{}/]+/)+(?P<last>[^\s"'`<>|:;,()\[\]{}/]*))"""
 )
 
 
@@ -77,7 +78,7 @@ def _folders(here: Path, home: Path) -> list[tuple[re.Pattern[str], str, str]]:
     ordered = sorted(told, key=lambda folder: -len(folder.parts))
     return [
         (
-            re.compile(rf"(?:{_written(folder)})(/|(?![\w.\-]))"),
+            re.compile(rf"{_BEGINS}(?:{_written(folder)})(/|(?![\w.\-]))"),
             told[folder],
             told[folder][:1] or ".",
         )
