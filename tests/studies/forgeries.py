@@ -36,7 +36,7 @@ def _inside(text: str, dice: Random, mark: str) -> str:
 
 
 SENTENCES: dict[str, Callable[[str, Random], str]] = {
-    "a digit of the result": lambda s, dice: _a_digit(s, dice, end="×"),
+    "a digit of the result": lambda s, dice: _a_digit(s, dice, "`plain`: ", "×"),
     "a digit of the interval": lambda s, dice: _a_digit(s, dice, r"\\\[", r"\\\]"),
     "any digit": _a_digit,
     "the verdict": lambda s, _: s.replace(", better.", ", worse."),

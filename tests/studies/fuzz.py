@@ -33,7 +33,7 @@ with atheris.instrument_imports(include=["keras_ab.bench.lab", "keras_ab.reports
     from keras_ab.reports.page import page
     from keras_ab.reports.verify import check_document, check_page
 
-from tests.bench.test_wire_fuzz import ASKED, Answering
+from tests.bench.test_wire_fuzz import REQUESTS, Answering
 from tests.reports import scenes, simulated
 from tests.reports.test_page import Elements
 
@@ -84,7 +84,7 @@ def answers(data: bytes) -> None:
     """Take the answer to one request."""
     if not data:
         return
-    request = ASKED.elements[data[0] % len(ASKED.elements)]
+    request = REQUESTS[data[0] % len(REQUESTS)]
     try:
         ask(Answering(data[1:]), request, 1.0)
     except NoAnswer as why:
@@ -108,7 +108,7 @@ def _documents() -> Iterator[bytes]:
 
 
 def _answers() -> Iterator[bytes]:
-    for number in range(len(ASKED.elements)):
+    for number in range(len(REQUESTS)):
         for answer in (b'A{"duration_s": 1.0, "cpu_s": 0.5}', b"A[1, 2]", b"Anull", b'A{"a": 1}'):
             yield bytes([number]) + answer
         yield bytes([number]) + b'T{"what": "raised", "message": "no", "traceback": ""}'
