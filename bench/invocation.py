@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import fields
@@ -34,6 +34,7 @@ from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
+from keras_ab.bench.places import found, told
 from keras_ab.bench.progress import Progress, Sparingly
 
 PAGES_SHARE = 0.02
@@ -176,15 +177,34 @@ class Invocation:
             self._selects = SELECTIONS[selection.cases]
             self._config.option.keyword = selection.keyword
             self._config.option.markexpr = selection.marks
-            self.places = [os.path.normpath(folder / place) for place in selection.places]
+            self.places = self._places(selection, folder)
+
+    def _places(self, selection: Selection, folder: Path) -> list[str] | None:
+        """Return where a run that is continued finds its experiments; None for where it is told."""
+        places = [found(place, folder) for place in selection.places]
+        if None not in places:
+            return [place for place in places if place]
+        if self._told(folder) == selection.places:
+            return None
+        raise DeclarationError(
+            "a run that is continued finds its experiments again",
+            f"{', '.join(selection.places)}, in a folder that its file does not tell",
+            "name their paths: pytest --benchmark PATH --ab-resume=RUN.jsonl",
+        )
+
+    def _told(self, folder: Path) -> list[str]:
+        """Return where the experiments are that are asked for, as a run file in a folder tells."""
+        parted = (place.partition("::") for place in self._config.args)
+        return [told(path, folder) + "".join(node) for path, *node in parted]
 
     def _selection(self) -> Selection:
         """Return what is selected now, as a run file keeps it."""
         option = self._config.option
-        parted = (place.partition("::") for place in self._config.args)
-        places = [os.path.relpath(path, self._runs) + "".join(node) for path, *node in parted]
         return Selection(
-            places=places, cases=option.ab_cases, keyword=option.keyword, marks=option.markexpr
+            places=self._told(self._runs),
+            cases=option.ab_cases,
+            keyword=option.keyword,
+            marks=option.markexpr,
         )
 
     def _resumed(self, value: str | None) -> Path | None:
@@ -328,6 +348,12 @@ class Invocation:
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:
-            terminal.write_line(
-                f"cut off; continue with: pytest --benchmark --ab-resume={self._session.path}"
-            )
+            terminal.write_line(f"cut off; continue with: {self._how_to_continue()}")
+
+    def _how_to_continue(self) -> str:
+        """Return the command that continues the run, with its paths where the file tells none."""
+        assert self._session is not None  # noqa: S101 - asked for only after a measurement
+        path, selection = self._session.path, self._session.header.selection
+        untold = selection and None in [found(place, path.parent) for place in selection.places]
+        places = f"{shlex.join(self._config.args)} " if untold else ""
+        return f"pytest --benchmark {places}--ab-resume={path}"

@@ -248,19 +248,23 @@ def _picked(mask: Any, values: Any) -> Any:
     return ops.sum(ops.where(mask, values, ops.zeros_like(values)), axis=-1)
 
 
+def _log_odds_against(mask: Any, logits: Any) -> Any:
+    """Return log((1 - p) / p): the log-sum-exp of how far the other logits lie above the label's.
+
+    Of an easy example it keeps what rounds away in 1 - p, and in a difference of log-sum-exps.
+    """
+    above = logits - ops.expand_dims(_picked(mask, logits), -1)
+    return ops.logsumexp(ops.where(mask, float("-inf"), above), axis=-1)
+
+
 def _cross_entropy(mask: Any, logits: Any) -> Any:
-    return ops.logsumexp(logits, axis=-1) - _picked(mask, logits)
+    """Return -log p = log(1 + (1 - p) / p)."""
+    return ops.softplus(_log_odds_against(mask, logits))
 
 
 def _focal(mask: Any, logits: Any, gamma: float) -> Any:
-    """Return (1 - p)^γ times cross-entropy.
-
-    log(1 - p) is the log-sum-exp of the other logits less that of all: 1 - p itself rounds to 0 for
-    easy examples, where a power below 1 has no finite slope.
-    """
-    loss = _cross_entropy(mask, logits)
+    """Return (1 - p)^γ times cross-entropy, with log(1 - p) = -log(1 + p / (1 - p))."""
     if gamma == 0.0:
-        return loss
-    others = ops.where(mask, float("-inf"), logits)
-    log_rest = ops.logsumexp(others, axis=-1) - ops.logsumexp(logits, axis=-1)
-    return ops.exp(gamma * log_rest) * loss
+        return _cross_entropy(mask, logits)
+    odds = _log_odds_against(mask, logits)
+    return ops.exp(-gamma * ops.softplus(-odds)) * ops.softplus(odds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -45,8 +45,13 @@ def shared(trials: Sequence[JudgedTrial]) -> dict[str, int]:
     return {common: n for common, n in counted.items() if n >= enough}
 
 
-def of_run(run: JudgedRun) -> list[Caution]:
-    """Return the warnings that touch every number of a run."""
+def of_run(run: JudgedRun, copies: Mapping[str, list[str]]) -> list[Caution]:
+    """Return the warnings that touch every number of a run.
+
+    Args:
+        run: the run.
+        copies: see `integrity.copies`.
+    """
     found = [Caution(notice, "continue it with --ab-resume") for notice in run.run.notices]
     if any(record.kind == "resumed" for record in run.run.records):
         found.append(Caution("the run was cut off once and continued later"))
@@ -56,6 +61,13 @@ def of_run(run: JudgedRun) -> list[Caution]:
             Caution(
                 f"this run told its own identical arms apart too often: {controls.says}",
                 "trust no difference of the size of these, end other programs and measure again",
+            )
+        )
+    if others := copies.get(run.header.run):
+        found.append(
+            Caution(
+                f"one content under two ids: samples of it are in run {integrity.listed(others)}",
+                "ask who measured them which run is the true one",
             )
         )
     git = run.header.conditions.get("git")

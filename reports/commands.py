@@ -64,6 +64,13 @@ def _add_citations(commands: Any) -> None:
     verify = commands.add_parser("verify", help="recompute what a report or document quotes")
     verify.add_argument("file", type=Path)
     verify.add_argument("--runs", nargs="+", default=[runs_folder()], help=RUNS_HELP)
+    verify.add_argument(
+        "--signers",
+        type=Path,
+        metavar="FILE",
+        help="ask for a signature of each run that is quoted, RUN.jsonl.sig, by somebody in FILE "
+        "(OpenSSH's allowed_signers)",
+    )
     verify.set_defaults(execute=run_verify)
     comment = commands.add_parser("comment", help="the first screen as Markdown, for a review")
     comment.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
@@ -181,7 +188,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """Print what became of every quoted number; exit 1 where one does not hold."""
     from keras_ab.reports.verify import verify
 
-    checked = verify(arguments.file, arguments.runs)
+    checked = verify(arguments.file, arguments.runs, arguments.signers)
     for entry in checked:
         print(entry)
     return 0 if all(entry.state == "holds" for entry in checked) else 1

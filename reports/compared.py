@@ -9,6 +9,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
+from keras_ab.reports.changed_code import changed_code
 from keras_ab.reports.compare import (
     Comparison,
     Side,
@@ -36,6 +37,7 @@ def _parts(result: Comparison) -> Iterator[str]:
     if len(result.sides) == 2:
         yield _changed(*result.sides)
     yield _environments(result)
+    yield _code(result)
     for other in result.sides[1:]:
         yield _machines(result.sides[0], other)
     if result.refused:
@@ -116,6 +118,17 @@ def _environments(result: Comparison) -> str:
     for name, lines in result.environments.items():
         listed = "\n".join(f"- {escape(line)}" for line in lines)
         parts.append(f"From {first} to {escape(name)}:\n\n{listed or '- no difference'}")
+    return "\n\n".join(parts)
+
+
+def _code(result: Comparison) -> str:
+    """Say which files of code the arms of the other sides did not share with the first's."""
+    first, *others = result.sides
+    parts = ["## Code"]
+    for other in others:
+        listed = "\n".join(f"- {escape(line)}" for line in changed_code(first, other))
+        parts.append(f"From {escape(first.name)} to {escape(other.name)}:")
+        parts.append(listed or "- the same files")
     return "\n\n".join(parts)
 
 

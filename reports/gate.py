@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
+from keras_ab.reports.changed_code import changed_code
 from keras_ab.reports.compare import Change, Comparison, Side, changes_between
 from keras_ab.reports.machines import Key
 from keras_ab.reports.markdown import code, table
@@ -26,6 +27,7 @@ class Gate:
         invalid: what was measured in the baseline run and cannot be judged now, with why.
         turned: arms whose answer is another word now: trial, arm, word before, word after.
         refused: trials that were not compared, with why.
+        code: files that the arms imported and that differ, a line each.
     """
 
     changes: list[Change]
@@ -33,6 +35,7 @@ class Gate:
     invalid: list[str]
     turned: list[tuple[str, str, Word, Word]]
     refused: list[str]
+    code: list[str]
 
     @property
     def passes(self) -> bool:
@@ -58,7 +61,8 @@ def gate(compared: Comparison) -> Gate:
         for k, old, new in pairs
         if {old.word, new.word} <= SETTLED and old.word != new.word
     ]
-    return Gate(found, worse, invalid, turned, compared.refused)
+    code_apart = changed_code(before, after)
+    return Gate(found, worse, invalid, turned, compared.refused, code_apart)
 
 
 def _answers(k: Key, before: Side, after: Side) -> Iterator[tuple[Key, Answer, Answer]]:
@@ -91,6 +95,8 @@ def summary(result: Gate, names: Sequence[str]) -> str:
     better = sum(c.verdict is Verdict.BETTER for c in result.changes)
     open_ = sum(c.verdict is Verdict.INCONCLUSIVE for c in result.changes)
     parts.append(f"Better: {better}. Too wide to tell: {open_}. Ratios are A/B ratios of each run.")
+    if result.code:
+        parts.append("Code that is not the baseline run’s:\n\n" + _listed(result.code))
     if result.refused:
         parts.append("Not compared:\n\n" + _listed(result.refused))
     return "\n\n".join(parts) + "\n"

@@ -6,7 +6,7 @@ The seal is not signed: whoever edits a run can seal it again. These are traces 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.orders import orders
@@ -14,6 +14,7 @@ from keras_ab.bench.lab.record.records import Block, End, Round
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports.judged import JudgedRun
 
 MOST_ARMS = 50
 """Beyond this, no experiment is one, and balancing orders takes longer than a reader waits."""
@@ -62,14 +63,36 @@ def _orders(data: TrialData, plan: Plan) -> Iterator[str]:
 
 
 def _copies(data: TrialData) -> Iterator[str]:
-    times = (
-        tuple(line.step_time_s[data.baseline] for line in rounds)
-        for rounds in data.rounds.values()
-        if all(data.baseline in line.step_time_s for line in rounds)
-    )
-    copied = sum(count - 1 for count in Counter(times).values())
+    copied = sum(count - 1 for count in Counter(_samples(data)).values())
     if copied:
         yield f"{text.count(copied, 'block')} with the same samples as another"
+
+
+def _samples(data: TrialData) -> Iterator[tuple[float, ...]]:
+    """Yield the baseline's samples, block by block: no two blocks of the world have the same."""
+    for rounds in data.rounds.values():
+        if all(data.baseline in line.step_time_s for line in rounds):
+            yield tuple(line.step_time_s[data.baseline] for line in rounds)
+
+
+def copies(runs: Iterable[JudgedRun]) -> dict[str, list[str]]:
+    """Return the runs that hold samples of another one, by id, each with the ids of the others."""
+    owners: dict[tuple[float, ...], set[str]] = {}
+    for run in runs:
+        for trial in run.trials:
+            for samples in _samples(trial.data):
+                owners.setdefault(samples, set()).add(run.header.run)
+    found: dict[str, set[str]] = {}
+    for ids in (ids for ids in owners.values() if len(ids) > 1):
+        for run_id in ids:
+            found.setdefault(run_id, set()).update(ids - {run_id})
+    return {run_id: sorted(others) for run_id, others in found.items()}
+
+
+def listed(ids: list[str], most: int = 3) -> str:
+    """Return the ids of runs in a few words."""
+    more = len(ids) - most
+    return ", ".join(ids[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _missing(data: TrialData) -> Iterator[str]:
@@ -85,3 +108,6 @@ def _missing(data: TrialData) -> Iterator[str]:
     }
     if data.blocks and wanted - checked:
         yield f"{text.count(len(wanted - checked), 'check')} of guards are missing"
+    end, done = data.end, len(data.blocks)
+    if end and end.reason == "precise" and not data.failures and done < (end.blocks_wanted or 0):
+        yield f"it ended as precise after {done} blocks, and asked for {end.blocks_wanted}"

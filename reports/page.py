@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,20 @@ from markupsafe import Markup
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.verdicts import Outcome
-from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.bench.lab.words.anonymous import anonymous
+from keras_ab.bench.lab.words.errors import RecordError, Refusal
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, PEAK_HOST_MEMORY
-from keras_ab.reports import arms, cautions, ceilings, identical, profiles, summary, sweeps, views
+from keras_ab.reports import (
+    arms,
+    cautions,
+    ceilings,
+    identical,
+    integrity,
+    profiles,
+    summary,
+    sweeps,
+    views,
+)
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
@@ -120,7 +132,7 @@ def page(runs: Runs, done: str = "") -> str:
             generator=generator(),
             done=done,
             runs=runs.runs,
-            refused=runs.refused,
+            refused=[_anonymous(bad.error) for bad in runs.refused],
             machines=here,
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
             simulated=[machine.name for machine in here if machine.simulated],
@@ -140,6 +152,7 @@ def page(runs: Runs, done: str = "") -> str:
             identical=identical.of_machines(here),
             claims=claims(every),
             outcomes={word: counted[word] for word in Outcome if counted[word]},
+            run_cautions=partial(cautions.of_run, copies=integrity.copies(runs.runs)),
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
             profiles=(traced := profiles.of_runs(runs.runs)),
             traced={p.of: p for p in traced},
@@ -148,6 +161,11 @@ def page(runs: Runs, done: str = "") -> str:
             many=multiplicity(trials, confidence),
         )
     )
+
+
+def _anonymous(error: RecordError) -> Refusal:
+    """Return why a file was left out, without where it lies."""
+    return Refusal(error.must, anonymous(str(error.received)), anonymous(error.do))
 
 
 def _has_energy(row: AnswerRow) -> bool:
@@ -168,7 +186,6 @@ def _environment() -> Environment:
         "views": views,
         "arms": arms,
         "versions": versions,
-        "run_cautions": cautions.of_run,
         "signed_percent": profiles.signed_percent,
         "shown_speed_up": shown_speed_up,
         "columns": COLUMNS,

@@ -15,9 +15,12 @@ from typing import Literal
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.citing import FORMATS, MARK, Quotable, id_part, quotables
 from keras_ab.reports.comment import END, comment
+from keras_ab.reports.integrity import copies, listed
+from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load_with_rivals
 from keras_ab.reports.page import generator, page
+from keras_ab.reports.signatures import check_signers, signer
 
 _ID = re.compile(rf"{MARK}([A-Za-z0-9\[\]:=,._~%/-]+)")
 _RUN = re.compile(r'<meta name="keras-ab-run" content="([^"]*) ([0-9a-f]{64})">')
@@ -50,7 +53,9 @@ It depends on where they lay, so that it cannot be made again.
 class Checked:
     """What became of one quoted number, or of one line of a page."""
 
-    state: Literal["holds", "altered", "run missing", "two contents", "other version"]
+    state: Literal[
+        "holds", "altered", "run missing", "two contents", "two ids", "not signed", "other version"
+    ]
     what: str
     why: str = ""
 
@@ -58,7 +63,9 @@ class Checked:
         return f"{self.state}: {self.what}" + (f"\n    {self.why}" if self.why else "")
 
 
-def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[Checked]:
+def verify(
+    file: str | Path, paths: str | Path | Iterable[str | Path], signers: Path | None = None
+) -> list[Checked]:
     """Recompute every number that a page or document quotes.
 
     What is judged is each sentence, from its first word to its id, and a page as a whole. What a
@@ -67,10 +74,15 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
     Args:
         file: a page that `keras-ab report` made, or a text with sentences of `keras-ab cite`.
         paths: where the raw runs are; see `reports.load`.
+        signers: who may have signed the runs that are quoted, as OpenSSH's allowed_signers has it;
+            None asks for no signature.
 
     Raises:
-        RecordError: where the file cannot be read, or quotes nothing.
+        RecordError: where the file cannot be read, or quotes nothing; where no signature can be
+            checked.
     """
+    if signers:
+        check_signers(signers)
     try:
         written = Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -78,6 +90,7 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
             "a document to verify can be read", f"{file}: {error.strerror}", "check the path"
         ) from error
     runs = load_with_rivals([paths] if isinstance(paths, str | Path) else list(paths))
+    quoted = _quoted(written)
     check = check_page if _GENERATOR.search(written) else check_text
     checked = list(check(written, runs))
     if not checked:
@@ -86,7 +99,34 @@ def verify(file: str | Path, paths: str | Path | Iterable[str | Path]) -> list[C
             f"{file}, which does neither",
             "quote what keras-ab cite ID prints, its id included",
         )
-    return checked
+    there = [run for run in (*runs.runs, *runs.rivals) if id_part(run.header.run) in quoted]
+    checked += _two_ids(there, runs)
+    return checked + [_signed(run, signers) for run in there if signers]
+
+
+def _quoted(written: str) -> set[str]:
+    """Return which runs a page or document quotes, as parts of ids."""
+    ids = {found[1].partition("/")[0] for found in _ID.finditer(_flat(written))}
+    named = [*_RUN.findall(written), *_OF_COMMENT.findall(written)]
+    return ids | {id_part(html.unescape(run)) for run, _ in named}
+
+
+def _two_ids(quoted: Iterable[JudgedRun], runs: Runs) -> Iterator[Checked]:
+    """Yield one entry for each run that is quoted and holds samples of another."""
+    copied = copies([*runs.runs, *runs.rivals])
+    for run_id in dict.fromkeys(run.header.run for run in quoted):
+        if others := copied.get(run_id):
+            why = f"samples of it are in run {listed(others)} as well"
+            yield Checked("two ids", f"run {legible(run_id, 200)}", legible(why, 1000))
+
+
+def _signed(run: JudgedRun, signers: Path) -> Checked:
+    """Return who has signed a run, or why that counts for nothing."""
+    what = f"run {legible(run.header.run, 200)}"
+    try:
+        return Checked("holds", what, f"signed by {signer(run.run.path, signers)}")
+    except RecordError as error:
+        return Checked("not signed", what, str(error).replace("\n", "\n    "))
 
 
 def check_text(written: str, runs: Runs) -> Iterator[Checked]:

@@ -4,9 +4,14 @@ import sys
 
 import pytest
 
+from tests.examples import SEARCHING, examples
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give hypothesis no deadline: nothing here is judged by how long it takes."""
+    """Give hypothesis the same examples every time, and no deadline: nothing here is timed.
+
+    Others are searched for by `tests.studies.search`.
+    """
     if config.getoption("benchmark") or config.getoption("help") or config.getoption("version"):
         return  # pytest reads this file for these too, where hypothesis need not be installed
     try:
@@ -17,7 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
             "  what to do: tox run -e tests, or pip install --group tests; "
             "experiments run without: pytest --benchmark"
         ) from error
-    settings.register_profile("keras-ab", deadline=None, print_blob=True)
+    settings.register_profile(
+        "keras-ab",
+        deadline=None,
+        print_blob=True,
+        derandomize=not SEARCHING,
+        max_examples=examples(100),
+    )
     settings.load_profile("keras-ab")
 
 

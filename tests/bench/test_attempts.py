@@ -104,11 +104,11 @@ def test_list_shows_attempts_and_claims_on_them(capsys):
 
 def test_what_was_tried_is_not_tried_again_when_a_run_is_continued():
     server = ForkServer("plain")
-    before = list(islice(measure_trial(TASK, server), 5))  # declaration, two guards, two attempts
+    before = list(islice(measure_trial(TASK, server), 6))  # and code, two guards, two attempts
     again = measure_trial(TASK, server, before)
     tried = [line.name for line in again if line.kind == "attempt"]
     server.close()
-    assert [line.name for line in before[3:]] == ["save", "save"]
+    assert [line.name for line in before[4:]] == ["save", "save"]
     assert tried == ["embed", "hang", "die", "draw"]
 
 

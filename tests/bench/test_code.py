@@ -37,3 +37,32 @@ def test_no_arm_shows_an_address():
     for experiment in experiments(Path(bench.__file__).parent, []):
         for arm in experiment.arms:
             assert " at 0x" not in arm.code, (experiment.name, arm.name)
+
+
+SHORT, OTHER = lambda case: small(case), lambda case: [small(case)]
+LONG = partial(
+    prepare,
+    lambda case: (
+        small(case)
+        or small(
+            case,
+        )
+    ),
+    3,
+)
+SAID = {
+    "nested": lambda case: (lambda inner: small(inner))(case),
+    "constant": lambda _: 1,
+    "either": lambda case: small(case) if case else 2,
+}
+
+
+def test_a_lambda_is_recorded_whole_and_alone():
+    assert written(SHORT) == "lambda case: small(case)"
+    assert written(OTHER) == "lambda case: [small(case)]"
+    assert written(LONG).startswith(
+        "lambda case: small(case)\n    or small(\n        case,\n    )\n"
+    )
+    assert written(SAID["nested"]) == "lambda case: (lambda inner: small(inner))(case)"
+    assert written(SAID["constant"]) == "lambda _: 1"
+    assert written(SAID["either"]) == "lambda case: small(case) if case else 2"

@@ -18,8 +18,8 @@ KILLS = 5
 SLOWLY = ("--ab-sample-time", "0.01")
 """Long enough for a kill to fall between two lines or into one."""
 
-WHOLE = 2 * (1 + 2 + 5 * (4 + 1) + 1)
-"""Lines of a whole run of two trials: declaration, guards, five blocks of four rounds, end."""
+WHOLE = 2 * (1 + 1 + 2 + 5 * (4 + 1) + 1)
+"""Lines of a whole run of two trials: what is declared and imported, guards, five blocks, end."""
 
 
 def the_run(folder):
@@ -93,7 +93,8 @@ def test_a_run_is_continued_with_its_own_selection_from_anywhere(tmp_path):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()
-    process = start(here, f"{TINY}::tiny[scale:2-once]", f"{TINY}::tiny[scale:2-twice]", *SLOWLY)
+    tiny = shutil.copy(TINY, tmp_path)
+    process = start(here, f"{tiny}::tiny[scale:2-once]", f"{tiny}::tiny[scale:2-twice]", *SLOWLY)
     wait_for_lines(process, here, 12)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
@@ -106,12 +107,29 @@ def test_a_run_is_continued_with_its_own_selection_from_anywhere(tmp_path):
     assert list(group(run.records)) == ["tiny[scale:2]"]
 
 
+def test_where_the_file_does_not_tell_a_folder_it_is_named_again(tmp_path):
+    """Neither below home nor beside the run: nobody else need know of it."""
+    process = start(tmp_path, TINY, "-k", "scale:1", *SLOWLY)
+    wait_for_lines(process, tmp_path, 12)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    (place,) = the_run(tmp_path).header.selection.places
+    if not place.startswith("…"):
+        pytest.skip("these tests lie where a run file tells of them")
+    assert f"continue with: pytest --benchmark {TINY} --ab-resume=" in output
+    refused = benchmark(tmp_path, "--ab-resume")
+    assert "finds its experiments again" in refused.stderr
+    assert f"…/{Path(TINY).name}, in a folder that its file does not tell" in refused.stderr
+    assert benchmark(tmp_path, TINY, "--ab-resume").returncode == 0
+    assert list(group(the_run(tmp_path).records)) == ["tiny[scale:1]"]
+
+
 def test_a_keyword_and_the_backend_are_part_of_the_selection(tmp_path):
     process = start(tmp_path, TINY, "-k", "scale:2", *SLOWLY)
     wait_for_lines(process, tmp_path, 12)
     process.kill()
     process.communicate()
-    resumed = benchmark(tmp_path, "--ab-backend", "jax", "--ab-cases", "full", "--ab-resume")
+    resumed = benchmark(tmp_path, TINY, "--ab-backend", "jax", "--ab-cases", "full", "--ab-resume")
     assert resumed.returncode == 0, resumed.stdout
     assert list(group(the_run(tmp_path).records)) == ["tiny[scale:2]"]
 

@@ -51,6 +51,14 @@ ACCURACY = Metric("accuracy", "accuracy", "1", "more", "difference", 0.01)
         ({"attempts": (replace(TRY, arm="three"),)}, "'three'"),
         ({"attempts": (TRY, TRY)}, r"twice: two\.load"),
         ({"claims": (Claim("c", "s", "two", attempt="load"),)}, r"'two\.load'"),
+        (
+            {"claims": (Claim("c", "s", "two", "step_time_s", at_most=1, where={"m": 1}),)},
+            r"'c' where \{'m': 1\}, which none of them has\n.*use parameters of one of n:1",
+        ),
+        (
+            {"claims": (Claim("c", "s", "two", "step_time_s", at_most=1, where={"n": 2}),)},
+            "speaks of at least one case",
+        ),
         ({"guards": (Guard("loss", 1e-6, "same loss", arms=("three",)),)}, "'three'"),
     ],
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from keras_ab.bench.lab.judge.findings import claim_findings, findings
-from keras_ab.bench.lab.loop.messages import kept
 from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.record.task import Task
@@ -26,7 +25,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     session = Session.begin(folder, "plain", PLAN)
     file = str(EXPERIMENTS / "bench_faults.py")
-    for name in ("faults", "unfair", "baseline_fails"):
+    for name in ("faults", "unfair", "misspelt", "baseline_fails"):
         session.measure(Task(file, name, "only", "plain", session.plan), ignore)
     tiny = str(EXPERIMENTS / "bench_tiny.py")
     session.measure(Task(tiny, "tiny", "scale:1", "plain", session.plan), ignore)
@@ -69,11 +68,6 @@ def test_no_record_tells_where_its_owner_keeps_things(run):
     assert 'File \\"keras_ab/bench/lab/worker/serving.py\\"' in told
 
 
-def test_a_file_that_lies_elsewhere_is_told_by_its_last_two_names():
-    assert kept('File "/srv/jane/secret/mine.py", line 3') == 'File "…/secret/mine.py", line 3'
-    assert kept(f"no {Path.home()}/data") == "no ~/data"
-
-
 def test_the_other_arms_are_measured_all_the_same(run, trials):
     data = trials["faults[only]"]
     assert data.end.reason in ("precise", "max_blocks")
@@ -94,6 +88,14 @@ def test_a_broken_guard_ends_the_trial_without_a_verdict(run, trials):
     assert data.end.reason == "guard"
     assert not data.rounds
     assert findings(data, run.header.plan) == []
+
+
+def test_a_misspelt_guard_is_refused_and_no_arm_blamed(trials):
+    data = trials["misspelt[only]"]
+    (failure,) = data.failures
+    assert failure.arm is None
+    assert (failure.refusal.received, failure.refusal.do) == ("'anwser'", "use one of answer")
+    assert (data.end.reason, data.rounds, data.checks) == ("failed", {}, [])
 
 
 def test_a_baseline_that_fails_ends_the_trial(trials):

@@ -104,6 +104,9 @@ class FakeWorker:
         operations = (OperationShare("MatMul", 2.0, 8e-3),)
         return protocol.Profiled(StepProfile(7, 0.01, 0.009, 2e-3, 1e-3, operations), None)
 
+    def imports(self, _asked):
+        return {}
+
     def finish(self, _asked):
         return True
 
@@ -115,6 +118,8 @@ class FakeWorker:
 
 
 class FakeLab:
+    folder = None
+
     def __init__(self, noise=0.0, build_s=0.0, twice_s=0.02):
         self.clock = FakeClock()
         self.calls = []

@@ -12,6 +12,7 @@ from keras_ab.kernels.adaptive_gradient_clipping import (
     reference_clipped,
     unit_axes,
 )
+from tests.examples import examples
 
 SHAPES = [(), (1,), (5,), (3, 4), (1, 4), (5, 2, 3), (3, 3, 2, 4), (1, 1, 1, 6), (2, 2, 2, 3, 4)]
 
@@ -45,7 +46,7 @@ def test_equals_equation_3(shape, clipping):
     np.testing.assert_allclose(_clip(g, w, clipping=clipping), expected, rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(shape=array_shapes(min_dims=1, max_dims=5, max_side=4), seed=st.integers(0, 99))
 def test_equals_equation_3_on_any_shape(shape, seed):
     g, w = _problem(shape, seed)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D, reference_branches
+from tests.examples import examples
 
 
 def _trained_block(image, filters=3, **options):
@@ -47,7 +48,7 @@ def test_the_block_equals_its_branches_and_its_fusion_the_block(image, options):
     assert block.compute_output_shape(x.shape) == expected.shape
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(image=st.tuples(*2 * [st.integers(1, 9)]), stride=st.integers(1, 3))
 def test_fuses_at_any_size(image, stride):
     block, x = _trained_block((*image, 2), strides=stride)

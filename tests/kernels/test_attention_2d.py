@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ab.kernels.attention_2d import Attention2D, attend, reference_attention
+from tests.examples import examples
 
 
 def _tensors(batch, queries, keys, bottleneck, filters, seed=0):
@@ -17,7 +18,7 @@ def _tensors(batch, queries, keys, bottleneck, filters, seed=0):
 
 # Keras warns that the softmax of one position is 1.
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(sizes=st.tuples(*5 * [st.integers(1, 6)]), seed=st.integers(0, 99))
 def test_attention_equals_the_formula(sizes, seed):
     q, k, v = _tensors(*sizes, seed=seed)

@@ -12,6 +12,7 @@ from keras_ab.kernels.chunked_cross_entropy import (
     reference_gradients,
     reference_losses,
 )
+from tests.examples import examples
 
 tf = pytest.importorskip("tensorflow")
 
@@ -54,7 +55,7 @@ def test_equals_the_whole_softmax(sizes, chunk, mode):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=2e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(sizes=st.tuples(*3 * [st.integers(1, 9)]), chunk=st.integers(1, 10), seed=st.integers(0, 99))
 def test_equals_the_whole_softmax_at_any_size(sizes, chunk, seed):
     inputs, upstream = _problem(*sizes, seed=seed)

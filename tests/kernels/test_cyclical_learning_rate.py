@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate, reference_learning_rate
+from tests.examples import examples
 
 POLICIES = [("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.9994)]
 
@@ -19,7 +20,7 @@ def test_equals_the_papers_formula(policy, gamma):
         np.testing.assert_allclose(float(schedule(step)), expected, rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(step=st.integers(0, 10**6), stepsize=st.integers(1, 5000))
 def test_stays_in_its_bounds_and_equals_the_formula(step, stepsize):
     rate = float(CyclicalLearningRate(0.125, 0.5, stepsize)(step))

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ab.kernels.data_echoing import PLACES, echo, echoed_batches, reference_echo
+from tests.examples import examples
 
 tf = pytest.importorskip("tensorflow")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(elements=st.lists(st.integers(0, 9), min_size=1, max_size=5), factor=st.integers(1, 4))
 def test_repeats_each_element_in_a_row(elements, factor):
     result = echo(tf.data.Dataset.from_tensor_slices(elements), factor)

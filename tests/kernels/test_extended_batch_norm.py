@@ -15,6 +15,7 @@ from keras_ab.kernels.extended_batch_norm import (
     ExtendedBatchNormalization,
     reference_moments,
 )
+from tests.examples import examples
 
 SHAPES = [(2, 3), (1, 4), (5, 2, 3), (2, 3, 4, 5), (1, 1, 1, 2), (2, 2, 3, 2, 4)]
 
@@ -41,7 +42,7 @@ def test_training_equals_the_formula(shape, deviations):
     np.testing.assert_allclose(layer.moving_variance, 0.75 + 0.25 * expected.variance, rtol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(shape=array_shapes(min_dims=2, max_dims=4, max_side=5), seed=st.integers(0, 99))
 def test_training_equals_the_formula_on_any_shape(shape, seed):
     x = _batch(shape, seed)

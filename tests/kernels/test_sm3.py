@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from keras_ab.kernels.sm3 import SM3, reference_sm3
+from tests.examples import examples
 
 SHAPES = [(), (1,), (5,), (1, 1), (1, 4), (3, 4), (2, 1, 3), (3, 3, 2, 4), (1, 1, 1, 5)]
 SIXTEEN_BITS = ["float16", "bfloat16"]
@@ -38,7 +39,7 @@ def test_equals_the_papers_pseudocode(shape, variant, momentum):
     np.testing.assert_allclose(_train(w, gradients, **options), expected, rtol=1e-6, atol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(shape=array_shapes(min_dims=1, max_dims=4, max_side=4), seed=st.integers(0, 99))
 def test_equals_the_pseudocode_on_any_shape(shape, seed):
     w, gradients = _problem(shape, seed, steps=2)

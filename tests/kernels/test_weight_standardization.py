@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ab.kernels.weight_standardization import WSConv2D, reference_standardized, standardized
+from tests.examples import examples
 
 SHAPES = [(1, 1, 2, 1), (3, 3, 1, 1), (1, 1, 5, 7), (3, 3, 4, 2), (5, 1, 3, 4)]
 
@@ -24,7 +25,7 @@ def test_equals_equation_1(shape):
     np.testing.assert_allclose(standardized(kernel, gain, 1e-4), expected, rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(shape=st.tuples(*4 * [st.integers(1, 5)]), seed=st.integers(0, 99))
 def test_equals_equation_1_on_any_shape(shape, seed):
     kernel, gain = _weights(shape, seed)

@@ -158,6 +158,7 @@ def rich(folder: Path) -> list[Path]:
             header("2026-01-02T0304-gpu000", MACHINE | {"gpus": [GPU]}),
             gpu,
             seal=False,
+            first_seed=100,
         ),
     ]
 

@@ -53,6 +53,10 @@ def without_a_block(lines: Lines) -> Lines:
     return [line for line in lines if line.get("block") != 2]
 
 
+def without_the_last_block(lines: Lines) -> Lines:
+    return [line for line in lines if line.get("block") != 7]
+
+
 def with_a_copied_block(lines: Lines) -> Lines:
     source = [line["step_time_s"] for line in lines if line.get("block") == 0 and "round" in line]
     target = [line for line in lines if line.get("block") == 1 and "round" in line]
@@ -83,6 +87,7 @@ def without_guards(lines: Lines) -> Lines:
         (renumbered, "in 2 blocks the arms did not come in the order that the run’s seed gives"),
         (without_slow_rounds, "rounds are missing from the numbering of 8 blocks"),
         (without_a_block, "blocks are missing from the numbering"),
+        (without_the_last_block, "it ended as precise after 7 blocks, and asked for 8"),
         (with_a_copied_block, "1 block with the same samples as another"),
         (with_a_block_after_the_end, "there are rounds or blocks after the trial’s end"),
         (without_control, "there are blocks without the control"),

@@ -14,13 +14,13 @@ from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.citing import quotables
 from keras_ab.reports.page import page
 from keras_ab.reports.verify import check_document
+from tests.examples import examples
 from tests.reports import scenes, simulated
 from tests.reports.test_page import HOSTILE, Elements
 
 FUZZ = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -131,7 +131,7 @@ def test_an_unsealed_run_with_other_values_is_a_run_or_refused(
     assert len(runs.trials) + len(runs.claims) + len(runs.samples) >= 0
 
 
-@settings(FUZZ, max_examples=12)
+@settings(FUZZ, max_examples=examples(12))
 @given(
     edits=st.lists(
         st.tuples(

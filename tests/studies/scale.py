@@ -42,7 +42,8 @@ def write_runs(folder: Path, runs: int, experiments: int = EXPERIMENTS) -> None:
         minute, hour = number % 60, number // 60
         head = header(f"2026-01-02T{hour:02d}{minute:02d}-{number:06x}", machine(number % 4))
         started = f"2026-01-02T{hour:02d}:{minute:02d}:05+00:00"
-        write(folder / f"{number:04d}.jsonl", head.model_copy(update={"started": started}), scenes)
+        path, head = folder / f"{number:04d}.jsonl", head.model_copy(update={"started": started})
+        write(path, head, scenes, first_seed=number * experiments)
 
 
 def measure(folder: Path) -> None:

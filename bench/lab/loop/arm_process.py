@@ -13,6 +13,7 @@ from memory_profiler import memory_usage
 
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask, begin
+from keras_ab.bench.lab.loop.messages import kept
 from keras_ab.bench.lab.record.records import Absent, Failure, MemoryCurve, Profile, Work
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import Experiment
@@ -71,7 +72,7 @@ class ArmProcess:
     def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
         built = self._ask("build", self._build())
-        self.notes = built.notes
+        self.notes = {name: kept(note) for name, note in built.notes.items()}
         times = {
             BUILD_TIME.name: built.build_time_s,
             FIRST_STEP_TIME.name: built.first_step_time_s,
@@ -91,7 +92,7 @@ class ArmProcess:
             try:
                 return arrays_in(path)
             except (OSError, ValueError, zipfile.BadZipFile) as error:
-                message = f"what was observed cannot be read: {error}"
+                message = kept(f"what was observed cannot be read: {error}")
                 raise self.failed("build", "raised", message) from error
 
         return observed
@@ -163,6 +164,10 @@ class ArmProcess:
         """End the trace; return where the time of a step went, and what is alive at its peak."""
         found = self._ask("reading the trace", protocol.EndTrace(steps, paces))
         return Profile(trial=self._task.trial, arm=self.arm, files=files, **vars(found))
+
+    def imports(self) -> dict[str, str]:
+        """Return the digest of each file of code that the arm's process has imported."""
+        return self._ask("listing its code", protocol.Imports())
 
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""

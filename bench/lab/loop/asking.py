@@ -56,6 +56,10 @@ class Worker(Protocol):
 class Workers(Protocol):
     """Where fresh processes come from; see `ForkServer`."""
 
+    @property
+    def folder(self) -> str | None:
+        """For temporary files, and gone with the last of all processes; None for the usual one."""
+
     def start(self) -> Worker:
         """Start a fresh process."""
 

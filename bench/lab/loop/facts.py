@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from keras_ab.bench.lab.loop.gpu import gpus
+from keras_ab.bench.lab.words.anonymous import anonymous_facts
 from keras_ab.bench.lab.words.backend_names import FRAMEWORKS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,21 +105,26 @@ def machine() -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Return software and settings; a run whose environment changes midway is invalid."""
+    """Return software and settings; a run whose environment changes midway is invalid.
+
+    Of the paths in them only what is nobody's own, see `anonymous`.
+    """
     installed = {}
     for package in PACKAGES:
         try:
             installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {
-        "python": platform.python_version(),
-        "packages": installed,
-        "kernel": f"{platform.system()} {platform.release()}",
-        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},
-        "governors": governors(),
-        "gpu_settings": [gpu.settings() for gpu in gpus()],
-    }
+    return anonymous_facts(
+        {
+            "python": platform.python_version(),
+            "packages": installed,
+            "kernel": f"{platform.system()} {platform.release()}",
+            "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},
+            "governors": governors(),
+            "gpu_settings": [gpu.settings() for gpu in gpus()],
+        }
+    )
 
 
 def conditions() -> dict[str, Any]:

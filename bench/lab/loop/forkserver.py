@@ -110,6 +110,11 @@ class ForkServer:
             self._others[key].notices = self.notices
         return self._others[key]
 
+    @property
+    def folder(self) -> str:
+        """For temporary files; the server removes it when this process is gone."""
+        return self._folder
+
     def start(self) -> WorkerProcess:
         """Fork a fresh worker; a server that is gone is begun anew, once."""
         self._await_ready()

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_ab.bench.lab.record.records import GuardCheck
 from keras_ab.bench.lab.words.declare import Guard
+from keras_ab.bench.lab.words.errors import DeclarationError
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -23,11 +24,31 @@ def checks(
         trial: the id of the trial.
         observed: arrays by name, by arm.
         reference: the baseline's.
+
+    Raises:
+        DeclarationError: a guard names what none of its arms observes.
     """
-    for guard in guards:
-        for arm, arrays in observed.items():
-            if not guard.arms or arm in guard.arms:
-                yield _check(guard, trial, arm, arrays, reference)
+    bound = [(guard, _bound(guard, observed)) for guard in guards]
+    for guard, arms in bound:
+        _check_name(guard, arms)
+    for guard, arms in bound:
+        for arm, arrays in arms.items():
+            yield _check(guard, trial, arm, arrays, reference)
+
+
+def _bound(guard: Guard, observed: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    """Return what those arms show that a guard is for."""
+    return {arm: found for arm, found in observed.items() if not guard.arms or arm in guard.arms}
+
+
+def _check_name(guard: Guard, arms: Mapping[str, Arrays]) -> None:
+    names = list(dict.fromkeys(name for arrays in arms.values() for name in arrays))
+    if arms and guard.observed not in names:
+        raise DeclarationError(
+            "a guard names an array that its arms observe",
+            repr(guard.observed),
+            f"use one of {', '.join(names) or '(none: return arrays from Prepared.observe)'}",
+        )
 
 
 def _check(guard: Guard, trial: str, arm: str, arrays: Arrays, reference: Arrays) -> GuardCheck:

@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_ab.bench.lab.judge.contrasts import block_contrasts
 from keras_ab.bench.lab.judge.estimate import blocks_needed
-from keras_ab.bench.lab.loop.arm_process import ArmFailed
+from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
 from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.asking import NoAnswer, Workers
 from keras_ab.bench.lab.loop.attempts import attempting, not_attempted
@@ -26,12 +26,21 @@ from keras_ab.bench.lab.loop.guards import checks
 from keras_ab.bench.lab.loop.profiling import profiled
 from keras_ab.bench.lab.loop.quality import learn
 from keras_ab.bench.lab.loop.schedule import groups
-from keras_ab.bench.lab.record.records import Absent, Attempted, End, Profile, Round, TrialLine
+from keras_ab.bench.lab.record.imported import imported
+from keras_ab.bench.lab.record.records import (
+    Absent,
+    Attempted,
+    End,
+    Failure,
+    Profile,
+    Round,
+    TrialLine,
+)
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.declare import Attempt, Case, Experiment, Quality
-from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 
 
@@ -80,6 +89,7 @@ class _Loop:
         self.gauges = gauges
         self.traces = traces
         self.data = TrialData(declaration(task, experiment, case))
+        self.workers = workers
         self.arms = Arms(task, experiment, workers)
         self.blocks = Blocks(self.data, task.plan, self.arms, gauges)
         self.started = gauges.now()
@@ -128,6 +138,8 @@ class _Loop:
             return "guard"
         if not self.arms.comparable:
             return "failed" if self.data.failures else "absent"
+        if any(failure.arm is None for failure in self.data.failures):
+            return "failed"
         if not self.experiment.timed:
             return "not timed"
         if done < self.plan.min_blocks:
@@ -154,12 +166,13 @@ class _Loop:
 
     def _rehearse(self) -> Iterator[TrialLine]:
         observed: dict[str, dict[str, np.ndarray]] = {}
+        code: dict[str, dict[str, str]] = {}
         for arm in self.arms.active:
             self.arms.source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
-                folder = Path(stack.enter_context(TemporaryDirectory()))
                 processes = yield from self.arms.started(stack, arms)
+                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.workers.folder)))
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
                     for number, (arm, process) in enumerate(processes.items())
@@ -167,14 +180,30 @@ class _Loop:
                 for arm in reversed(under_way):  # the baseline last: it is calibrated alone
                     try:
                         observed[arm] = under_way[arm]()
+                        code[arm] = processes[arm].imports()
                         if arm == self.arms.baseline and self.experiment.timed:
                             self.blocks.steps = processes[arm].calibrate()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
+        yield from imported(self.task.trial, code)
         if self.arms.baseline in observed:
             ordered = {arm: observed[arm] for arm in self.arms.active if arm in observed}
             reference = observed[self.arms.baseline]
-            yield from checks(self.experiment.guards, self.task.trial, ordered, reference)
+            try:
+                yield from checks(self.experiment.guards, self.task.trial, ordered, reference)
+            except DeclarationError as error:
+                yield self._misdeclared(error)
+
+    def _misdeclared(self, error: DeclarationError) -> Failure:
+        """Return that no arm is to blame: what is declared does not fit what they show."""
+        return Failure(
+            trial=self.task.trial,
+            arm=None,
+            stage="guards",
+            what="raised",
+            message=str(error),
+            refusal=error.refusal,
+        )
 
     def _attempt(self) -> Iterator[TrialLine]:
         """Try what is to be tried, each in a process of its own, unless it has been."""
@@ -221,3 +250,16 @@ class _Loop:
             pupils = yield from self.arms.started(stack, trained)
             for line in learn(quality, self.task.trial, pupils, self.gauges.cores):
                 yield self.arms.drop(line) if isinstance(line, ArmFailed) else line
+            yield from self._imported_since(pupils.values())
+
+    def _imported_since(self, processes: Iterable[ArmProcess]) -> Iterator[TrialLine]:
+        """Yield what code some arms have imported beside that of their rehearsal."""
+        code = {}
+        for process in processes:
+            try:
+                code[process.arm] = process.imports()
+            except ArmFailed as failed:
+                yield self.arms.drop(failed)
+        known = self.data.imported
+        more = {arm: files for arm, files in code.items() if files != known.get(arm)}
+        yield from imported(self.task.trial, more)

@@ -26,6 +26,7 @@ from keras_ab.bench.lab.record.records import (
 from keras_ab.bench.lab.record.run_file import Run, RunWriter, read_run
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData, group
+from keras_ab.bench.lab.words.anonymous import anonymous_facts
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.errors import LabError, RecordError
 from keras_ab.bench.lab.words.plan import Plan
@@ -48,7 +49,7 @@ def framework(server: ForkServer, backend: str) -> dict[str, Any]:
     """
     worker = server.start()
     try:
-        return ask(worker, Facts(backend), OPENING_LIMIT_S)
+        return anonymous_facts(ask(worker, Facts(backend), OPENING_LIMIT_S))
     finally:
         worker.stop()
 

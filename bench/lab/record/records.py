@@ -16,6 +16,7 @@ from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
 from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
 from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
 from keras_ab.bench.lab.record.declared import Record, Trial
+from keras_ab.bench.lab.record.imported import Imported
 from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.steps import Amount, PeakMemory, Positive, StepProfile
@@ -25,7 +26,7 @@ SCHEMA = 4
 
 2: attempts, claims on them, trials that time nothing.
 3: ceilings, the work of a step, memory over time, traces with what is alive at the peak.
-4: what a metric has a value for each of, the parts of errors, notices, what was selected.
+4: what a metric has a value for each of, parts of errors, notices, the selection, imported code.
 """
 
 EARLIER_NAMES = {"limits": "ceilings"}
@@ -313,6 +314,7 @@ Line = Annotated[
     Header
     | Ceiling
     | Trial
+    | Imported
     | GuardCheck
     | Attempted
     | Round
@@ -331,6 +333,7 @@ Line = Annotated[
 ]
 TrialLine = (
     Trial
+    | Imported
     | GuardCheck
     | Attempted
     | Round

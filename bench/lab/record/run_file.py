@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter, ValidationError
 
 from keras_ab.bench.lab.clock import timestamp
+from keras_ab.bench.lab.record.imported import Imported, Told
 from keras_ab.bench.lab.record.records import SCHEMA, Header, Line, Notice, Record, Seal
 from keras_ab.bench.lab.words.errors import RecordError
 
@@ -56,6 +57,7 @@ class RunWriter:
         self.path = path
         self._file = file
         self._digest = digest
+        self._told = Told()
 
     @classmethod
     def create(cls, path: Path, header: Header) -> RunWriter:
@@ -78,12 +80,15 @@ class RunWriter:
         """Continue a run that was cut off; half a line at its end is dropped."""
         kept = run.path.read_bytes()[: run.complete_bytes]
         os.truncate(run.path, len(kept))
-        return cls(run.path, run.path.open("a+b", buffering=0), hashlib.sha256(kept))
+        writer = cls(run.path, run.path.open("a+b", buffering=0), hashlib.sha256(kept))
+        for record in run.records:
+            writer._shortened(record)
+        return writer
 
     def write(self, record: Record) -> None:
         """Append one record; on failure the file keeps every whole line that it had."""
         self._check_place()
-        data = encode(record)
+        data = encode(self._shortened(record))
         size = os.fstat(self._file.fileno()).st_size
         try:
             written = self._file.write(data)
@@ -97,6 +102,10 @@ class RunWriter:
                 "free some space, then continue with --ab-resume; what was measured is kept",
             ) from error
         self._digest.update(data)
+
+    def _shortened(self, record: Record) -> Record:
+        """Return a record without what the run has told already."""
+        return self._told.shortened(record) if isinstance(record, Imported) else record
 
     def _check_place(self) -> None:
         """Refuse to go on where the file is no longer to be found, and save what it holds."""
@@ -214,6 +223,17 @@ def parse_run(data: bytes, path: Path | str) -> Run:
     return _assemble(path, data, lines)
 
 
+def _whole(path: Path | str, records: list[Any]) -> list[Any]:
+    """Return records of which each says again what it had left out, as told before."""
+    told, whole = Told(), []
+    for number, record in enumerate(records, 1):
+        try:
+            whole.append(told.whole(record) if isinstance(record, Imported) else record)
+        except ValueError as error:
+            raise _refuse(path, number, f"code that was not told before: {error}") from error
+    return whole
+
+
 def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> Run:
     records = [_parse(path, number, raw) for number, (_, raw) in enumerate(lines, 1)]
     for number, record in enumerate(records[1:], 2):
@@ -221,6 +241,7 @@ def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> 
             raise _refuse(path, number, "a second header")
         if isinstance(record, Seal) and number < len(records):
             raise _refuse(path, number + 1, "a record after the seal")
+    records = _whole(path, records)
     sealed = isinstance(records[-1], Seal)
     body_end = lines[-1][0]
     if sealed:

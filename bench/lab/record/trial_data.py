@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from keras_ab.bench.lab.record.imported import Imported
 from keras_ab.bench.lab.record.records import (
     Absent,
     Attempted,
@@ -42,6 +43,8 @@ class TrialData:
     checks: list[GuardCheck] = field(default_factory=list)
     attempts: list[Attempted] = field(default_factory=list)
     learned: list[Learned] = field(default_factory=list)
+    imported: dict[str, dict[str, str]] = field(default_factory=dict)
+    """SHA-256 of the files of code that each arm's process has imported, by path."""
     failures: list[Failure] = field(default_factory=list)
     absences: list[Absent] = field(default_factory=list)
     end: End | None = None
@@ -69,6 +72,9 @@ class TrialData:
                 self.attempts.append(record)
             case Learned():
                 self.learned.append(record)
+            case Imported():
+                for arm in record.arms:
+                    self.imported[arm] = self.imported.get(arm, {}) | record.files
             case Failure():
                 self.failures.append(record)
             case Absent():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from keras_ab.bench.lab.words.anonymous import without_folders
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.cases import Params
 from keras_ab.bench.lab.words.code import written
@@ -92,7 +93,7 @@ class Arm:
         """What a reader should see of this arm: its process, and its recipe or its function."""
         process = [f"backend: {self.backend}"] if self.backend else []
         process += [f"{name}={value}" for name, value in self.environment.items()]
-        return "\n".join([*process, self._recipe_or_source])
+        return without_folders("\n".join([*process, self._recipe_or_source]))
 
     @property
     def _recipe_or_source(self) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of a file of code."""
 
 
 def written(build: Callable[..., Any]) -> str:
@@ -20,10 +26,35 @@ def written(build: Callable[..., Any]) -> str:
 
 
 def _source(function: Callable[..., Any]) -> str:
+    function = inspect.unwrap(function)
     try:
-        return inspect.getsource(inspect.unwrap(function)).rstrip()
+        return _lambda(function) or inspect.getsource(function).rstrip()
     except (OSError, TypeError):
         return _call(function)
+
+
+def _lambda(function: Callable[..., Any]) -> str | None:
+    """Return a lambda from its first word to its last, whatever stands around it; None of others.
+
+    `inspect.getsource` returns the lines around it, and ends where one of them could end.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_name != "<lambda>":
+        return None
+    source = "".join(inspect.findsource(function)[0])
+    here = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno
+    ]
+    told = set(code.co_positions())
+    found = next((node for node in here if _place(node.body) in told), None)
+    return ast.get_source_segment(source, found) if found else None
+
+
+def _place(node: ast.expr) -> tuple[int, int | None, int, int | None]:
+    """Return where an expression stands, as code objects tell it."""
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
 def _given(build: partial[Any]) -> Iterator[Callable[..., Any]]:

@@ -225,6 +225,7 @@ class Experiment:
 
     def _check_claims(self) -> None:
         for claim in self.claims:
+            self._check_where(claim)
             if claim.attempt:
                 self.attempt(f"{claim.arm}.{claim.attempt}" if claim.arm else claim.attempt)
                 continue
@@ -252,6 +253,14 @@ class Experiment:
                 "a claim is decided by at least one case of its experiment",
                 f"{claim.id!r}, which concerns none that records {claim.metric}",
                 f"add such a case, or change where={dict(claim.where)}",
+            )
+
+    def _check_where(self, claim: Claim) -> None:
+        if not any(claim.concerns(case.params) for case in self.cases):
+            raise DeclarationError(
+                "a claim speaks of at least one case of its experiment",
+                f"{claim.id!r} where {dict(claim.where)}, which none of them has",
+                f"use parameters of one of {'; '.join(case.id for case in self.cases)}",
             )
 
     @property

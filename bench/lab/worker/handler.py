@@ -22,6 +22,7 @@ from keras_ab.bench.lab.words.metrics import GIVEN, named
 from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import backends, protocol
 from keras_ab.bench.lab.worker.allocations import at_peak
+from keras_ab.bench.lab.worker.imported import code_files
 from keras_ab.bench.lab.worker.probes import Probes, host_probes
 from keras_ab.bench.lab.worker.tracing import HAND_OVER, SAMPLE, step_profile
 from keras_ab.bench.lab.worker.watch import Watch, thinned, watching
@@ -212,6 +213,11 @@ class Handler:
         return protocol.Profiled(
             step_profile(trace.events, asked.steps, asked.paces), at_peak(trace)
         )
+
+    @answer.register
+    def imports(self, _: protocol.Imports) -> dict[str, str]:
+        """Return the digest of each file of code that was imported, the reader's and ours."""
+        return code_files()
 
     @answer.register
     def finish(self, _: protocol.Finish) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
+from keras_ab.bench.lab.words.code import Digest
 from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.steps import CHECKED, PeakMemory, Positive, StepProfile, StepWork
 
@@ -184,6 +185,11 @@ class EndTrace(Request[Profiled]):
 
 
 @dataclass(frozen=True)
+class Imports(Request[dict[str, Digest]]):
+    """Tell the SHA-256 of each file of code that the process has imported, but others' packages."""
+
+
+@dataclass(frozen=True)
 class Finish(Request[bool]):
     """Tell whether what the last step returned is finite."""
 
@@ -235,6 +241,7 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
     Trace,
     Traced,
     EndTrace,
+    Imports,
     Finish,
     Try,
     Train,

@@ -91,6 +91,11 @@ UNFAIR = experiment(
     Arm("cheats", lambda _case: prepared(work, answer=1.01), "does other work"),
     guards=(Guard("answer", 1e-3, "the same answer"),),
 )
+MISSPELT = experiment(
+    "misspelt",
+    Arm("fine", good, "works as well"),
+    guards=(Guard("anwser", 1e-3, "the same answer"),),
+)
 BASELINE_FAILS = Experiment(
     name="baseline_fails",
     question="What happens when the baseline fails?",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from keras_ab.kernels.extended_batch_norm import reference_moments
 from keras_ab.kernels.native import cross_entropy, register, standardize
 from keras_ab.kernels.weight_standardization import reference_standardized
+from tests.examples import examples
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
 
@@ -71,7 +72,7 @@ def test_batch_statistics(kernels, rng, shape, dtype):
     cases.check_batch_statistics(cases.Tensors(kernels), rng, shape, dtype)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(shapes, min_size=1, max_size=5), st.integers(0, 2**32 - 1))
 def test_any_variables(several, seed):
     """Many variables of any rank and size, all in one call of each fused kernel."""
@@ -82,7 +83,7 @@ def test_any_variables(several, seed):
     cases.check_clip(kernels, [cases.clip_tensor(rng, s, np.float32) for s in several])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
 def test_any_matrix(rows, cols, seed):
     tensors, rng = cases.Tensors(c.Cpu(register.library(), 2)), np.random.default_rng(seed)
