@@ -23,6 +23,7 @@ from keras_ab.bench.lab.words.metrics import (
     PEAK_DEVICE_MEMORY,
     PEAK_HOST_MEMORY,
 )
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.protocol import Answer, Request
 
@@ -57,21 +58,32 @@ class ArmProcess:
     def __init__(self, worker: Worker, arm: str, task: Task, experiment: Experiment) -> None:
         self.arm = arm
         self.notes: dict[str, str] = {}
+        self.on_gpu = False
         self._worker = worker
         self._task = task
         self._limit_s = experiment.arm(arm).time_limit_s
         backend = experiment.arm(arm).backend or task.backend
         self._names = protocol.ArmNames(task.file, task.experiment, arm, task.case, backend)
 
-    def opening(self, layout: int) -> Callable[[], None]:
-        """Begin to open the device, in the memory layout of that seed; return what waits for it."""
-        request = protocol.Open(self._names.backend, self._task.plan.seed, layout)
-        return self._begin("start", request)
+    def opening(
+        self, layout: int, memory: MemoryShare | None, products: Products
+    ) -> Callable[[], None]:
+        """Begin to open the device; return what waits for it.
+
+        Args:
+            layout: seed of the memory layout.
+            memory: the process's share of a GPU's memory.
+            products: precision of float32 products on a GPU.
+        """
+        seed = self._task.plan.seed
+        return self._begin(
+            "start", protocol.Open(self._names.backend, seed, layout, memory, products)
+        )
 
     def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
         built = self._ask("build", self._build())
-        self.notes = built.notes
+        self.notes, self.on_gpu = built.notes, built.on_gpu
         times = {
             BUILD_TIME.name: built.build_time_s,
             FIRST_STEP_TIME.name: built.first_step_time_s,

@@ -1,4 +1,4 @@
-"""Kernels get row-major operands, whatever layout XLA would like: a GPU's kernels lie by outputs."""
+"""Kernels get row-major operands, whatever layout XLA would like them to have."""
 
 import re
 from typing import Any
