@@ -30,6 +30,12 @@ from keras_ab.bench.lab.worker.protocol import Answer, Request
 MEMORY_INTERVAL_S = 0.005
 """How often memory-profiler looks at a worker's resident memory."""
 
+BUILDING = 5
+"""How many times an arm's limit it may take to build it and take its first step.
+
+On a GPU that is where kernels are compiled and tried out, one after the other.
+"""
+
 CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
 
@@ -82,7 +88,7 @@ class ArmProcess:
 
     def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
-        built = self._ask("build", self._build())
+        built = self._begin("build", self._build(), BUILDING)()
         self.notes, self.on_gpu = built.notes, built.on_gpu
         times = {
             BUILD_TIME.name: built.build_time_s,
@@ -96,7 +102,7 @@ class ArmProcess:
         Args:
             path: a file (.npz) for it.
         """
-        build = self._begin("build", self._build(str(path)))
+        build = self._begin("build", self._build(str(path)), BUILDING)
 
         def observed() -> dict[str, np.ndarray]:
             build()
@@ -192,8 +198,8 @@ class ArmProcess:
     def _ask(self, stage: str, request: Request[Answer]) -> Answer:
         return self._begin(stage, request)()
 
-    def _begin(self, stage: str, request: Request[Answer]) -> Callable[[], Answer]:
-        wait = begin(self._worker, request, self._limit_s)
+    def _begin(self, stage: str, request: Request[Answer], limits: int = 1) -> Callable[[], Answer]:
+        wait = begin(self._worker, request, limits * self._limit_s)
 
         def answer() -> Answer:
             try:

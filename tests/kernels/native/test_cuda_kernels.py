@@ -225,6 +225,14 @@ def test_code_that_was_not_compiled_is_an_error(cuda):
         cuda.launch("other", "adam", (1, 1))
 
 
+@pytest.mark.parametrize("wheel", ["cuda_nvrtc", "cu13"])
+def test_the_compiler_is_found_in_the_wheels_of_either_cuda(monkeypatch, tmp_path, wheel):
+    place = tmp_path / "nvidia" / wheel / "lib"
+    place.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert place in device_code._wheel_directories()
+
+
 ASK = """
 import ctypes, sys
 if sys.argv[2:]:
