@@ -1,14 +1,16 @@
 """The first run on a GPU: all that only a GPU can show, the most telling first, in 25 minutes.
 
-Run with ``python -m tests.studies.first_gpu FOLDER``, or ``tox run -e first-gpu``. Each step has its
-own time limit and log; one that fails, or is cut off, holds up no other. The folder then holds the
-logs, the run files and ``summary.md``: that is what to send back. Exits 1 where a step failed.
+Run with ``python -m tests.studies.first_gpu FOLDER``, or ``tox run -e first-gpu``. Each step has a
+time limit and a log of its own; one that fails, or is cut off, holds up no other. The folder then
+holds the logs, the run files and ``summary.md``: that is what to send back. Exits 1 where a step
+failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,9 @@ FEW = ("--ab-min-blocks", "5", "--ab-rounds", "40", "--ab-budget", "5")
 SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 LEAST_S = 20.0
 """Less time than this is not worth beginning a step in."""
+
+ENDING_S = 30.0
+"""How long a step that is cut off may take to end."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def steps(folder: Path) -> Iterator[Step]:
 def carry_out(step: Step, folder: Path, seconds: float) -> str:
     """Carry out a step, its output in a log; return how it ended."""
     with (folder / f"{step.name}.log").open("w") as log:
-        running = subprocess.Popen(  # noqa: S603 - our own modules
+        running = subprocess.Popen(
             [sys.executable, *step.arguments],
             cwd=ROOT,
             env=os.environ | step.environment,
@@ -110,10 +115,19 @@ def carry_out(step: Step, folder: Path, seconds: float) -> str:
         try:
             status = running.wait(seconds)
         except subprocess.TimeoutExpired:
-            running.terminate()  # a run file is complete up to the round under way
-            running.wait()
-            return "cut off"
+            return _cut_off(running)
     return {0: "well", 5: "nothing to run"}.get(status, f"exit status {status}")
+
+
+def _cut_off(running: subprocess.Popen[bytes]) -> str:
+    """End a step as Ctrl-C does: its run file then ends with the round under way."""
+    running.send_signal(signal.SIGINT)
+    try:
+        running.wait(ENDING_S)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
+    return "cut off"
 
 
 def main() -> int:
