@@ -1,8 +1,19 @@
 #include "device.h"
 using namespace kab;
 
+constexpr int kInFlight = 4;  // loads of a thread that are under way together
+
 struct Total {
   float top, sum;  // sum of exp(x - top)
+  __device__ void take(float x) {
+    if (x == -KAB_INFINITY) return;
+    if (x > top) {
+      sum = (sum == 0.f ? 0.f : sum * expf(top - x)) + (x < KAB_INFINITY ? 1.f : KAB_NAN);
+      top = x;
+    } else {
+      sum += x != x ? x : expf(x - top);
+    }
+  }
 };
 
 // A NaN sum is not 0, so it survives; an empty part has sum 0 and top -inf.
@@ -25,15 +36,15 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_forward(const void* logits, int dtype, 
   __shared__ Total part[kThreads];
   const int64_t row = blockIdx.x;
   Total t{-KAB_INFINITY, 0.f};
-  for (int64_t j = threadIdx.x; j < classes; j += kThreads) {
-    const float x = load(logits, row * classes + j, dtype);
-    if (x == -KAB_INFINITY) continue;
-    if (x > t.top) {
-      t.sum = (t.sum == 0.f ? 0.f : t.sum * expf(t.top - x)) + (x < KAB_INFINITY ? 1.f : KAB_NAN);
-      t.top = x;
-    } else {
-      t.sum += x != x ? x : expf(x - t.top);
+  for (int64_t j = threadIdx.x; j < classes; j += kInFlight * kThreads) {
+    float x[kInFlight];
+#pragma unroll
+    for (int k = 0; k < kInFlight; ++k) {
+      const int64_t at = j + k * kThreads;
+      x[k] = at < classes ? load(logits, row * classes + at, dtype) : -KAB_INFINITY;
     }
+#pragma unroll
+    for (int k = 0; k < kInFlight; ++k) t.take(x[k]);
   }
   part[threadIdx.x] = t;
   __syncthreads();
@@ -63,6 +74,7 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_backward(const void* logits, int dtype,
   const bool known = label >= 0 && label < classes;
   const float top = maximum[row], u = known ? upstream[row] : KAB_NAN, inverse = 1.f / total[row];
   const int64_t first = int64_t(blockIdx.x % kStrips) * kThreads + threadIdx.x;
+#pragma unroll 4
   for (int64_t j = first; j < classes; j += kStrips * kThreads) {
     const float p = expf(load(logits, row * classes + j, dtype) - top) * inverse;
     store(d_logits, row * classes + j, (j == label ? p - 1.f : p) * u, dtype);

@@ -65,7 +65,7 @@ __device__ inline double block_sum(double x) {
   return sum;
 }
 
-// Column kernels: thread t works on column t % 32, with the rows t / 32, t / 32 + 8, ...
+// Column kernels: thread t works on column t % kColumns, with every kRowStep-th row from t / kColumns.
 __device__ inline int column_of_thread() { return int(threadIdx.x) % kColumns; }
 __device__ inline int row_of_thread() { return int(threadIdx.x) / kColumns; }
 constexpr int kRowStep = kThreads / kColumns;

@@ -35,6 +35,15 @@ KAB_KERNEL kab_cuda_kernel_sm3_entries(const __grid_constant__ Pack<kab_sm3_tens
   }
 }
 
+// The place on an axis of what is left of a line's number, and what is left then. The first axis
+// needs no division, hence a matrix none.
+__device__ inline int64_t place(const kab_sm3_tensor& t, int axis, int64_t& rest) {
+  const int64_t all = rest, n = t.dims[axis];
+  if (axis == 0) return all;
+  rest = (all | n) >> 32 ? all / n : unsigned(all) / unsigned(n);
+  return all - rest * n;
+}
+
 __device__ inline void raise_to(float* p, unsigned pattern) {
   atomicMax(reinterpret_cast<unsigned*>(p), pattern);  // patterns of sums of squares order as they
 }
@@ -62,10 +71,8 @@ KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor
        row += kThreads / width) {
     int64_t rest = first + row;
     float low = t.accumulator[last][j];
-    for (int axis = last - 1; axis >= 0; --axis) {
-      low = minimum(t.accumulator[axis][rest % t.dims[axis]], low);
-      rest /= t.dims[axis];
-    }
+    for (int axis = last - 1; axis >= 0; --axis)
+      low = minimum(t.accumulator[axis][place(t, axis, rest)], low);
     const int64_t i = (first + row) * n + j;
     const float g = load(t.g, i, t.dtype), nu = low + g * g;
     store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate, epsilon), t.dtype);
@@ -77,9 +84,7 @@ KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor
   __syncthreads();
   for (int row = threadIdx.x; row < rows && first + row < lines; row += kThreads) {
     int64_t rest = first + row;
-    for (int axis = last - 1; axis >= 0; --axis) {
-      raise_to(t.accumulator_out[axis] + rest % t.dims[axis], line_top[row]);
-      rest /= t.dims[axis];
-    }
+    for (int axis = last - 1; axis >= 0; --axis)
+      raise_to(t.accumulator_out[axis] + place(t, axis, rest), line_top[row]);
   }
 }

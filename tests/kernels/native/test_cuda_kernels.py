@@ -8,6 +8,7 @@ import ctypes
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from ctypes import c_double, c_int32, c_int64
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from tests.kernels.native import cases
 HERE = Path(__file__).parent
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
 SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
-STRIPS = 8
+STRIPS, COLUMNS = 8, 8
+ORDERS = ("ascending", "descending", "shuffled")
 
 dtypes = pytest.mark.parametrize("dtype", c.DTYPES.values(), ids=c.DTYPES)
 
@@ -64,15 +66,33 @@ def driver(mock_path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(mock_path))
 
 
+@pytest.fixture
+def cuda(emulated: c.Cuda, driver: ctypes.CDLL) -> Iterator[c.Cuda]:
+    """The emulator; no barrier may be reached by some threads of a block alone."""
+    divergences = ctypes.c_int.in_dll(driver, "mock_divergences")
+    divergences.value = 0
+    yield emulated
+    assert divergences.value == 0
+
+
 @pytest.fixture(scope="module")
-def cuda(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
+def emulated(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
     """A copy of the library, so that the process' own does not take the mock for a driver."""
     copy = tmp_path_factory.mktemp("library") / "kernels.so"
     shutil.copy(build.library(), copy)
     library = ctypes.CDLL(str(copy))
-    for unit in device_code.UNITS:
+    for unit in (*device_code.UNITS, "probe"):
         library.kab_device_code(unit.encode(), 90, b"cubin\0", ctypes.c_long(6))
     return c.Cuda(library)
+
+
+@pytest.fixture(params=ORDERS)
+def order(request: Any, driver: ctypes.CDLL) -> Iterator[str]:
+    """In which order the threads of a block come to their turns."""
+    chosen = ctypes.c_int.in_dll(driver, "mock_order")
+    chosen.value = ORDERS.index(request.param)
+    yield request.param
+    chosen.value = 0
 
 
 @pytest.fixture
@@ -100,7 +120,7 @@ class Launches:
     def standardize(self, w: np.ndarray, gain: np.ndarray, up: np.ndarray) -> list:
         code, eps = c_int32(c.CODES[w.dtype]), c_double(standardize.EPSILON)
         size = c_int64(int(np.prod(w.shape[:-1]))), c_int64(w.shape[-1])
-        grid = (-(-w.shape[-1] // 32), 1)
+        grid = (-(-w.shape[-1] // COLUMNS), 1)
         y, d, d_gain = np.empty_like(w), np.empty_like(w), np.empty_like(gain)
         unit = "standardize"
         self.cuda.launch(unit, f"{unit}_forward", grid, w, code, gain, *size, eps, y)
@@ -112,55 +132,77 @@ class Launches:
         rows, channels = x.shape
         each, parts = 64, -(-rows // 64)
         code, size = c_int32(c.CODES[x.dtype]), (c_int64(rows), c_int64(channels))
-        scratch, d = np.full(2 * parts * channels, np.nan), np.empty_like(x)
+        scratch, d = np.full((2 * parts + 1) * channels, np.nan), np.empty_like(x)
         mean, variance = np.empty_like(d_mean), np.empty_like(d_var)
-        unit, grid = "batch_statistics", (-(-channels // 32), parts)
+        unit, grid = "batch_statistics", (-(-channels // COLUMNS), parts)
         self.cuda.launch(unit, f"{unit}_parts", grid, x, code, *size, c_int64(each), scratch)
-        rest = (*size, c_int64(each), c_int64(parts), scratch, mean, variance)
-        self.cuda.launch(unit, f"{unit}_join", (1, 1), *rest)
+        rest = (*size, c_int64(each), c_int64(parts), scratch, mean)
+        self.cuda.launch(unit, f"{unit}_join", grid[:1] + (1,), *rest)
+        self.cuda.launch(unit, f"{unit}_pool", (1, 1), *size, scratch[-channels:], variance)
         rest = (x, code, mean, d_mean, d_var, *size, d)
         self.cuda.launch(unit, f"{unit}_backward", (-(-x.size // 8192), 1), *rest)
         return [mean, variance, d]
 
 
 @dtypes
-def test_adam(cuda, rng, dtype):
+def test_adam(cuda, rng, dtype, order):
     cases.check_adam(cuda, [*SHAPES, (0,), (3, 0)], dtype, rng)
 
 
 @dtypes
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sm3(cuda, rng, dtype, momentum):
+def test_sm3(cuda, rng, dtype, momentum, order):
     tensors = [cases.sm3_tensor(rng, shape, dtype, momentum) for shape in [*SHAPES, (0,)]]
     cases.check_sm3(cuda, tensors, momentum)
 
 
 @dtypes
-def test_adafactor(cuda, rng, dtype):
+def test_adafactor(cuda, rng, dtype, order):
     cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, shape, dtype) for shape in SHAPES])
 
 
 @dtypes
-def test_clip(cuda, rng, dtype):
+def test_clip(cuda, rng, dtype, order):
     cases.check_clip(cuda, [cases.clip_tensor(rng, shape, dtype) for shape in SHAPES])
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (2, 9001), (9, 300)])
-def test_cross_entropy(cuda, rng, shape, dtype):
+def test_cross_entropy(cuda, rng, shape, dtype, order):
     cases.check_cross_entropy(Launches(cuda), rng, shape, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (9, 1), (1, 9), (3, 3, 5, 7), (700, 70)])
-def test_standardize(cuda, rng, shape, dtype):
+def test_standardize(cuda, rng, shape, dtype, order):
     cases.check_standardize(Launches(cuda), rng, shape, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (4, 3), (1000, 17), (3, 500)])
-def test_batch_statistics(cuda, rng, shape, dtype):
+def test_batch_statistics(cuda, rng, shape, dtype, order):
     cases.check_batch_statistics(Launches(cuda), rng, shape, dtype)
+
+
+def test_the_emulator_sees_a_barrier_that_half_the_threads_reach(emulated, driver):
+    divergences = ctypes.c_int.in_dll(driver, "mock_divergences")
+    divergences.value = 0
+    emulated.launch("probe", "divergent", (1, 1), np.zeros(1, np.float32))
+    assert divergences.value == 1
+
+
+def test_shared_memory_that_nobody_wrote_is_nan(cuda):
+    result = np.zeros(1, np.float32)
+    cuda.launch("probe", "unwritten", (1, 1), result)
+    assert np.isnan(result[0])
+
+
+def test_what_threads_race_for_goes_to_another_in_another_order(cuda, order):
+    result = np.zeros(1, np.float32)
+    cuda.launch("probe", "racing", (1, 1), result)
+    last = {"ascending": 255, "descending": 0}
+    assert result[0] == last.get(order, result[0])
+    assert 0 <= result[0] <= 255
 
 
 def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
