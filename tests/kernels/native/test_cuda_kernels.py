@@ -137,7 +137,7 @@ class Launches:
         unit, grid = "batch_statistics", (-(-channels // COLUMNS), parts)
         self.cuda.launch(unit, f"{unit}_parts", grid, x, code, *size, c_int64(each), scratch)
         rest = (*size, c_int64(each), c_int64(parts), scratch, mean)
-        self.cuda.launch(unit, f"{unit}_join", grid[:1] + (1,), *rest)
+        self.cuda.launch(unit, f"{unit}_join", (*grid[:1], 1), *rest)
         self.cuda.launch(unit, f"{unit}_pool", (1, 1), *size, scratch[-channels:], variance)
         rest = (x, code, mean, d_mean, d_var, *size, d)
         self.cuda.launch(unit, f"{unit}_backward", (-(-x.size // 8192), 1), *rest)
