@@ -24,6 +24,9 @@
 extern "C" char __start_kab_shared[], __stop_kab_shared[];
 #define __launch_bounds__(n)
 
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 struct Dim {
   unsigned x, y, z;
 };
