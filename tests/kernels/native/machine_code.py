@@ -21,6 +21,7 @@ CAPABILITIES = (80, 90, 120)
 THREADS = {80: 2048, 90: 2048, 120: 1536}
 """That a multiprocessor holds at most. Source: CUDA C++ Programming Guide, compute capabilities."""
 
+HEAD = ("kernel", "registers", "spilled", "occupancy", "bits a load", "float64", "of these slow")
 BLOCK, REGISTERS = 256, 65536
 """Threads of a launch; registers of a multiprocessor."""
 
@@ -141,8 +142,7 @@ def all_kernels(capabilities: Sequence[int] = CAPABILITIES) -> Iterator[Kernel]:
 
 def table(found: Sequence[Kernel]) -> str:
     """Return the table in Markdown: a row for each kernel, a number for each capability."""
-    head = "| kernel | registers | spilled | occupancy | widest load in a loop | float64 in loops | of these slow |"
-    rows = [head, "|---|---|---|---|---|---|---|"]
+    rows = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     for name in dict.fromkeys(kernel.name for kernel in found):
         own = [kernel for kernel in found if kernel.name == name]
         columns = (
