@@ -1,8 +1,8 @@
 """What NVRTC makes of the CUDA sources, read from the machine code: no GPU is needed.
 
 ``python -m tests.kernels.native.machine_code`` prints a table in Markdown. It needs NVRTC, and
-``cuobjdump`` and ``nvdisasm`` on the path (``pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm``
-puts both into ``site-packages/nvidia/cu13/bin``).
+``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
+``nvidia-cuda-nvdisasm`` put them into ``site-packages/nvidia/cu13/bin``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ ENVIRONMENT = {
 INSTALL = "pip install 'keras-ab[jax]'; on an NVIDIA machine also 'jax[cuda12]'"
 INSTALL_GPU = "pip install 'jax[cuda12]'"
 
+HIDDEN = ("", "-1")
+"""Values of CUDA_VISIBLE_DEVICES that hide every GPU."""
+
 PRODUCTS: dict[Products, str] = {"tf32": "tensorfloat32", "float32": "highest"}
 """Names of precisions as JAX has them."""
 
@@ -35,6 +38,8 @@ def open_device(memory: MemoryShare | None) -> None:
     """
     import jax
 
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDDEN:
+        jax.config.update("jax_platforms", "cpu")  # its CUDA plugin would raise, having none
     if memory is not None:
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "true"
         os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{memory.fraction:.4f}"
