@@ -5,11 +5,12 @@ it cannot show is the hardware's own arithmetic, memory and speed.
 """
 
 import ctypes
+import itertools
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from ctypes import c_double, c_int32, c_int64
+from ctypes import c_double, c_int32, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from tests.kernels.native import cases
 HERE = Path(__file__).parent
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
 SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
-STRIPS, COLUMNS = 8, 8
 ORDERS = ("ascending", "descending", "shuffled")
 
 dtypes = pytest.mark.parametrize("dtype", c.DTYPES.values(), ids=c.DTYPES)
@@ -100,48 +100,82 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-class Launches:
-    """The per-tensor kernels as launches, as handlers_cuda.cc makes them."""
+class Handlers:
+    """The per-tensor kernels as XLA calls them on a GPU: their own handlers, on call frames."""
 
-    def __init__(self, cuda: c.Cuda) -> None:
-        self.cuda = cuda
+    def __init__(self, frame: ctypes.CDLL, library: ctypes.CDLL) -> None:
+        self.frame = frame
+        library.kab_targets.restype = ctypes.POINTER(register.Target)
+        targets = itertools.takewhile(lambda t: t.name, library.kab_targets())
+        self.cuda = {t.name.decode().removeprefix("kab_"): t.cuda for t in targets}
+
+    def call(self, name: str, operands: list, results: list, **attributes: float) -> list:
+        """Call the handler of a kernel; return the results, filled."""
+        constants = [Attribute(k.encode(), attributes[k]) for k in sorted(attributes)]
+        parts = [(Operand * len(x))(*map(operand, x)) for x in (operands, results)]
+        parts.append((Attribute * len(constants))(*constants))
+        told = [each for part in parts for each in (part, c_int64(len(part)))]
+        said = self.frame.frame_call(c_void_p(self.cuda[name]), *told)
+        if said is not None:
+            raise RuntimeError(said.decode())
+        return results
 
     def cross_entropy(self, x: np.ndarray, labels: np.ndarray, upstream: np.ndarray) -> list:
-        code, classes = c_int32(c.CODES[x.dtype]), c_int64(x.shape[1])
         out = [np.full(len(x), np.nan, np.float32) for _ in range(3)]
-        d = np.empty_like(x)
-        common = (x, code, labels, c_int32(labels.itemsize), classes)
-        unit = "cross_entropy"
-        self.cuda.launch(unit, f"{unit}_forward", (len(x), 1), *common, *out)
-        rest = (*out[1:], upstream, d)
-        self.cuda.launch(unit, f"{unit}_backward", (len(x) * STRIPS, 1), *common, *rest)
-        return [out[0], d]
+        loss, *rest = self.call("cross_entropy_forward", [x, labels], out)
+        operands = [x, labels, *rest, upstream]
+        return [loss, *self.call("cross_entropy_backward", operands, [np.empty_like(x)])]
 
     def standardize(self, w: np.ndarray, gain: np.ndarray, up: np.ndarray) -> list:
-        code, eps = c_int32(c.CODES[w.dtype]), c_double(standardize.EPSILON)
-        size = c_int64(int(np.prod(w.shape[:-1]))), c_int64(w.shape[-1])
-        grid = (-(-w.shape[-1] // COLUMNS), 1)
-        y, d, d_gain = np.empty_like(w), np.empty_like(w), np.empty_like(gain)
-        unit = "standardize"
-        self.cuda.launch(unit, f"{unit}_forward", grid, w, code, gain, *size, eps, y)
-        rest = (w, code, gain, up, *size, eps, d, d_gain)
-        self.cuda.launch(unit, f"{unit}_backward", grid, *rest)
-        return [y, d, d_gain]
+        epsilon = {"epsilon": standardize.EPSILON}
+        made = self.call("standardize_forward", [w, gain], [np.empty_like(w)], **epsilon)
+        gradients = [np.empty_like(w), np.empty_like(gain)]
+        return made + self.call("standardize_backward", [w, gain, up], gradients, **epsilon)
 
     def batch_statistics(self, x: np.ndarray, d_mean: np.ndarray, d_var: np.ndarray) -> list:
-        rows, channels = x.shape
-        each, parts = 64, -(-rows // 64)
-        code, size = c_int32(c.CODES[x.dtype]), (c_int64(rows), c_int64(channels))
-        scratch, d = np.full((2 * parts + 1) * channels, np.nan), np.empty_like(x)
-        mean, variance = np.empty_like(d_mean), np.empty_like(d_var)
-        unit, grid = "batch_statistics", (-(-channels // COLUMNS), parts)
-        self.cuda.launch(unit, f"{unit}_parts", grid, x, code, *size, c_int64(each), scratch)
-        rest = (*size, c_int64(each), c_int64(parts), scratch, mean)
-        self.cuda.launch(unit, f"{unit}_join", (*grid[:1], 1), *rest)
-        self.cuda.launch(unit, f"{unit}_pool", (1, 1), *size, scratch[-channels:], variance)
-        rest = (x, code, mean, d_mean, d_var, *size, d)
-        self.cuda.launch(unit, f"{unit}_backward", (-(-x.size // 8192), 1), *rest)
-        return [mean, variance, d]
+        moments = [np.empty_like(d_mean), np.empty_like(d_var)]
+        mean, variance = self.call("batch_statistics_forward", [x], moments)
+        operands = [x, mean, d_mean, d_var]
+        d = self.call("batch_statistics_backward", operands, [np.empty_like(x)])
+        return [mean, variance, *d]
+
+
+class Operand(ctypes.Structure):
+    _fields_ = (("dtype", c_int32), ("data", c_void_p), ("rank", c_int64), ("dims", c_void_p))
+
+
+class Attribute(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("value", c_double))
+
+
+XLA_DTYPES = {"int32": 4, "int64": 5, "float16": 10, "float32": 11, "bfloat16": 16}
+"""Source: XLA, xla/ffi/api/c_api.h, XLA_FFI_DataType."""
+
+
+def operand(array: np.ndarray) -> Operand:
+    dims = (c_int64 * array.ndim)(*array.shape)
+    made = Operand(XLA_DTYPES[array.dtype.name], c.at(array), array.ndim, ctypes.addressof(dims))
+    made.held = dims
+    return made
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: Any, compiler: build.Compiler) -> ctypes.CDLL:
+    path = tmp_path_factory.mktemp("frame") / "call_frame.so"
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", f"-I{build.ffi_headers()}"]
+    command = [*compiler.command, *flags, str(HERE / "call_frame.cc"), "-o", str(path)]
+    subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(path))
+    library.frame_call.restype = ctypes.c_char_p
+    return library
+
+
+@pytest.fixture
+def handlers(cuda: c.Cuda, frame: ctypes.CDLL) -> Iterator[Handlers]:
+    """The handlers; none may keep scratch memory, or write beyond it."""
+    yield Handlers(frame, cuda.library)
+    told = ("frame_alive", "frame_overruns")
+    assert [ctypes.c_int.in_dll(frame, name).value for name in told] == [0, 0]
 
 
 @dtypes
@@ -168,20 +202,20 @@ def test_clip(cuda, rng, dtype, order):
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (2, 9001), (9, 300)])
-def test_cross_entropy(cuda, rng, shape, dtype, order):
-    cases.check_cross_entropy(Launches(cuda), rng, shape, dtype)
+def test_cross_entropy(handlers, rng, shape, dtype, order):
+    cases.check_cross_entropy(handlers, rng, shape, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (9, 1), (1, 9), (3, 3, 5, 7), (700, 70)])
-def test_standardize(cuda, rng, shape, dtype, order):
-    cases.check_standardize(Launches(cuda), rng, shape, dtype)
+def test_standardize(handlers, rng, shape, dtype, order):
+    cases.check_standardize(handlers, rng, shape, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (4, 3), (1000, 17), (3, 500)])
-def test_batch_statistics(cuda, rng, shape, dtype, order):
-    cases.check_batch_statistics(Launches(cuda), rng, shape, dtype)
+def test_batch_statistics(handlers, rng, shape, dtype, order):
+    cases.check_batch_statistics(handlers, rng, shape, dtype)
 
 
 def test_the_emulator_sees_a_barrier_that_half_the_threads_reach(emulated, driver):
@@ -216,10 +250,10 @@ def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_comes_out(cuda, rng, bad):
+def test_what_is_not_finite_comes_out(cuda, handlers, rng, bad):
     x, labels, up = cases.random(rng, (2, 700), np.float32), np.array([0, 1], np.int32), np.ones(2)
     x[0, 300] = bad
-    loss, _ = Launches(cuda).cross_entropy(x, labels, up.astype(np.float32))
+    loss, _ = handlers.cross_entropy(x, labels, up.astype(np.float32))
     assert np.isnan(loss[0]) == (bad != -np.inf)
     assert np.isfinite(loss[1])
     t = cases.sm3_tensor(rng, (33, 65), np.float32, 0)
@@ -229,9 +263,9 @@ def test_what_is_not_finite_comes_out(cuda, rng, bad):
     cases.check_sm3(cuda, [t], 0.0)
 
 
-def test_a_label_out_of_range_is_nan(cuda, rng):
+def test_a_label_out_of_range_is_nan(handlers, rng):
     x, up = cases.random(rng, (3, 7), np.float32), np.ones(3, np.float32)
-    loss, d = Launches(cuda).cross_entropy(x, np.array([0, 7, -1], np.int64), up)
+    loss, d = handlers.cross_entropy(x, np.array([0, 7, -1], np.int64), up)
     assert np.isnan(loss).tolist() == [False, True, True]
     assert np.isnan(d).all(axis=1).tolist() == [False, True, True]
 
