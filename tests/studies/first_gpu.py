@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from keras_ab.bench.lab import clock
@@ -96,7 +97,7 @@ def steps(folder: Path) -> Iterator[Step]:
         (*PYTEST, f"{native}/test_tensorflow_optimizers.py"),
         SHARED | {"KERAS_AB_KERNELS": "require"},
     )
-    for backend in ("jax", "torch"):
+    for backend in filter(find_spec, ("jax", "torch")):
         chosen = ("--ab-backend", backend, "-k", "labels or optimizers")
         yield Step(backend, f"And on {backend}?", 2, benchmark(folder, *chosen))
     yield Step("quick", "What do all experiments find?", 25, benchmark(folder))
