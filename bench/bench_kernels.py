@@ -29,7 +29,7 @@ def _arms(of: work.Work, plain: str) -> tuple[Arm, ...]:
         Arm(name, partial(work.prepare, of, name), says, recipe=name)
         for name, says in forms.items()
     )
-    copied = "a plain copy on every core that reads and writes as many bytes, and computes nothing"
+    copied = "a plain copy that reads and writes as many bytes, and computes nothing"
     copy = Arm("copy", partial(work.prepare_copy, of), copied, recipe="copy")
     return native, copy, graph, xla
 

@@ -18,6 +18,7 @@ def add_commands(commands: Any) -> None:
     listing.set_defaults(execute=run_list)
     doctor = commands.add_parser("doctor", help="is this machine fit to measure on?")
     doctor.add_argument("--backend", default="tensorflow")
+    doctor.add_argument("--device", default="auto", help="auto, cpu, or a GPU by UUID or number")
     doctor.add_argument("--ceilings", action="store_true", help="also measure how fast it can be")
     doctor.set_defaults(execute=run_doctor)
 
@@ -36,7 +37,8 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     from keras_ab.bench.lab.loop.doctor import examine
 
     worst = "good"
-    for finding in examine(arguments.backend, with_ceilings=arguments.ceilings):
+    asked = {"with_ceilings": arguments.ceilings, "device": arguments.device}
+    for finding in examine(arguments.backend, **asked):
         print(finding)
         if finding.state == "bad":
             worst = "bad"

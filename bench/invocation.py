@@ -14,6 +14,7 @@ import pytest
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess, findings
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
+from keras_ab.bench.lab.loop.device import AUTO, CPU, choose
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
 from keras_ab.bench.lab.record.records import (
     Attempted,
@@ -39,6 +40,12 @@ from keras_ab.bench.progress import Progress, Sparingly
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
+
+
+def _device_of(header: Header) -> str:
+    """Return what a run was measured on; `AUTO` where an older one did not tell."""
+    found = header.machine.get("gpus") or [{"uuid": CPU}]
+    return found[0].get("uuid", AUTO)
 
 
 class Replay:
@@ -159,6 +166,7 @@ class Invocation:
         self._selects = SELECTIONS[option("--ab-cases")]
         self._asked = Plan(**{f.name: config.getoption(plan_option(f.name)) for f in fields(Plan)})
         self._resume = self._resumed(option("--ab-resume"))
+        self._asked_device = option("--ab-device")
         self.places: list[str] | None = None
         """Where a run that is continued finds its experiments; None for what is asked for now."""
         if self._resume:
@@ -169,10 +177,13 @@ class Invocation:
         self._done: dict[str, TrialData] = {}
         self._files: dict[str, Path] = {}
         check_writable(self._runs)
+        self._device = choose(self._asked_device)
 
     def _take_over(self, header: Header, folder: Path) -> None:
         """Select what a run selected when it began."""
         self._backend = header.backend
+        if self._asked_device == AUTO:
+            self._asked_device = _device_of(header)
         if selection := header.selection:
             self._selects = SELECTIONS[selection.cases]
             self._config.option.keyword = selection.keyword
@@ -272,7 +283,8 @@ class Invocation:
 
     def _measure(self, item: ArmItem) -> TrialData:
         if self._session is None:
-            self._say(f"starting {self._backend} …")
+            gpu = self._device.gpu
+            self._say(f"starting {self._backend}{f' on {gpu.name} ({gpu.uuid})' if gpu else ''} …")
             self._session = self._open()
             self._say(f"run file: {self._session.path}")
             self._progress = Progress(selected_trials(item.session.items))
@@ -295,10 +307,11 @@ class Invocation:
 
     def _open(self) -> Session:
         if self._resume:
-            return Session.resume(self._resume, self._backend)
+            return Session.resume(self._resume, self._backend, self._device)
         if self._asked.ceilings:
             self._say("measuring the machine's ceilings …")
-        return Session.begin(self._runs, self._backend, self._asked, self._selection())
+        selection = self._selection()
+        return Session.begin(self._runs, self._backend, self._asked, selection, self._device)
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:
         elapsed_s = self._progress.elapsed_s

@@ -32,6 +32,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         _add_option(add, part)
     add("--ab-backend", default="tensorflow", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     add(
+        "--ab-device",
+        default="auto",
+        metavar="GPU",
+        help="the first GPU that CUDA shows, or the CPU where there is none (auto); cpu; or one "
+        "GPU by its UUID, or by its number as nvidia-smi counts (default auto)",
+    )
+    add(
         "--ab-runs",
         type=Path,
         metavar="FOLDER",

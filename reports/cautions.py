@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,6 +17,10 @@ from keras_ab.reports.tables import throttled
 
 BUSY_CORES = 0.1
 """Median cores in use by others that call for a warning; an idle desktop shows 0.02."""
+
+
+MOSTLY = 0.5
+"""Share of a step for which the host hands it over to a GPU that calls for a warning."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def of_trial(trial: JudgedTrial) -> list[Caution]:
         *_blocks(trial),
         *_others(trial),
         *_gpu(trial),
+        *_hand_over(trial),
         *_floor(trial),
     ]
 
@@ -162,6 +167,21 @@ def _gpu(trial: JudgedTrial) -> Iterator[Caution]:
     if clocks and min(clocks) < 0.95 * median(clocks):
         lowest, usual = (text.fact("clock_hz", x) for x in (min(clocks), median(clocks)))
         yield Caution(f"the GPU's clock fell to {lowest} in some round; its median was {usual}")
+
+
+def _hand_over(trial: JudgedTrial) -> Iterator[Caution]:
+    shares: defaultdict[str, list[float]] = defaultdict(list)
+    for line in _judged_rounds(trial):
+        for arm, seconds in (line.hand_over_s or {}).items():
+            if arm in line.step_time_s:
+                shares[arm].append(seconds / line.step_time_s[arm])
+    for arm, found in shares.items():
+        if median(found) > MOSTLY:
+            yield Caution(
+                f"in {text.number(100 * median(found), 2)} % of a step's time, the host was still "
+                f"handing {arm} over to the GPU: what was timed is the host more than the GPU",
+                "take a larger case, or trust this for small ones only",
+            )
 
 
 def _floor(trial: JudgedTrial) -> Iterator[Caution]:

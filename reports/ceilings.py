@@ -54,7 +54,9 @@ def of_run(run: JudgedRun, anchor: str) -> Ceilings | None:
         return None
     rates = {name: rate(record).point for name, record in measured.items()}
     framework = run.header.environment.get("framework")
-    tf32 = isinstance(framework, dict) and framework.get("tf32") is True
+    told = framework if isinstance(framework, dict) else {}
+    # Runs that tell the precision of float32 products count the work of a step by it.
+    tf32 = told.get("tf32") is True and "float32_products" not in told
     names = short_names([trial.data.declared for trial in run.trials])
     named = list(zip(names, run.trials, strict=True))
     places = list(_places(named, rates, tf32=tf32))

@@ -65,7 +65,8 @@ def prepare(work: Work, form: str, case: Params) -> Prepared:
     """Make one step of the work ready to be timed, in a form.
 
     The inputs are variables that the step reads. As arguments, 100 of them took 6 ms of Python a
-    step (2-core x86-64), in every arm; within a training step they would be made inside.
+    step (2-core x86-64), in every arm; within a training step they would be made inside. None is
+    int32: TensorFlow keeps such variables on the host, where no step on a GPU can read them.
 
     Raises:
         NotMeasuredHere: the form is native and the kernel is not there.
@@ -123,22 +124,31 @@ def _status(op: str) -> dict[str, str]:
 
 
 def prepare_copy(work: Work, case: Params) -> Prepared:
-    """Make a plain copy ready that moves as many bytes as the work must, on every usable core.
+    """Make a plain copy ready that moves as many bytes as the work must, half of them read.
 
-    Half of them are read and half are written.
-
-    Raises:
-        NotMeasuredHere: TensorFlow computes on a GPU, whose memory this does not copy.
+    It is one in the memory that the kernels work in: a GPU's, or the host's, on every usable core.
     """
     import tensorflow as tf
 
-    if tf.config.list_logical_devices("GPU"):
-        raise NotMeasuredHere(
-            "the copy is one of the memory that the kernels work in",
-            "a GPU's",
-            "hide the GPU (CUDA_VISIBLE_DEVICES=-1)",
-        )
     size = round(work.bytes_moved(case) / 2)
+    copying = copy_on_device if tf.config.list_logical_devices("GPU") else copy_on_host
+    return copying(size)
+
+
+def copy_on_device(size: int) -> Prepared:
+    """Make a copy of so many bytes (to whole float32) in device memory ready."""
+    import tensorflow as tf
+
+    source = tf.random.stateless_uniform((-(-size // 4),), (0, 1))
+    return Prepared(
+        step=lambda: tf.raw_ops.DeepCopy(x=source),
+        sizes={"bytes_moved": 2.0 * size},
+        observe=lambda: {"bytes_moved": [2 * size]},
+    )
+
+
+def copy_on_host(size: int) -> Prepared:
+    """Make a copy of so many bytes ready, on every usable core."""
     source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
     threads = 1 if size < SMALL_COPY else len(os.sched_getaffinity(0))
     pool = ThreadPoolExecutor(threads)
@@ -201,7 +211,7 @@ def cross_entropy(case: Params, form: str) -> Job:
 
     batch, classes = int(case["batch"]), int(case["classes"])
     inputs = [
-        keras.random.randint((batch,), 0, classes),
+        keras.ops.cast(keras.random.randint((batch,), 0, classes), "int64"),
         keras.random.normal((batch, classes), stddev=3.0),
     ]
 

@@ -34,7 +34,9 @@ def prepare(losses: Losses, case: Params) -> Prepared:
     examples, width, words = (int(case[name]) for name in ("examples", "width", "vocabulary"))
     random = partial(keras.random.normal, stddev=0.5)
     inputs = [tf.Variable(random(shape)) for shape in ((examples, width), (width, words), (words,))]
-    labels = tf.Variable(keras.random.randint((examples,), 0, words), trainable=False)
+    classes = keras.random.randint((examples,), 0, words)
+    # TensorFlow keeps variables of int32 on the host, where no step on a GPU can read them.
+    labels = tf.Variable(tf.cast(classes, tf.int64), trainable=False)
 
     @tf.function(jit_compile=True)
     def step() -> dict[str, Any]:

@@ -102,15 +102,17 @@ def nvrtc() -> ctypes.CDLL:
     raise NotAvailable.because(
         "CUDA kernels need NVRTC",
         f"none of {', '.join(NVRTC_LIBRARIES)}",
-        "Install nvidia-cuda-nvrtc-cu12.",
+        "Install nvidia-cuda-nvrtc-cu12, or nvidia-cuda-nvrtc for CUDA 13.",
     )
 
 
 def _wheel_directories() -> list[Path]:
-    places = [Path(entry, "nvidia", "cuda_nvrtc", "lib") for entry in sys.path]
+    """Return where NVIDIA's wheels put NVRTC: CUDA 12's by library, CUDA 13's all together."""
     spec = importlib.util.find_spec("nvidia")
-    roots = list(spec.submodule_search_locations or []) if spec else []
-    return [p for p in [*places, *(Path(r, "cuda_nvrtc", "lib") for r in roots)] if p.is_dir()]
+    roots = [Path(entry, "nvidia") for entry in sys.path]
+    roots += map(Path, spec.submodule_search_locations or [] if spec else [])
+    places = (root / wheel / "lib" for root in roots for wheel in ("cuda_nvrtc", "cu13"))
+    return [place for place in places if place.is_dir()]
 
 
 def _version(compiler: ctypes.CDLL) -> tuple[int, int]:

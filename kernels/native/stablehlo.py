@@ -81,7 +81,7 @@ def module(call: Call) -> str:
 
 def _attributes(call: Call, shapes: int) -> str:
     config = ", ".join(f"{name} = {value:.17e} : f64" for name, value in call.attributes)
-    parts = ["api_version = 4 : i32", f"backend_config = {{{config}}}"]
+    parts = ["api_version = 4 : i32", f"backend_config = {{{config}}}", _layouts(call, shapes)]
     if call.aliases:
         parts.append(f"output_operand_aliases = [{', '.join(map(_alias, call.aliases))}]")
     if shapes:
@@ -89,6 +89,24 @@ def _attributes(call: Call, shapes: int) -> str:
         places = ", ".join(str(first + i) for i in range(shapes))
         parts.append(f"indices_of_shape_operands = dense<[{places}]> : tensor<{shapes}xi64>")
     return ", ".join(parts)
+
+
+def _layouts(call: Call, shapes: int) -> str:
+    """Return that every operand and result lies in row-major order, which the kernels count on.
+
+    Without it XLA hands over whatever layout the operand has: on a GPU, convolution kernels and
+    their gradients lie by their outputs. JAX's `ffi_call` says the same of its operands.
+    """
+    ranks_in = [len(operand.dims) for operand in call.operands] + [1] * shapes
+    operands = ", ".join(map(_row_major, ranks_in))
+    results = ", ".join(_row_major(len(result.dims)) for result in call.results)
+    return f"operand_layouts = [{operands}], result_layouts = [{results}]"
+
+
+def _row_major(rank: int) -> str:
+    """Return the layout, the fastest axis first."""
+    axes = f"[{', '.join(str(axis) for axis in reversed(range(rank)))}]" if rank else ""
+    return f"dense<{axes}> : tensor<{rank}xindex>"
 
 
 def _alias(pair: tuple[int, int]) -> str:

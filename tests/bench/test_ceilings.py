@@ -101,7 +101,7 @@ class FakeWorker:
         return 3
 
     def sample(self, asked):
-        return protocol.Sampled(asked.steps * self.step_s, 0.0)
+        return protocol.Sampled(asked.steps * self.step_s, 0.0, 0.0)
 
 
 def test_a_probe_grows_until_it_lasts_long_enough_and_is_then_sampled():

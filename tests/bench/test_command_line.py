@@ -4,13 +4,17 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from keras_ab import command_line
 from keras_ab.bench.lab.loop import doctor, facts
+from keras_ab.bench.lab.loop.asking import NoAnswer
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.gpu import worst_gpu_state
 from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.words.errors import Refusal
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
@@ -102,24 +106,38 @@ def test_the_doctor_comes_to_an_end(capsys):
     assert ", 5 blocks" in shown
 
 
-class PresentGpu:
-    def facts(self):
-        return {"name": "NVIDIA Test"}
+PRESENT = SimpleNamespace(
+    name="NVIDIA Test", uuid="GPU-aa", exclusive=lambda: "exclusive process", processes=lambda: [77]
+)
 
 
 @pytest.mark.parametrize(
-    ("framework", "present", "state", "found"),
+    ("kind", "device", "state", "found"),
     [
-        ({"devices": [{"kind": "gpu"}]}, [PresentGpu()], "good", "NVIDIA Test in use"),
-        ({"devices": []}, [], "note", "no NVIDIA driver answers"),
-        ({"devices": [], "built_with_cuda": False}, [PresentGpu()], "bad", "a CPU build"),
-        ({"devices": [], "built_with_cuda": True}, [PresentGpu()], "bad", "does not see it"),
+        ("gpu", Device(PRESENT), "good", "NVIDIA Test (GPU-aa)"),
+        ("cpu", Device(untouched=True), "note", "no NVIDIA driver answers"),
+        ("cpu", Device(), "note", "hidden, as asked"),
+        ("gpu", Device(untouched=True), "note", "that NVML does not know"),
     ],
 )
-def test_the_doctor_says_why_a_gpu_is_not_seen(framework, present, state, found):
-    checkup = doctor.gpu(framework, present)
+def test_the_doctor_says_which_gpu_is_measured_on(kind, device, state, found):
+    checkup = doctor.gpu({"devices": [{"kind": kind}]}, device)
     assert checkup.state == state
     assert found in checkup.found
+
+
+def test_the_doctor_says_why_the_framework_does_not_open_the_gpu():
+    refusal = Refusal("it does", "GPU-aa, which the framework does not see", "install the other")
+    checkup = doctor.unfit(NoAnswer("not measured here", str(refusal), refusal=refusal))
+    assert (checkup.state, checkup.do) == ("bad", "install the other")
+    assert doctor.unfit(NoAnswer("killed", "by SIGSEGV")).found == "by SIGSEGV"
+
+
+def test_the_doctor_minds_who_else_uses_the_gpu():
+    mode, others = doctor.company(Device(PRESENT))
+    assert (mode.state, mode.found) == ("bad", "its compute mode is exclusive process")
+    assert (others.state, others.found) == ("note", "other processes compute on it: 77")
+    assert list(doctor.company(Device())) == []
 
 
 def test_differences_name_every_leaf():

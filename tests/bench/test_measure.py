@@ -5,11 +5,13 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from keras_ab.bench.lab.judge.findings import assess
+from keras_ab.bench.lab.loop.device import CONTEXT_BYTES, Device
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.guards import checks, relative_error
 from keras_ab.bench.lab.loop.measure import measure_trial
@@ -19,7 +21,7 @@ from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.declare import Guard
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.bench.lab.words.steps import OperationShare, StepProfile, StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, OperationShare, StepProfile, StepWork
 from keras_ab.bench.lab.worker import protocol, wire
 from tests.bench.answers import METHODS
 
@@ -66,15 +68,16 @@ class FakeWorker:
         self.lab.calls.append("Open" if kind is protocol.Open else f"{kind.__name__} {self.arm}")
         return wire.encode_answer(getattr(self, METHODS[kind])(self.request))
 
-    def open(self, _asked):
-        return None
+    def open(self, asked):
+        self.lab.opened.append(asked)
 
     def build(self, asked):
         self.lab.clock.seconds += self.lab.build_s
         if asked.observe_to:
             np.savez(asked.observe_to, answer=np.ones(2))
         notes = {"op on cpu": "native: built and loaded"}
-        return protocol.Built(1.0, 2.0, {"weights_bytes": 8.0}, notes)
+        on_gpu = asked.arm.arm in self.lab.on_gpu
+        return protocol.Built(1.0, 2.0, {"weights_bytes": 8.0}, notes, on_gpu)
 
     def calibrate(self, _asked):
         return 7
@@ -82,7 +85,7 @@ class FakeWorker:
     def sample(self, asked):
         lasts = asked.steps * self.lab.step_time_s(self.arm)
         self.lab.clock.seconds += lasts
-        return protocol.Sampled(lasts, lasts)
+        return protocol.Sampled(lasts, lasts, 0.75 * lasts)
 
     def memory(self, _asked):
         return protocol.Peaks(10**6, None)
@@ -128,11 +131,21 @@ class FakeLab:
         self._twice_s = twice_s
         self.build_s = build_s
         self.watts = None
+        self.on_gpu = ()
+        self.opened = []
+        self.slowed_s = []
         self.paces = []
 
     def energy_j(self):
         """A counter that follows the clock, if the GPU has one."""
         return None if self.watts is None else self.clock.seconds * self.watts
+
+    def gpu_state(self):
+        """What NVML says of a GPU that is idle again whenever somebody looks."""
+        if not self.on_gpu:
+            return None
+        slowed = {"power cap": self.slowed_s.pop(0) if self.slowed_s else 9.0}
+        return {"sm_clock_hz": 1.5e9, "throttled": [], "slowed_s": slowed}
 
     def start(self):
         return FakeWorker(self)
@@ -142,10 +155,10 @@ class FakeLab:
             np.exp(self._rng.normal(0, self._noise))
         )
 
-    def run(self, plan, previous=()):
+    def run(self, plan, previous=(), device=None):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
-        gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j, cores=2)
-        return list(measure_trial(task, self, previous, gauges))
+        gauges = Gauges(self.clock.now, NoLoad(), self.gpu_state, self.energy_j, cores=2)
+        return list(measure_trial(task, self, previous, gauges, device=device))
 
 
 def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
@@ -157,14 +170,13 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         return [next(calls) for _ in range(count)]
 
     assert take(4) == ["start", "start", "Open", "Open"]
-    assert take(2) == ["Build twice", "Build once"]
-    assert take(3) == ["Calibrate once", "stop twice", "stop once"]
+    assert take(4) == ["Build once", "Build twice", "stop twice", "stop once"]
     for block in range(2):
         assert take(6) == [*["start"] * 3, *["Open"] * 3]
-        built = take(6)
-        arms = [call.removeprefix("Build ") for call in built[0::2]]
+        arms = [call.removeprefix("Build ") for call in take(3)]
         assert sorted(arms) == ["control", "once", "twice"]
-        assert built[1::2] == [f"Sample {arm}" for arm in arms]  # the warm-up
+        assert block or take(1) == ["Calibrate once"]
+        assert take(3) == [f"Sample {arm}" for arm in arms]  # the warm-up
         for _ in range(3):
             assert sorted(take(3)) == ["Sample control", "Sample once", "Sample twice"]
         wanted = [
@@ -357,7 +369,7 @@ def test_work_that_cannot_be_counted_says_why_and_the_trial_goes_on():
 
 def test_energy_is_a_metric_like_any_other():
     lab = FakeLab()
-    lab.watts = 250.0
+    lab.watts, lab.on_gpu = 250.0, ("once", "twice", "control")
     plan = Plan(min_blocks=5, max_blocks=5, rounds=2)
     data = group(lab.run(plan))["tiny[scale:1]"]
     found = assess(data, data.metric("step_energy_j"), "twice", plan)
@@ -376,9 +388,49 @@ def test_without_a_counter_no_arm_runs_for_its_energy():
 
 def test_a_counter_that_is_reset_meanwhile_tells_nothing():
     lab = FakeLab()
-    lab.watts = -1.0
+    lab.watts, lab.on_gpu = -1.0, ("once", "twice", "control")
     data = group(lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2)))["tiny[scale:1]"]
     assert "step_energy_j" not in data.blocks[0].values["once"]
+
+
+def test_an_arm_on_the_cpu_gets_no_energy_of_the_gpu_beside_it():
+    lab = FakeLab()
+    lab.watts, lab.on_gpu = 250.0, ("twice",)
+    data = group(lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2)))["tiny[scale:1]"]
+    assert "step_energy_j" in data.blocks[0].values["twice"]
+    assert "step_energy_j" not in data.blocks[0].values["once"]
+
+
+def test_guards_are_rehearsed_at_full_precision_and_what_is_timed_is_not():
+    lab = FakeLab()
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
+    assert [asked.products for asked in lab.opened] == ["float32"] * 2 + ["tf32"] * 6
+
+
+def test_every_process_of_a_gpu_has_an_equal_share_of_its_memory():
+    lab = FakeLab()
+    gpu = SimpleNamespace(memory_bytes=80 * 2**30, state=dict, energy_j=lambda: None)
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2), device=Device(gpu))
+    shares = {asked.memory for asked in lab.opened}
+    assert shares == {MemoryShare(80 * 2**30 // 3 - CONTEXT_BYTES, 80 * 2**30)}
+
+
+def test_the_hand_over_to_a_gpu_is_kept_with_every_sample():
+    lab = FakeLab()
+    lab.on_gpu = ("twice",)
+    lines = lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
+    for line in (line for line in lines if isinstance(line, Round)):
+        assert line.hand_over_s == pytest.approx({"twice": 0.75 * line.step_time_s["twice"]})
+
+
+def test_a_gpu_that_was_held_down_while_nobody_looked_is_seen_by_its_counter():
+    lab = FakeLab()
+    lab.on_gpu = ("twice",)
+    lab.slowed_s = [7.0, 7.0, 7.0, 7.5]  # as the round begins, then after each of its samples
+    lines = lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
+    first, second, *_ = (line for line in lines if isinstance(line, Round))
+    assert first.gpu["throttled"] == ["power cap"]
+    assert second.gpu["throttled"] == []
 
 
 PROFILED = Plan(min_blocks=2, max_blocks=2, rounds=3, profile=True, profile_time_s=6.0)

@@ -41,7 +41,7 @@ class GrowingLab(FakeLab):
 
     def measure(self, case, plan):
         task = Task(GROWTH, "growth", case.id, "plain", plan)
-        gauges = Gauges(self.clock.now, NoLoad(), list, self.energy_j)
+        gauges = Gauges(self.clock.now, NoLoad(), self.gpu_state, self.energy_j)
         return list(measure_trial(task, self, (), gauges))
 
 

@@ -4,18 +4,22 @@ import gzip
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from keras_ab import command_line
 from keras_ab.bench.lab.loop import asking
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.guards import relative_error
 from keras_ab.bench.lab.loop.measure import measure_trial
+from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.bench_files import load_experiment
+from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.backends.tensorflow_traces import EXECUTING
@@ -57,6 +61,13 @@ def test_the_doctor_comes_to_an_end(capsys):
     assert command_line.main(["doctor"]) == 0
     shown = capsys.readouterr().out
     assert "noise floor: two identical arms (a training step): " in shown
+
+
+def test_a_run_on_a_gpu_that_tensorflow_does_not_see_never_begins(tmp_path):
+    gpu = SimpleNamespace(uuid="GPU-00aa-0000", memory_bytes=80 * 2**30)
+    with pytest.raises(RecordError, match="GPU-00aa-0000, which the framework does not see"):
+        Session.begin(tmp_path, "tensorflow", PLAN, device=Device(gpu))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_peak_memory_differs_by_exactly_one_tensor(server):

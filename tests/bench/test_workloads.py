@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
-from keras_ab.bench.workloads import by_name, image_sets
+from keras_ab.bench.workloads import by_name, fused_kernels, image_sets
 from keras_ab.bench.workloads.recipe import Recipe
 
 SMALL = {
@@ -55,3 +55,16 @@ def test_images_of_an_unknown_name_are_refused():
 def test_a_case_names_its_model():
     with pytest.raises(DeclarationError, match="mlp, resnet, vit"):
         by_name.data({"batch": 2})
+
+
+@pytest.mark.parametrize("copying", [fused_kernels.copy_on_device, fused_kernels.copy_on_host])
+def test_a_copy_moves_what_it_says_and_is_no_other_name_of_its_source(copying):
+    prepared = copying(4 * 10**6)
+    assert prepared.sizes == {"bytes_moved": 8e6}
+    assert prepared.observe() == {"bytes_moved": [8 * 10**6]}
+    if copying is fused_kernels.copy_on_device:
+        first, second = prepared.step(), prepared.step()
+        assert first.shape == (10**6,)
+        np.testing.assert_array_equal(first, second)
+        places = {np.asarray(copy).__array_interface__["data"][0] for copy in (first, second)}
+        assert len(places) == 2

@@ -159,6 +159,7 @@ def _block(scene: Scene, block: int, rounds: int, rng: random.Random) -> list[Ro
                 gpu=scene.gpu
                 if number % 3 == 0 or scene.gpu is None
                 else scene.gpu | {"throttled": []},
+                hand_over_s=scene.gpu and {arm: 0.8 * time for arm, time in times.items()},
             )
         )
     return lines

@@ -80,6 +80,14 @@ def test_float32_is_held_against_tf32_where_that_is_on(tmp_path: Path) -> None:
     assert found(path).places[0].utilisation == pytest.approx(0.3, rel=0.02)
 
 
+def test_work_that_is_counted_by_the_precision_used_is_held_against_just_that(
+    tmp_path: Path,
+) -> None:
+    told = {"tf32": True, "float32_products": "tf32"}
+    path = write(tmp_path / "r.jsonl", CEILINGS, framework=told)
+    assert found(path).places[0].utilisation == pytest.approx(0.6, rel=0.02)
+
+
 def test_an_arm_above_the_ceiling_of_its_products_is_called_wrong(tmp_path: Path) -> None:
     slow = [*CEILINGS, ceiling("matmul_float32", "FLOP/s", 1e11)]  # measured again: it counts
     (plain, *_) = found(write(tmp_path / "r.jsonl", slow)).places

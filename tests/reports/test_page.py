@@ -61,6 +61,7 @@ def elements(written: Path) -> Elements:
         "Traceback (most recent call last):",
         "float16 matrix units need a GPU",
         "the GPU was slowed down in",
+        "the host was still handing",
         "other processes kept 0.9",
         "cut off before its end: no seal",
         "4 rounds of a block that did not finish: shown, not judged",

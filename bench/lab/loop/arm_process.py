@@ -24,11 +24,18 @@ from keras_ab.bench.lab.words.metrics import (
     PEAK_DEVICE_MEMORY,
     PEAK_HOST_MEMORY,
 )
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.protocol import Answer, Request
 
 MEMORY_INTERVAL_S = 0.005
 """How often memory-profiler looks at a worker's resident memory."""
+
+BUILDING = 5
+"""How many times an arm's limit it may take to build it and take its first step.
+
+On a GPU that is where kernels are compiled and tried out, one after the other.
+"""
 
 CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
@@ -58,21 +65,33 @@ class ArmProcess:
     def __init__(self, worker: Worker, arm: str, task: Task, experiment: Experiment) -> None:
         self.arm = arm
         self.notes: dict[str, str] = {}
+        self.on_gpu = False
         self._worker = worker
         self._task = task
         self._limit_s = experiment.arm(arm).time_limit_s
         backend = experiment.arm(arm).backend or task.backend
         self._names = protocol.ArmNames(task.file, task.experiment, arm, task.case, backend)
 
-    def opening(self, layout: int) -> Callable[[], None]:
-        """Begin to open the device, in the memory layout of that seed; return what waits for it."""
-        request = protocol.Open(self._names.backend, self._task.plan.seed, layout)
-        return self._begin("start", request)
+    def opening(
+        self, layout: int, memory: MemoryShare | None, products: Products
+    ) -> Callable[[], None]:
+        """Begin to open the device; return what waits for it.
+
+        Args:
+            layout: seed of the memory layout.
+            memory: the process's share of a GPU's memory.
+            products: precision of float32 products on a GPU.
+        """
+        seed = self._task.plan.seed
+        return self._begin(
+            "start", protocol.Open(self._names.backend, seed, layout, memory, products)
+        )
 
     def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
-        built = self._ask("build", self._build())
+        built = self._begin("build", self._build(), BUILDING)()
         self.notes = {name: kept(note) for name, note in built.notes.items()}
+        self.on_gpu = built.on_gpu
         times = {
             BUILD_TIME.name: built.build_time_s,
             FIRST_STEP_TIME.name: built.first_step_time_s,
@@ -85,7 +104,7 @@ class ArmProcess:
         Args:
             path: a file (.npz) for it.
         """
-        build = self._begin("build", self._build(str(path)))
+        build = self._begin("build", self._build(str(path)), BUILDING)
 
         def observed() -> dict[str, np.ndarray]:
             build()
@@ -185,8 +204,8 @@ class ArmProcess:
     def _ask(self, stage: str, request: Request[Answer]) -> Answer:
         return self._begin(stage, request)()
 
-    def _begin(self, stage: str, request: Request[Answer]) -> Callable[[], Answer]:
-        wait = begin(self._worker, request, self._limit_s)
+    def _begin(self, stage: str, request: Request[Answer], limits: int = 1) -> Callable[[], Answer]:
+        wait = begin(self._worker, request, limits * self._limit_s)
 
         def answer() -> Answer:
             try:

@@ -12,6 +12,7 @@ from keras_ab.bench.lab.record.records import Absent, Failure, TrialLine
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import CONTROL, Experiment
 from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 
 
 class Arms:
@@ -21,14 +22,27 @@ class Arms:
         task: the trial.
         experiment: as declared.
         workers: where processes come from.
+        share: of a GPU's memory, for one of so many processes that are alive together.
     """
 
-    def __init__(self, task: Task, experiment: Experiment, workers: Workers) -> None:
+    def __init__(
+        self,
+        task: Task,
+        experiment: Experiment,
+        workers: Workers,
+        share: Callable[[int], MemoryShare | None] = lambda _: None,
+    ) -> None:
         self.baseline = experiment.baseline.name
         self.active = [arm.name for arm in experiment.arms]
         self._task = task
         self._experiment = experiment
         self._workers = workers
+        self._memory = share(len(experiment.arms) + 1)  # the baseline is there twice
+
+    @property
+    def folder(self) -> str | None:
+        """Where the trial's temporary files go: they end with the workers."""
+        return self._workers.folder
 
     @property
     def comparable(self) -> bool:
@@ -54,19 +68,22 @@ class Arms:
         arms: Iterable[str],
         rng: random.Random | None = None,
         unfit: Callable[[ArmFailed], TrialLine] | None = None,
+        products: Products = "tf32",
     ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
         """Start a process for each arm, its device open; they end with the stack.
 
         Devices are opened side by side: that is not timed, and takes a tenth of a second or more.
         Where a process is to be timed, `rng` draws its memory layout. Yields `unfit` of those that
-        cannot be started, and drops them where that is not given.
+        cannot be started, and drops them where that is not given. `products` is the precision of
+        float32 products on a GPU; what is timed has the frameworks' own choice, on each of them.
         """
         rng, unfit = rng or random.Random(0), unfit or self.drop
         opening = {}
         for arm in list(arms):
             try:
                 process = self._start(stack, arm)
-                opening[arm] = process, process.opening(layout=rng.getrandbits(32))
+                layout = rng.getrandbits(32)
+                opening[arm] = process, process.opening(layout, self._memory, products)
             except ArmFailed as failed:
                 yield unfit(failed)
         started = {}

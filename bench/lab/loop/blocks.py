@@ -45,14 +45,14 @@ class Blocks:
         plan: how hard to look.
         arms: those that are left.
         gauges: load, GPU state and energy.
-        steps: in a sample.
+        steps: in a sample; 0 until the baseline has been calibrated, in the first block.
     """
 
     data: TrialData
     plan: Plan
     arms: Arms
     gauges: Gauges
-    steps: int = 1
+    steps: int = 0
 
     @property
     def _trial(self) -> str:
@@ -71,9 +71,17 @@ class Blocks:
             for arm, process in started.items():
                 try:
                     values[arm] = process.build()
-                    warm_up_s += process.sample(self.steps, "warm-up").duration_s
                     processes[arm] = process
                 except ArmFailed as failed:
+                    yield self.arms.drop(failed)
+            built = self.gauges.now()
+            yield from self._calibrate(processes)
+            began += self.gauges.now() - built  # no other block pays for that
+            for arm, process in list(processes.items()):
+                try:
+                    warm_up_s += process.sample(self.steps, "warm-up").duration_s
+                except ArmFailed as failed:
+                    del processes[arm]
                     yield self.arms.drop(failed)
             sample_s = warm_up_s / max(len(processes), 1)
             most = affordable(sample_s, self.plan.rounds, self.plan.sample_time_s)
@@ -85,6 +93,17 @@ class Blocks:
                 yield Block(
                     trial=self._trial, block=number, values=kept, notes=notes, chosen=chosen
                 )
+
+    def _calibrate(self, processes: Processes) -> Iterator[TrialLine]:
+        """Find out how many steps of the baseline make a sample, once."""
+        baseline = self.arms.baseline
+        if self.steps or baseline not in processes:
+            return
+        try:
+            self.steps = processes[baseline].calibrate()
+        except ArmFailed as failed:
+            processes.clear()
+            yield self.arms.drop(failed)
 
     def _rounds(
         self, block: int, most: int, began: float, processes: Processes, rng: random.Random
@@ -121,8 +140,9 @@ class Blocks:
         self, block: int, number: int, order: list[str], processes: Processes
     ) -> Iterator[TrialLine]:
         times: dict[str, float] = {}
+        handed_over: dict[str, float] = {}
         gpu_states: list[dict[str, Any]] = []
-        own_cpu_s = 0.0
+        own_cpu_s, before = 0.0, self.gauges.gpu_state()
         self.gauges.load.begin()
         for arm in order:
             try:
@@ -132,8 +152,10 @@ class Blocks:
                 yield self.arms.drop(failed)
                 continue
             times[arm] = sampled.duration_s / self.steps
+            if processes[arm].on_gpu:
+                handed_over[arm] = sampled.hand_over_s / self.steps
             own_cpu_s += sampled.cpu_s
-            gpu_states += self.gauges.gpu_states()
+            gpu_states += filter(None, [self.gauges.gpu_state()])
         if times:
             yield Round(
                 trial=self._trial,
@@ -143,7 +165,8 @@ class Blocks:
                 steps=self.steps,
                 step_time_s=times,
                 others_cpu=self.gauges.load.others(own_cpu_s),
-                gpu=worst_gpu_state(gpu_states),
+                gpu=worst_gpu_state(gpu_states, before),
+                hand_over_s=handed_over or None,
             )
 
     def _finish(
@@ -167,8 +190,11 @@ class Blocks:
                 yield self.arms.drop(failed)
 
     def _energy(self, process: ArmProcess) -> dict[str, float]:
-        """Return the joules of a step, counted while the GPU is warm; nothing without a counter."""
-        if self.gauges.energy_j() is None:
+        """Return the joules of a step, counted while the GPU is warm.
+
+        Nothing without a counter, or where the arm computes on something else.
+        """
+        if not process.on_gpu or self.gauges.energy_j() is None:
             return {}
         steps = self.steps * math.ceil(ENERGY_S / self.plan.sample_time_s)
         process.sample(self.steps, "energy")

@@ -16,8 +16,8 @@ from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.loop import ceilings, facts
 from keras_ab.bench.lab.loop.asking import NoAnswer
+from keras_ab.bench.lab.loop.device import AUTO, Device, choose
 from keras_ab.bench.lab.loop.forkserver import ForkServer
-from keras_ab.bench.lab.loop.gpu import Gpu, gpus
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.loop.session import framework
 from keras_ab.bench.lab.record.records import Ceiling
@@ -47,7 +47,7 @@ class Checkup:
         return f"{mark} {self.subject}: {self.found}{advice}"
 
 
-def examine(backend: str, *, with_ceilings: bool = False) -> Iterator[Checkup]:
+def examine(backend: str, *, with_ceilings: bool = False, device: str = AUTO) -> Iterator[Checkup]:
     """Yield findings, the quick ones first; the noise floor takes about a minute.
 
     With `with_ceilings`, the machine's ceilings follow, which take about a minute more.
@@ -56,16 +56,18 @@ def examine(backend: str, *, with_ceilings: bool = False) -> Iterator[Checkup]:
     yield load(os.getloadavg()[0], os.cpu_count() or 1)
     yield governor(facts.governors())
     yield timer_resolution()
-    server = ForkServer(backend)
+    chosen = choose(device)
+    yield from company(chosen)
+    server = ForkServer(backend, device=chosen.environment)
     try:
         try:
             found = framework(server, backend)
         except NoAnswer as why:
-            yield Checkup("bad", "framework", why.message, "reinstall the framework")
+            yield unfit(why)
             return
-        yield gpu(found, gpus())
+        yield gpu(found, chosen)
         yield memory_statistics(found)
-        yield noise_floor(backend, server)
+        yield noise_floor(backend, server, chosen)
         for ceiling in ceilings.measure(server, backend) if with_ceilings else ():
             yield at_best(ceiling)
     finally:
@@ -119,18 +121,33 @@ def at_best(record: Ceiling) -> Checkup:
     return Checkup("good", TITLES.get(record.name, record.name), found)
 
 
-def gpu(told: dict[str, Any], present: list[Gpu]) -> Checkup:
-    """Say whether a GPU is used, and if not, why."""
-    names = ", ".join(str(gpu.facts()["name"]) for gpu in present)
-    if any(device["kind"] == "gpu" for device in told["devices"]):
-        return Checkup("good", "GPU", f"{names or 'one'} in use")
-    if not present:
+def unfit(why: NoAnswer) -> Checkup:
+    """Say why the framework does not open the device, and what to do."""
+    if why.refusal:
+        return Checkup("bad", "framework", why.refusal.received, why.refusal.do)
+    return Checkup("bad", "framework", why.message, "reinstall the framework")
+
+
+def company(device: Device) -> Iterator[Checkup]:
+    """Say what else would be on the GPU, or that it lets nobody share it."""
+    if device.gpu and (mode := device.gpu.exclusive()):
+        advice = "nvidia-smi --compute-mode=DEFAULT: the arms of a block live side by side"
+        yield Checkup("bad", "GPU", f"its compute mode is {mode}", advice)
+    if device.gpu and (others := device.gpu.processes()):
+        found = f"other processes compute on it: {', '.join(map(str, others))}"
+        advice = "end them, or choose another with --device: they take memory, clocks and energy"
+        yield Checkup("note", "GPU", found, advice)
+
+
+def gpu(told: dict[str, Any], device: Device) -> Checkup:
+    """Say which GPU is measured on, or why none is."""
+    if device.gpu:
+        return Checkup("good", "GPU", f"{device.gpu.name} ({device.gpu.uuid})")
+    if any(found["kind"] == "gpu" for found in told["devices"]):
+        return Checkup("note", "GPU", "one in use that NVML does not know: no clocks, no energy")
+    if device.untouched:
         return Checkup("note", "GPU", "none: no NVIDIA driver answers; measuring on the CPU")
-    if told.get("built_with_cuda") is False:
-        advice = "pip install 'keras-ab[gpu]' in place of 'keras-ab[cpu]'"
-        return Checkup("bad", "GPU", f"{names} present, but this TensorFlow is a CPU build", advice)
-    advice = "compare the driver with the CUDA version that the framework was built for"
-    return Checkup("bad", "GPU", f"{names} present, but the framework does not see it", advice)
+    return Checkup("note", "GPU", "hidden, as asked; measuring on the CPU")
 
 
 def memory_statistics(told: dict[str, Any]) -> Checkup:
@@ -143,11 +160,11 @@ def memory_statistics(told: dict[str, Any]) -> Checkup:
     return Checkup("note", "memory statistics", "not available on this device", advice)
 
 
-def noise_floor(backend: str, server: ForkServer) -> Checkup:
+def noise_floor(backend: str, server: ForkServer, device: Device) -> Checkup:
     """Run a short A/A trial of a training step and say how far identical arms lie apart."""
     experiment = "identical_training" if backend in KERAS else "identical_sums"
     task = Task(str(IDENTICAL), experiment, "only", backend, Plan(min_blocks=5, max_blocks=5))
-    records = list(measure_trial(task, server))
+    records = list(measure_trial(task, server, device=device))
     data = group(records)[task.trial]
     if data.failures:
         return Checkup("bad", "noise floor", data.failures[0].message, "see the failure above")

@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from keras_ab.bench.lab.loop.gpu import gpus
+from keras_ab.bench.lab.loop.device import Device
+from keras_ab.bench.lab.loop.gpu import Gpu
 from keras_ab.bench.lab.words.anonymous import anonymous_facts
 from keras_ab.bench.lab.words.backend_names import FRAMEWORKS
 
@@ -90,8 +91,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def machine() -> dict[str, Any]:
-    """Return what stays the same while the machine is the same."""
+def machine(device: Device | None = None) -> dict[str, Any]:
+    """Return what stays the same while the machine is the same: GPUs are what is measured on."""
     return {
         "cpu": _cpu_model(),
         "cores_physical": psutil.cpu_count(logical=False),
@@ -100,11 +101,15 @@ def machine() -> dict[str, Any]:
         "cpu_flags": _cpu_flags(),
         "memory_bytes": psutil.virtual_memory().total,
         "architecture": platform.machine(),
-        "gpus": [gpu.facts() for gpu in gpus()],
+        "gpus": [gpu.facts() for gpu in _measured_on(device)],
     }
 
 
-def environment() -> dict[str, Any]:
+def _measured_on(device: Device | None) -> list[Gpu]:
+    return [device.gpu] if device and device.gpu else []
+
+
+def environment(device: Device | None = None) -> dict[str, Any]:
     """Return software and settings; a run whose environment changes midway is invalid.
 
     Of the paths in them only what is nobody's own, see `anonymous`.
@@ -122,7 +127,7 @@ def environment() -> dict[str, Any]:
             "kernel": f"{platform.system()} {platform.release()}",
             "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},
             "governors": governors(),
-            "gpu_settings": [gpu.settings() for gpu in gpus()],
+            "gpu_settings": [gpu.settings() for gpu in _measured_on(device)],
         }
     )
 

@@ -42,6 +42,7 @@ class ForkServer:
     Args:
         backend: name of the backend.
         environment: environment variables beside those of this process and of the backend.
+        device: environment variables by which the device is chosen; those of an arm go before.
         wait: whether to wait for the framework to be imported; if not, the first `start` does.
 
     Raises:
@@ -50,11 +51,16 @@ class ForkServer:
     """
 
     def __init__(
-        self, backend: str, environment: Mapping[str, str] | None = None, wait: bool = True
+        self,
+        backend: str,
+        environment: Mapping[str, str] | None = None,
+        wait: bool = True,
+        device: Mapping[str, str] | None = None,
     ) -> None:
         self.notices: list[str] = []
         """What went wrong and was mended; whoever records it takes it out."""
         self._backend = backend
+        self._device = dict(device or {})
         self._environment = dict(environment or {})
         self._begun_anew = self._closed = False
         self._refusal: LabError | None = None
@@ -77,7 +83,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stderr=self._log,
                 start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
-                env=os.environ | module.ENVIRONMENT | self._environment,
+                env=os.environ | self._device | module.ENVIRONMENT | self._environment,
             )
 
     def _await_ready(self) -> None:
@@ -106,7 +112,7 @@ class ForkServer:
         """
         key = (backend, frozenset(environment.items()))
         if key not in self._others:
-            self._others[key] = ForkServer(backend, environment, wait=False)
+            self._others[key] = ForkServer(backend, environment, False, self._device)
             self._others[key].notices = self.notices
         return self._others[key]
 

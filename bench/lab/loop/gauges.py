@@ -7,28 +7,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.facts import usable_cores
-from keras_ab.bench.lab.loop.gpu import gpus, visible
 from keras_ab.bench.lab.loop.load import Load
 
 
-def _gpu_gauge() -> Callable[[], list[dict[str, Any]]]:
-    found = gpus(visible)
-    return lambda: [gpu.state() for gpu in found]
-
-
-def _energy_gauge() -> Callable[[], float | None]:
-    found = gpus(visible)[:1]  # where a framework puts what is not told to go elsewhere
-    return lambda: found[0].energy_j() if found else None
+def _no_gpu() -> None:
+    """Return nothing: there is no GPU to look at."""
 
 
 @dataclass
 class Gauges:
-    """The gauges of a machine; tests put fakes here."""
+    """The gauges of a machine; tests put fakes here.
+
+    The GPU's are those of the one that workers compute on; None without.
+    """
 
     now: Callable[[], float] = clock.now
     load: Load = field(default_factory=Load)
-    gpu_states: Callable[[], list[dict[str, Any]]] = field(default_factory=_gpu_gauge)
-    energy_j: Callable[[], float | None] = field(default_factory=_energy_gauge)
+    gpu_state: Callable[[], dict[str, Any] | None] = _no_gpu
+    energy_j: Callable[[], float | None] = _no_gpu
     cores: int = field(default_factory=usable_cores)
     """Processes that work side by side where nothing is timed."""
+
+    @classmethod
+    def of(cls, device: Device) -> Gauges:
+        """Return the gauges of a machine and of the device that is measured on."""
+        if device.gpu is None:
+            return cls()
+        return cls(gpu_state=device.gpu.state, energy_j=device.gpu.energy_j)

@@ -21,6 +21,7 @@ from keras_ab.bench.lab.loop.arms import Arms
 from keras_ab.bench.lab.loop.asking import NoAnswer, Workers
 from keras_ab.bench.lab.loop.attempts import attempting, not_attempted
 from keras_ab.bench.lab.loop.blocks import Blocks
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.guards import checks
 from keras_ab.bench.lab.loop.profiling import profiled
@@ -50,6 +51,7 @@ def measure_trial(
     previous: Iterable[TrialLine] = (),
     gauges: Gauges | None = None,
     traces: Path = Path("traces"),
+    device: Device | None = None,
 ) -> Iterator[TrialLine]:
     """Carry out one trial and yield its records.
 
@@ -58,15 +60,18 @@ def measure_trial(
         workers: where fresh processes come from.
         previous: records of the same trial from a run that was cut off; the trial goes on after
             its last finished block.
-        gauges: clock, load and GPU state.
+        gauges: clock, load and GPU state; the machine's own where none are given.
         traces: folder for the traces of arms, where the plan asks for them.
+        device: what the workers compute on; whatever they find where it is not given.
 
     Yields:
         Records, as they come; a record that was yielded is measured.
     """
     experiment = load_experiment(task.file, task.experiment)
     case = experiment.case(task.case)
-    loop = _Loop(task, experiment, case, workers, gauges or Gauges(), traces)
+    device = device or Device(untouched=True)
+    arms = Arms(task, experiment, workers, device.share)
+    loop = _Loop(task, experiment, case, arms, gauges or Gauges.of(device), traces)
     yield from loop.lines(list(previous))
 
 
@@ -78,7 +83,7 @@ class _Loop:
         task: Task,
         experiment: Experiment,
         case: Case,
-        workers: Workers,
+        arms: Arms,
         gauges: Gauges,
         traces: Path,
     ) -> None:
@@ -89,8 +94,7 @@ class _Loop:
         self.gauges = gauges
         self.traces = traces
         self.data = TrialData(declaration(task, experiment, case))
-        self.workers = workers
-        self.arms = Arms(task, experiment, workers)
+        self.arms = arms
         self.blocks = Blocks(self.data, task.plan, self.arms, gauges)
         self.started = gauges.now()
 
@@ -162,27 +166,30 @@ class _Loop:
             return None
         return max(blocks_needed(values, width, self.plan.confidence) for values in full)
 
-    # -- rehearsal: do the arms run, do they do the same work, how many steps make a sample --------
+    # -- rehearsal: do the arms run, and do they do the same work ---------------------------------
 
     def _rehearse(self) -> Iterator[TrialLine]:
+        """Hold the arms against each other, in processes that multiply float32 as it is.
+
+        In TensorFloat-32 the same model gives losses and gradients that lie 1e-3 apart, by the
+        kernels that each process happened to choose: more than guards allow.
+        """
         observed: dict[str, dict[str, np.ndarray]] = {}
         code: dict[str, dict[str, str]] = {}
         for arm in self.arms.active:
             self.arms.source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
-                processes = yield from self.arms.started(stack, arms)
-                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.workers.folder)))
+                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.arms.folder)))
+                processes = yield from self.arms.started(stack, arms, products="float32")
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
                     for number, (arm, process) in enumerate(processes.items())
                 }
-                for arm in reversed(under_way):  # the baseline last: it is calibrated alone
+                for arm in under_way:
                     try:
                         observed[arm] = under_way[arm]()
                         code[arm] = processes[arm].imports()
-                        if arm == self.arms.baseline and self.experiment.timed:
-                            self.blocks.steps = processes[arm].calibrate()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
         yield from imported(self.task.trial, code)

@@ -11,6 +11,7 @@ from typing import Any
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop import ceilings, facts
 from keras_ab.bench.lab.loop.asking import NoAnswer, ask
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.differences import differences
@@ -54,15 +55,17 @@ def framework(server: ForkServer, backend: str) -> dict[str, Any]:
         worker.stop()
 
 
-def describe(server: ForkServer, backend: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def describe(
+    server: ForkServer, backend: str, device: Device
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the facts of machine and environment, the framework's own among them."""
     try:
         found = framework(server, backend)
     except NoAnswer as why:
-        raise RecordError(
-            "the framework can open its device", why.message, "run keras-ab doctor"
-        ) from why
-    return facts.machine(), facts.environment() | {"framework": found}
+        do = why.refusal.do if why.refusal else "run keras-ab doctor"
+        said = why.refusal.received if why.refusal else why.message
+        raise RecordError("the framework can open its device", said, do) from why
+    return facts.machine(device), facts.environment(device) | {"framework": found}
 
 
 def last_cut_off(folder: Path) -> Path:
@@ -81,7 +84,9 @@ def last_cut_off(folder: Path) -> Path:
 class Session:
     """Measures trials and writes them to one run file."""
 
-    def __init__(self, writer: RunWriter, header: Header, server: ForkServer) -> None:
+    def __init__(
+        self, writer: RunWriter, header: Header, server: ForkServer, device: Device
+    ) -> None:
         self.header = header
         self.path = writer.path
         self.plan = header.plan
@@ -89,15 +94,26 @@ class Session:
         self.sealed = False
         self._writer = writer
         self._server = server
+        self._device = device
 
     @classmethod
     def begin(
-        cls, folder: Path, backend: str, plan: Plan, selection: Selection | None = None
+        cls,
+        folder: Path,
+        backend: str,
+        plan: Plan,
+        selection: Selection | None = None,
+        device: Device | None = None,
     ) -> Session:
-        """Start a new run in `folder`."""
+        """Start a new run in `folder`, on a device, or else on what the framework finds."""
         check_writable(folder)
-        server = ForkServer(backend)
-        machine, environment = describe(server, backend)
+        device = device or Device(untouched=True)
+        server = ForkServer(backend, device=device.environment)
+        try:
+            machine, environment = describe(server, backend, device)
+        except LabError:
+            server.close()
+            raise
         header = Header(
             run=new_run_id(),
             started=timestamp(),
@@ -111,10 +127,10 @@ class Session:
         writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
         for ceiling in ceilings.measure(server, backend) if plan.ceilings else ():
             writer.write(ceiling)
-        return cls(writer, header, server)
+        return cls(writer, header, server, device)
 
     @classmethod
-    def resume(cls, path: Path, backend: str) -> Session:
+    def resume(cls, path: Path, backend: str, device: Device | None = None) -> Session:
         """Continue a run that was cut off, on the same machine and in the same environment."""
         run = read_run(path)
         if run.sealed:
@@ -123,13 +139,14 @@ class Session:
                 f"{path} has its seal",
                 "start a new run without --ab-resume",
             )
-        server = ForkServer(backend)
+        device = device or Device(untouched=True)
+        server = ForkServer(backend, device=device.environment)
         try:
-            check_same(run, backend, *describe(server, backend))
+            check_same(run, backend, *describe(server, backend, device))
         except LabError:
             server.close()
             raise
-        session = cls(RunWriter.reopen(run), run.header, server)
+        session = cls(RunWriter.reopen(run), run.header, server, device)
         session.trials = group(run.records)
         session._writer.write(Resumed(at=timestamp(), conditions=facts.conditions()))
         return session
@@ -157,10 +174,11 @@ class Session:
             self._writer.write(Notice(at=timestamp(), message=self._server.notices.pop(0)))
 
     def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
-        yield from measure_trial(task, self._server, previous, traces=traces_of(self.path))
+        traces, device = traces_of(self.path), self._device
+        yield from measure_trial(task, self._server, previous, traces=traces, device=device)
         changed = differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
-            facts.environment(),
+            facts.environment(self._device),
         )
         if changed:
             yield Failure(

@@ -147,6 +147,11 @@ class Round(Record):
     """Cores kept busy by other processes during the round."""
     gpu: Facts | None = None
     """Lowest clock and throttle reasons seen on the GPU during the round."""
+    hand_over_s: dict[str, FiniteFloat] | None = None
+    """Seconds per step until the host had handed the sample over, of arms that compute on a GPU.
+
+    None in older runs, and where none does.
+    """
 
 
 class RoundsChosen(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
@@ -15,6 +15,22 @@ Positive = Annotated[float, Gt(0)]
 Amount = Annotated[float, Ge(0)]
 Count = Annotated[int, Ge(0)]
 PositiveCount = Annotated[int, Gt(0)]
+
+Products = Literal["tf32", "float32"]
+"""How a GPU multiplies float32: inputs rounded to the 10 bits of TensorFloat-32, or whole."""
+
+
+@dataclass(frozen=True)
+class MemoryShare:
+    """What one process may take of a device's memory."""
+
+    bytes: PositiveCount
+    of_bytes: PositiveCount
+
+    @property
+    def fraction(self) -> float:
+        """The share of the whole."""
+        return self.bytes / self.of_bytes
 
 
 @dataclass(frozen=True)

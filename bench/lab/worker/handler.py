@@ -7,6 +7,7 @@ import math
 import random
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import singledispatchmethod
 from numbers import Real
 from pathlib import Path
@@ -66,13 +67,18 @@ class Handler:
         """
         if asked.layout is not None:
             self.padding = padding(random.Random(asked.layout))
-        self.backend = backends.load(asked.backend)
-        self.backend.open_device(asked.seed)
+        if self.backend is None:
+            self.backend = backends.load(asked.backend)
+            self.backend.open_device(asked.memory)
+            backends.refuse_fallback(self.backend)
+        if asked.products:
+            self.backend.use_products(asked.products)
+        self.backend.seed(asked.seed)
 
     @answer.register
     def facts(self, asked: protocol.Facts) -> dict[str, Any]:
         """Open the device and return the framework's own facts."""
-        self.open(protocol.Open(asked.backend))
+        self.open(protocol.Open(asked.backend, products=asked.products))
         return self.backend.facts()
 
     @answer.register
@@ -96,6 +102,7 @@ class Handler:
             first_step_time_s=first - built,
             sizes=sizes(self.prepared, experiment),
             notes=dict(self.prepared.notes),
+            on_gpu=self.backend.device_kind() == "gpu",
         )
 
     def _observe(self, prepared: Prepared, path: str) -> None:
@@ -134,11 +141,12 @@ class Handler:
         cpu = clock.cpu_now()
         start = clock.now()
         self.last = step_repeatedly(step, asked.steps)
+        handed_over = clock.now()
         synchronise()
         duration = clock.now() - start
         cpu = clock.cpu_now() - cpu
         gc.enable()
-        return protocol.Sampled(duration, cpu)
+        return protocol.Sampled(duration, cpu, handed_over - start)
 
     def _ready(self, steps: int) -> Callable[[], Any]:
         """Make ready for a sample and return the step; the garbage collector rests from here on.
@@ -182,8 +190,12 @@ class Handler:
 
     @answer.register
     def work(self, _: protocol.Work) -> StepWork | None:
-        """Return what a step has to do, as far as the arm tells."""
-        return self.prepared.work() if self.prepared and self.prepared.work else None
+        """Return what a step has to do, as far as the arm tells; products by the type used."""
+        found = self.prepared.work() if self.prepared and self.prepared.work else None
+        used = self.backend.products() if found else "float32"
+        return found and replace(
+            found, flop={used if k == "float32" else k: n for k, n in found.flop.items()}
+        )
 
     @answer.register
     def trace(self, asked: protocol.Trace) -> None:

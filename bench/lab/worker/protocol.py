@@ -10,7 +10,16 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from keras_ab.bench.lab.words.code import Digest
 from keras_ab.bench.lab.words.errors import Refusal
-from keras_ab.bench.lab.words.steps import CHECKED, PeakMemory, Positive, StepProfile, StepWork
+from keras_ab.bench.lab.words.steps import (
+    CHECKED,
+    Amount,
+    MemoryShare,
+    PeakMemory,
+    Positive,
+    Products,
+    StepProfile,
+    StepWork,
+)
 
 Answer = TypeVar("Answer")
 
@@ -22,7 +31,10 @@ Note = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 
 @dataclass(frozen=True)
 class Built:
-    """What building an arm and its first step cost, and what the arm tells of itself."""
+    """What building an arm and its first step cost, and what the arm tells of itself.
+
+    ``on_gpu`` tells whether its work goes to a GPU.
+    """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
 
@@ -30,16 +42,21 @@ class Built:
     first_step_time_s: float
     sizes: dict[str, float]
     notes: Annotated[dict[str, Note], Field(max_length=100)]
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """How long some steps lasted together, and the processor time that they used."""
+    """How long some steps lasted together, and the processor time that they used.
+
+    ``hand_over_s`` is how long it took until the last of them was handed over to the device.
+    """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = CHECKED
 
     duration_s: Positive
     cpu_s: float
+    hand_over_s: Amount
 
 
 @dataclass(frozen=True)
@@ -101,18 +118,29 @@ class Request(Generic[Answer]):
 
 @dataclass(frozen=True)
 class Open(Request[None]):
-    """Open the device and seed everything; `layout` seeds a shift of the heap."""
+    """Open the device and seed everything.
+
+    Args:
+        backend: name of the backend.
+        seed: of everything.
+        layout: seeds a shift of the heap.
+        memory: this process's share of a GPU's memory; None lets it grow.
+        products: precision of float32 products on a GPU; None leaves it to the framework.
+    """
 
     backend: str
     seed: int = 0
     layout: int | None = None
+    memory: MemoryShare | None = None
+    products: Products | None = None
 
 
 @dataclass(frozen=True)
 class Facts(Request[dict[str, Any]]):
-    """Open the device and tell the framework's own facts."""
+    """Open the device, as it is timed, and tell the framework's own facts."""
 
     backend: str
+    products: Products = "tf32"
 
 
 @dataclass(frozen=True)

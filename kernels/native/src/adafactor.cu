@@ -15,11 +15,28 @@ struct Place {
       : t(item.t), rows(item.t.lead * item.t.rows), w_squares(item.scratch),
         u_squares(w_squares + rows), mean_r(u_squares + rows), rms_w(mean_r + item.t.lead),
         scale(rms_w + 1) {}
-  __device__ double update(int64_t row, int64_t j) const {
-    const int64_t matrix = row / t.rows;
-    const float f = float(sqrt(mean_r[matrix] / double(t.r_out[row])));
-    const float c = float(1 / sqrt(double(t.c_out[matrix * t.cols + j])));
-    return load(t.g, row * t.cols + j, t.dtype) * f * c;
+};
+
+// The update of the elements of one row: what they share is computed once, in double.
+struct RowUpdate {
+  const kab_adafactor_tensor& t;
+  int64_t begin, end;
+  const float* c;
+  float f;
+  bool wide;
+  __device__ RowUpdate(const Place& p, int64_t row)
+      : t(p.t), begin(row * p.t.cols), end(begin + p.t.cols),
+        c(p.t.c_out + row / p.t.rows * p.t.cols),
+        f(float(sqrt(p.mean_r[row / p.t.rows] / double(p.t.r_out[row])))),
+        wide(aligned(address(t.g, begin, t.dtype), address(t.w, begin, t.dtype),
+                     address(t.w_out, begin, t.dtype), c)) {}
+  template <class Access>
+  __device__ auto operator()(Access access, int64_t i, int64_t j) const {
+    auto u = access.load(t.g, i);
+    const auto columns = access.load_float(c, j);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) u.x[k] *= f * (1.f / sqrtf(columns.x[k]));
+    return u;
   }
 };
 
@@ -29,13 +46,17 @@ KAB_KERNEL kab_cuda_kernel_adafactor_rows(const __grid_constant__ Pack<Adafactor
   const int which = owner(pack);
   const Place p(pack.item[which]);
   const int64_t row = blockIdx.x - pack.first[which];
+  const int64_t begin = row * p.t.cols;
+  const bool wide = aligned(address(p.t.g, begin, p.t.dtype), address(p.t.w, begin, p.t.dtype));
   double squares = 0, w_squares = 0;
-  for (int64_t j = threadIdx.x; j < p.t.cols; j += kThreads) {
-    const double g = load(p.t.g, row * p.t.cols + j, p.t.dtype);
-    const double w = load(p.t.w, row * p.t.cols + j, p.t.dtype);
-    squares += g * g + epsilon_1;
-    w_squares += w * w;
-  }
+  sweep(begin, begin + p.t.cols, p.t.dtype, wide, [&](auto access, int64_t i, int64_t) {
+    const auto g = access.load(p.t.g, i), w = access.load(p.t.w, i);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) {
+      squares += double(g.x[k]) * g.x[k] + epsilon_1;
+      w_squares += double(w.x[k]) * w.x[k];
+    }
+  });
   squares = block_sum(squares);
   w_squares = block_sum(w_squares);
   if (threadIdx.x) return;
@@ -43,7 +64,7 @@ KAB_KERNEL kab_cuda_kernel_adafactor_rows(const __grid_constant__ Pack<Adafactor
   p.w_squares[row] = w_squares;
 }
 
-// One block for 32 columns of one matrix.
+// One block for kColumns columns of one matrix.
 KAB_KERNEL kab_cuda_kernel_adafactor_columns(const __grid_constant__ Pack<AdafactorItem> pack,
                                              const float* decay, double epsilon_1) {
   const int which = owner(pack);
@@ -52,6 +73,7 @@ KAB_KERNEL kab_cuda_kernel_adafactor_columns(const __grid_constant__ Pack<Adafac
   const int64_t block = blockIdx.x - pack.first[which], matrix = block / strips;
   const int64_t j = block % strips * kColumns + column_of_thread();
   double sum = 0;
+#pragma unroll 4
   for (int64_t i = row_of_thread(); i < t.rows && j < t.cols; i += kRowStep) {
     const double g = load(t.g, (matrix * t.rows + i) * t.cols + j, t.dtype);
     sum += g * g + epsilon_1;
@@ -83,11 +105,13 @@ KAB_KERNEL kab_cuda_kernel_adafactor_norm(const __grid_constant__ Pack<Adafactor
   const int which = owner(pack);
   const Place p(pack.item[which]);
   const int64_t row = blockIdx.x - pack.first[which];
+  const RowUpdate update(p, row);
   double squares = 0;
-  for (int64_t j = threadIdx.x; j < p.t.cols; j += kThreads) {
-    const double u = p.update(row, j);
-    squares += u * u;
-  }
+  sweep(update.begin, update.end, p.t.dtype, update.wide, [&](auto access, int64_t i, int64_t j) {
+    const auto u = update(access, i, j);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) squares += double(u.x[k]) * u.x[k];
+  });
   squares = block_sum(squares);
   if (threadIdx.x == 0) p.u_squares[row] = squares;
 }
@@ -108,11 +132,15 @@ KAB_KERNEL kab_cuda_kernel_adafactor_apply(const __grid_constant__ Pack<Adafacto
   const int which = owner(pack);
   const Place p(pack.item[which]);
   const int64_t row = blockIdx.x - pack.first[which];
+  const RowUpdate update(p, row);
   const float scale = float(*p.scale);
-  for (int64_t j = threadIdx.x; j < p.t.cols; j += kThreads) {
-    const int64_t i = row * p.t.cols + j;
-    store(p.t.w_out, i, load(p.t.w, i, p.t.dtype) - scale * float(p.update(row, j)), p.t.dtype);
-  }
+  sweep(update.begin, update.end, p.t.dtype, update.wide, [&](auto access, int64_t i, int64_t j) {
+    const auto u = update(access, i, j);
+    auto w = access.load(p.t.w, i);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) w.x[k] -= scale * u.x[k];
+    access.store(p.t.w_out, i, w);
+  });
 }
 
 // One block a vector.

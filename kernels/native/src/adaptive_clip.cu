@@ -8,7 +8,7 @@ __device__ inline float factor(double w_squares, double g_squares, double clippi
   return norm > limit ? float(limit / norm) : 1.f;
 }
 
-// One block for 32 units; or one for a tensor that is a single unit.
+// One block for kColumns units; or one for a tensor that is a single unit.
 KAB_KERNEL kab_cuda_kernel_adaptive_clip(const __grid_constant__ Pack<kab_clip_tensor> pack,
                                          double clipping, double epsilon) {
   const int which = owner(pack);
@@ -18,6 +18,7 @@ KAB_KERNEL kab_cuda_kernel_adaptive_clip(const __grid_constant__ Pack<kab_clip_t
       whole ? 0 : int64_t(blockIdx.x - pack.first[which]) * kColumns + column_of_thread();
   const int64_t first = whole ? threadIdx.x : row_of_thread(), step = whole ? kThreads : kRowStep;
   double w_squares = 0, g_squares = 0;
+#pragma unroll 4
   for (int64_t i = first; i < t.fan_in && unit < t.units; i += step) {
     const double w = load(t.w, i * t.units + unit, t.dtype);
     const double g = load(t.g, i * t.units + unit, t.dtype);

@@ -1,7 +1,7 @@
 #include "device.h"
 using namespace kab;
 
-// grid (strips of 32 channels, parts): moments of one part of the rows, into scratch as
+// grid (strips of kColumns channels, parts): moments of one part of the rows, into scratch as
 // mean[part][channel], then squares[part][channel].
 KAB_KERNEL kab_cuda_kernel_batch_statistics_parts(const void* x, int dtype, int64_t rows,
                                                   int64_t channels, int64_t rows_a_part,
@@ -10,9 +10,11 @@ KAB_KERNEL kab_cuda_kernel_batch_statistics_parts(const void* x, int dtype, int6
   const int64_t begin = part * rows_a_part;
   const int64_t end = begin + rows_a_part < rows ? begin + rows_a_part : rows;
   double sum = 0, squares = 0;
+#pragma unroll 4
   for (int64_t i = begin + row_of_thread(); i < end && c < channels; i += kRowStep)
     sum += load(x, i * channels + c, dtype);
   const double mean = column_sum(sum) / double(end - begin);
+#pragma unroll 4
   for (int64_t i = begin + row_of_thread(); i < end && c < channels; i += kRowStep) {
     const double d = load(x, i * channels + c, dtype) - mean;
     squares += d * d;
@@ -23,25 +25,42 @@ KAB_KERNEL kab_cuda_kernel_batch_statistics_parts(const void* x, int dtype, int6
   scratch[(int64_t(gridDim.y) + part) * channels + c] = squares;
 }
 
-// One block: joins the parts (Chan, Golub and LeVeque 1983, eq. 2.1), then the channels.
+__device__ inline double rows_of(int64_t part, int64_t rows, int64_t rows_a_part) {
+  const int64_t left = rows - part * rows_a_part;
+  return double(left < rows_a_part ? left : rows_a_part);
+}
+
+// grid (strips of kColumns channels): joins the parts. The squares about the mean of all are those
+// about the parts' own means, and those of the parts' means about it: nothing is divided by part.
+// A channel's squares go into scratch, behind those of the parts.
 KAB_KERNEL kab_cuda_kernel_batch_statistics_join(int64_t rows, int64_t channels,
                                                  int64_t rows_a_part, int64_t parts,
-                                                 const double* scratch, float* mean,
-                                                 float* variance) {
-  double total = 0;
-  for (int64_t c = threadIdx.x; c < channels; c += kThreads) {
-    double n = 0, average = 0, squares = 0;
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t left = rows - part * rows_a_part;
-      const double own = double(left < rows_a_part ? left : rows_a_part), all = n + own;
-      const double d = scratch[part * channels + c] - average;
-      average += d * own / all;
-      squares += scratch[(parts + part) * channels + c] + d * d * n * own / all;
-      n = all;
-    }
-    mean[c] = rows ? float(average) : KAB_NAN;
-    total += squares;
+                                                 double* scratch, float* mean) {
+  const int64_t c = int64_t(blockIdx.x) * kColumns + column_of_thread();
+  const double* means = scratch;
+  const double* squares = scratch + parts * channels;
+  double sum = 0, total = 0;
+#pragma unroll 4
+  for (int64_t part = row_of_thread(); part < parts && c < channels; part += kRowStep)
+    sum += means[part * channels + c] * rows_of(part, rows, rows_a_part);
+  const double average = column_sum(sum) / double(rows);
+#pragma unroll 4
+  for (int64_t part = row_of_thread(); part < parts && c < channels; part += kRowStep) {
+    const double d = means[part * channels + c] - average;
+    total += squares[part * channels + c] + d * d * rows_of(part, rows, rows_a_part);
   }
+  total = column_sum(total);
+  if (row_of_thread() || c >= channels) return;
+  mean[c] = rows ? float(average) : KAB_NAN;
+  scratch[2 * parts * channels + c] = total;
+}
+
+// One block: the one variance of all channels.
+KAB_KERNEL kab_cuda_kernel_batch_statistics_pool(int64_t rows, int64_t channels,
+                                                 const double* squares, float* variance) {
+  double total = 0;
+#pragma unroll 4
+  for (int64_t c = threadIdx.x; c < channels; c += kThreads) total += squares[c];
   total = block_sum(total);
   if (threadIdx.x == 0)
     *variance = rows && channels ? float(total / (double(rows) * double(channels))) : KAB_NAN;
@@ -54,9 +73,11 @@ KAB_KERNEL kab_cuda_kernel_batch_statistics_backward(const void* x, int dtype, c
   const float scale = float(2. * *d_variance / count);
   const int64_t begin = int64_t(blockIdx.x) * kChunk, all = rows * channels;
   const int64_t end = begin + kChunk < all ? begin + kChunk : all;
+  const float share = float(1. / double(rows));
+  const unsigned first = unsigned(begin % channels);  // channels + kChunk fit 32 bits
+#pragma unroll 4
   for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
-    const int64_t c = i % channels;
-    const float shift = float(double(d_mean[c]) / double(rows));
-    store(d_x, i, shift + scale * (load(x, i, dtype) - mean[c]), dtype);
+    const unsigned c = (first + unsigned(i - begin)) % unsigned(channels);
+    store(d_x, i, d_mean[c] * share + scale * (load(x, i, dtype) - mean[c]), dtype);
   }
 }

@@ -3,6 +3,15 @@ using namespace kab;
 
 struct Total {
   float top, sum;  // sum of exp(x - top)
+  __device__ void take(float x) {
+    if (x == -KAB_INFINITY) return;
+    if (x > top) {
+      sum = (sum == 0.f ? 0.f : sum * expf(top - x)) + (x < KAB_INFINITY ? 1.f : KAB_NAN);
+      top = x;
+    } else {
+      sum += x != x ? x : expf(x - top);
+    }
+  }
 };
 
 // A NaN sum is not 0, so it survives; an empty part has sum 0 and top -inf.
@@ -25,16 +34,13 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_forward(const void* logits, int dtype, 
   __shared__ Total part[kThreads];
   const int64_t row = blockIdx.x;
   Total t{-KAB_INFINITY, 0.f};
-  for (int64_t j = threadIdx.x; j < classes; j += kThreads) {
-    const float x = load(logits, row * classes + j, dtype);
-    if (x == -KAB_INFINITY) continue;
-    if (x > t.top) {
-      t.sum = (t.sum == 0.f ? 0.f : t.sum * expf(t.top - x)) + (x < KAB_INFINITY ? 1.f : KAB_NAN);
-      t.top = x;
-    } else {
-      t.sum += x != x ? x : expf(x - t.top);
-    }
-  }
+  const int64_t begin = row * classes;
+  const bool wide = aligned(address(logits, begin, dtype));
+  sweep(begin, begin + classes, dtype, wide, [&](auto access, int64_t i, int64_t) {
+    const auto x = access.load(logits, i);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) t.take(x.x[k]);
+  });
   part[threadIdx.x] = t;
   __syncthreads();
   for (int half = kThreads / 2; half > 0; half /= 2) {
@@ -53,7 +59,7 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_forward(const void* logits, int dtype, 
       known ? logf(t.sum) + (t.top - load(logits, row * classes + label, dtype)) : KAB_NAN;
 }
 
-// kStrips blocks a row.
+// kStrips blocks a row, each with a strip of it; all but the last of whole accesses.
 KAB_KERNEL kab_cuda_kernel_cross_entropy_backward(const void* logits, int dtype,
                                                   const void* labels, int label_bytes,
                                                   int64_t classes, const float* maximum,
@@ -62,9 +68,17 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_backward(const void* logits, int dtype,
   const int64_t row = blockIdx.x / kStrips, label = label_at(labels, label_bytes, row);
   const bool known = label >= 0 && label < classes;
   const float top = maximum[row], u = known ? upstream[row] : KAB_NAN, inverse = 1.f / total[row];
-  const int64_t first = int64_t(blockIdx.x % kStrips) * kThreads + threadIdx.x;
-  for (int64_t j = first; j < classes; j += kStrips * kThreads) {
-    const float p = expf(load(logits, row * classes + j, dtype) - top) * inverse;
-    store(d_logits, row * classes + j, (j == label ? p - 1.f : p) * u, dtype);
-  }
+  const int64_t strip = (classes + 8 * kStrips - 1) / (8 * kStrips) * 8;
+  const int64_t from = blockIdx.x % kStrips * strip, until = from + strip;
+  const int64_t begin = row * classes + from, end = row * classes + (until < classes ? until : classes);
+  const bool wide = aligned(address(logits, begin, dtype), address(d_logits, begin, dtype));
+  sweep(begin, end, dtype, wide, [&](auto access, int64_t i, int64_t j) {
+    auto x = access.load(logits, i);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) {
+      const float p = expf(x.x[k] - top) * inverse;
+      x.x[k] = (from + j + k == label ? p - 1.f : p) * u;
+    }
+    access.store(d_logits, i, x);
+  });
 }

@@ -39,6 +39,117 @@ __device__ inline void store(void* p, int64_t i, float x, int dtype) {
   else static_cast<unsigned short*>(p)[i] = dtype == KAB_BFLOAT16 ? to_bfloat16(x) : to_half(x);
 }
 
+// So many elements in a row, as float32.
+template <int N>
+struct Several {
+  float x[N];
+};
+
+// Moves elements of a type: 16 bytes of them in one access, or a single one.
+template <int kType, bool kWide>
+struct Access {
+  static constexpr int kAtOnce = !kWide ? 1 : kType == KAB_FLOAT32 ? 4 : 8;
+  using Values = Several<kAtOnce>;
+
+  static __device__ Values load(const void* p, int64_t i) {
+    Values values;
+    if constexpr (!kWide) {
+      values.x[0] = kab::load(p, i, kType);
+    } else {
+      const uint4 raw = static_cast<const uint4*>(p)[i / kAtOnce];
+      const unsigned part[] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        if constexpr (kType == KAB_FLOAT32) {
+          values.x[k] = __uint_as_float(part[k]);
+        } else {
+          const unsigned short half = (unsigned short)(part[k / 2] >> (k % 2 * 16));
+          values.x[k] = kab::load(&half, 0, kType);
+        }
+      }
+    }
+    return values;
+  }
+
+  static __device__ void store(void* p, int64_t i, const Values& values) {
+    if constexpr (!kWide) {
+      kab::store(p, i, values.x[0], kType);
+    } else {
+      unsigned part[4] = {0, 0, 0, 0};
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        if constexpr (kType == KAB_FLOAT32) {
+          part[k] = __float_as_uint(values.x[k]);
+        } else {
+          unsigned short half;
+          kab::store(&half, 0, values.x[k], kType);
+          part[k / 2] |= unsigned(half) << (k % 2 * 16);
+        }
+      }
+      static_cast<uint4*>(p)[i / kAtOnce] = uint4{part[0], part[1], part[2], part[3]};
+    }
+  }
+
+  // The same of float32 beside them, such as an accumulator's.
+  static __device__ Values load_float(const float* p, int64_t i) {
+    Values values;
+    if constexpr (!kWide) {
+      values.x[0] = p[i];
+    } else {
+#pragma unroll
+      for (int k = 0; k < kAtOnce; k += 4) {
+        const auto four = Access<KAB_FLOAT32, true>::load(p, i + k);
+        for (int n = 0; n < 4; ++n) values.x[k + n] = four.x[n];
+      }
+    }
+    return values;
+  }
+
+  static __device__ void store_float(float* p, int64_t i, const Values& values) {
+    if constexpr (!kWide) {
+      p[i] = values.x[0];
+    } else {
+#pragma unroll
+      for (int k = 0; k < kAtOnce; k += 4)
+        Access<KAB_FLOAT32, true>::store(
+            p, i + k, {values.x[k], values.x[k + 1], values.x[k + 2], values.x[k + 3]});
+    }
+  }
+};
+
+__device__ inline const void* address(const void* p, int64_t i, int dtype) {
+  return static_cast<const char*>(p) + i * (dtype == KAB_FLOAT32 ? 4 : 2);
+}
+
+// Whether accesses of 16 bytes may begin at all of them.
+template <class... Pointers>
+__device__ inline bool aligned(Pointers... pointers) {
+  return ((reinterpret_cast<unsigned long long>(pointers) | ...) % 16) == 0;
+}
+
+template <int kType, class Body>
+__device__ inline void sweep_as(int64_t begin, int64_t end, bool wide, Body body) {
+  using Wide = Access<kType, true>;
+  int64_t rest = begin;
+  if (wide) {
+    rest = end - (end - begin) % Wide::kAtOnce;
+    for (int64_t i = begin + int64_t(threadIdx.x) * Wide::kAtOnce; i < rest;
+         i += kThreads * Wide::kAtOnce)
+      body(Wide(), i, i - begin);
+  }
+  for (int64_t i = rest + threadIdx.x; i < end; i += kThreads)
+    body(Access<kType, false>(), i, i - begin);
+}
+
+// Calls body(access, i, i - begin) for the elements [begin, end), which the threads of the block
+// share: in accesses of 16 bytes where `wide` says that those that are meant are aligned.
+template <class Body>
+__device__ inline void sweep(int64_t begin, int64_t end, int dtype, bool wide, Body body) {
+  if (dtype == KAB_FLOAT32) sweep_as<KAB_FLOAT32>(begin, end, wide, body);
+  else if (dtype == KAB_BFLOAT16) sweep_as<KAB_BFLOAT16>(begin, end, wide, body);
+  else sweep_as<KAB_FLOAT16>(begin, end, wide, body);
+}
+
 // The tensor that owns this block, by bisection.
 template <class T>
 __device__ int owner(const Pack<T>& pack) {
@@ -65,7 +176,7 @@ __device__ inline double block_sum(double x) {
   return sum;
 }
 
-// Column kernels: thread t works on column t % 32, with the rows t / 32, t / 32 + 8, ...
+// Column kernels: thread t works on column t % kColumns, with every kRowStep-th row from t / kColumns.
 __device__ inline int column_of_thread() { return int(threadIdx.x) % kColumns; }
 __device__ inline int row_of_thread() { return int(threadIdx.x) / kColumns; }
 constexpr int kRowStep = kThreads / kColumns;

@@ -192,15 +192,18 @@ struct BatchStatisticsForward {
     return "";
   }
   std::string run(Cuda on) {
-    const Parts parts = batch_parts(x.rows);
+    const Parts parts = batch_parts(x.rows, ceil_div(x.cols, kColumns));
     std::string error;
-    double* scratch = on.numbers(2 * parts.count * x.cols + 1, &error);
+    double* scratch = on.numbers((2 * parts.count + 1) * x.cols + 1, &error);
     if (scratch)
       error = launch_with("batch_statistics", "parts", strips(x.cols, parts.count), on.stream,
                      x.view.data, x.view.dtype, x.rows, x.cols, parts.rows_a_part, scratch);
     if (!error.empty()) return error;
-    return launch_with("batch_statistics", "join", {1}, on.stream, x.rows, x.cols, parts.rows_a_part,
-                  parts.count, scratch, mean, variance);
+    error = launch_with("batch_statistics", "join", strips(x.cols), on.stream, x.rows, x.cols,
+                        parts.rows_a_part, parts.count, scratch, mean);
+    if (!error.empty()) return error;
+    return launch_with("batch_statistics", "pool", {1}, on.stream, x.rows, x.cols,
+                       scratch + 2 * parts.count * x.cols, variance);
   }
 };
 

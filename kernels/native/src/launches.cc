@@ -36,6 +36,9 @@ int64_t sm3_tiles(const kab_sm3_tensor& t) {
 
 int64_t one(const void*) { return 1; }
 
+// Of 256 threads each: enough for more than 200 multiprocessors that hold eight.
+constexpr int64_t kManyBlocks = 2048;
+
 }  // namespace
 
 std::string launch_adam(const std::vector<kab_adam_tensor>& tensors, const float* alpha,
@@ -122,8 +125,9 @@ std::string launch_adaptive_clip(const std::vector<kab_clip_tensor>& tensors, do
       });
 }
 
-Parts batch_parts(int64_t rows) {
-  const int64_t rows_a_part = std::max<int64_t>(64, ceil_div(rows, 1024));
+Parts batch_parts(int64_t rows, int64_t strips) {
+  const int64_t wanted = std::max<int64_t>(1, kManyBlocks / std::max<int64_t>(1, strips));
+  const int64_t rows_a_part = std::max<int64_t>(2 * kThreads / kColumns, ceil_div(rows, wanted));
   return {rows_a_part, ceil_div(rows, rows_a_part)};
 }
 

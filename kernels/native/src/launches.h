@@ -33,6 +33,6 @@ std::string launch_adaptive_clip(const std::vector<kab_clip_tensor>& tensors, do
 struct Parts {
   int64_t rows_a_part, count;
 };
-Parts batch_parts(int64_t rows);
+Parts batch_parts(int64_t rows, int64_t strips);
 
 }  // namespace kab

@@ -5,7 +5,9 @@
 namespace kab {
 
 constexpr int kThreads = 256;      // of every launch
-constexpr int kColumns = 32;       // that a block of a column kernel takes; its other axis is rows
+// Columns that a block of a column kernel takes; its other axis is rows. As many float32 as one
+// sector of memory holds: with fewer blocks, a kernel of 512 units is the work of 16 of them.
+constexpr int kColumns = 8;
 constexpr int kChunk = 8192;       // elements that a block of an elementwise kernel takes
 constexpr int kTile = 4096;        // elements of one SM3 tile: lines of the last axis by its columns
 constexpr int kStrips = 8;         // blocks to a row in cross-entropy's backward pass

@@ -4,9 +4,13 @@ using namespace kab;
 // Keeps a NaN on either side.
 __device__ inline float minimum(float a, float b) { return a != a || a < b ? a : b; }
 
+__device__ inline float direction(float g, float nu, float epsilon) {
+  return nu <= epsilon ? 0.f : g / sqrtf(nu);
+}
+
 __device__ inline float new_weight(const kab_sm3_tensor& t, int64_t i, float g, float nu,
                                    float learning_rate, float momentum, float rate, float epsilon) {
-  float step = nu <= epsilon ? 0.f : g / sqrtf(nu);
+  float step = direction(g, nu, epsilon);
   if (t.momentum) {
     step = load(t.momentum, i, t.dtype) * momentum + step * rate;
     store(t.momentum_out, i, step, t.dtype);
@@ -28,11 +32,38 @@ KAB_KERNEL kab_cuda_kernel_sm3_entries(const __grid_constant__ Pack<kab_sm3_tens
   const kab_sm3_tensor& t = pack.item[which];
   const int64_t begin = int64_t(blockIdx.x - pack.first[which]) * kChunk;
   const int64_t end = begin + kChunk < t.n ? begin + kChunk : t.n;
-  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
-    const float g = load(t.g, i, t.dtype), nu = t.accumulator[0][i] + g * g;
-    t.accumulator_out[0][i] = nu;
-    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate, epsilon), t.dtype);
-  }
+  const float* before = t.accumulator[0];
+  float* after = t.accumulator_out[0];
+  const float fast = *learning_rate;
+  const bool wide = aligned(t.w, t.g, t.momentum, t.w_out, t.momentum_out, before, after);
+  sweep(begin, end, t.dtype, wide, [&](auto access, int64_t i, int64_t) {
+    const auto g = access.load(t.g, i);
+    auto w = access.load(t.w, i), nu = access.load_float(before, i), step = g;
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) {
+      nu.x[k] += g.x[k] * g.x[k];
+      step.x[k] = direction(g.x[k], nu.x[k], epsilon);
+    }
+    access.store_float(after, i, nu);
+    if (t.momentum) {
+      const auto m = access.load(t.momentum, i);
+#pragma unroll
+      for (int k = 0; k < access.kAtOnce; ++k) step.x[k] = m.x[k] * momentum + step.x[k] * rate;
+      access.store(t.momentum_out, i, step);
+    }
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k) w.x[k] -= fast * step.x[k];
+    access.store(t.w_out, i, w);
+  });
+}
+
+// The place on an axis of what is left of a line's number, and what is left then. The first axis
+// needs no division, hence a matrix none.
+__device__ inline int64_t place(const kab_sm3_tensor& t, int axis, int64_t& rest) {
+  const int64_t all = rest, n = t.dims[axis];
+  if (axis == 0) return all;
+  rest = (all | n) >> 32 ? all / n : unsigned(all) / unsigned(n);
+  return all - rest * n;
 }
 
 __device__ inline void raise_to(float* p, unsigned pattern) {
@@ -62,10 +93,8 @@ KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor
        row += kThreads / width) {
     int64_t rest = first + row;
     float low = t.accumulator[last][j];
-    for (int axis = last - 1; axis >= 0; --axis) {
-      low = minimum(t.accumulator[axis][rest % t.dims[axis]], low);
-      rest /= t.dims[axis];
-    }
+    for (int axis = last - 1; axis >= 0; --axis)
+      low = minimum(t.accumulator[axis][place(t, axis, rest)], low);
     const int64_t i = (first + row) * n + j;
     const float g = load(t.g, i, t.dtype), nu = low + g * g;
     store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate, epsilon), t.dtype);
@@ -77,9 +106,7 @@ KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor
   __syncthreads();
   for (int row = threadIdx.x; row < rows && first + row < lines; row += kThreads) {
     int64_t rest = first + row;
-    for (int axis = last - 1; axis >= 0; --axis) {
-      raise_to(t.accumulator_out[axis] + rest % t.dims[axis], line_top[row]);
-      rest /= t.dims[axis];
-    }
+    for (int axis = last - 1; axis >= 0; --axis)
+      raise_to(t.accumulator_out[axis] + place(t, axis, rest), line_top[row]);
   }
 }

@@ -1,9 +1,16 @@
 // Runs CUDA kernels on the CPU: one fiber a thread of the block, switched at __syncthreads().
+//
+// Threads run in an order that a test chooses, shared memory begins as NaN, and a barrier that
+// some threads of a block reach and others do not is counted.
 #pragma once
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -12,9 +19,14 @@
 #define __device__
 #define __global__
 #define __grid_constant__
-#define __shared__ static
+// A section of its own, whose ends the linker knows.
+#define __shared__ static __attribute__((section("kab_shared")))
+extern "C" char __start_kab_shared[], __stop_kab_shared[];
 #define __launch_bounds__(n)
 
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 struct Dim {
   unsigned x, y, z;
 };
@@ -38,22 +50,36 @@ inline unsigned short to_half(float x) {
 }
 }  // namespace kab
 
+extern "C" int mock_order, mock_divergences;
+
 namespace emulation {
 
+enum Order { kAscending, kDescending, kShuffled };
 constexpr unsigned kBlock = 256;
 static ucontext_t scheduler, fibers[kBlock];
-static bool ended[kBlock];
+static const char* at[kBlock];  // the barrier that a thread waits at, or the end
+static const char* const kEnd = "end";
 static void (*running)(void**);
 static void** parameters;
 
 inline void fiber() {
   running(parameters);
-  ended[threadIdx.x] = true;
+  at[threadIdx.x] = kEnd;
 }
 
-inline void wait() {
+inline void wait(const char* barrier) {
   const unsigned self = threadIdx.x;
+  at[self] = barrier;
   swapcontext(&fibers[self], &scheduler);
+}
+
+inline std::vector<unsigned> turns() {
+  static std::mt19937 dice(7);
+  std::vector<unsigned> threads(kBlock);
+  std::iota(threads.begin(), threads.end(), 0u);
+  if (mock_order == kDescending) std::reverse(threads.begin(), threads.end());
+  if (mock_order == kShuffled) std::shuffle(threads.begin(), threads.end(), dice);
+  return threads;
 }
 
 inline void run_block() {
@@ -64,16 +90,18 @@ inline void run_block() {
     fibers[t].uc_stack.ss_size = stacks[t].size();
     fibers[t].uc_link = &scheduler;
     makecontext(&fibers[t], fiber, 0);
-    ended[t] = false;
+    at[t] = "";
   }
-  for (bool left = true; left;) {
-    left = false;
-    for (unsigned t = 0; t < kBlock; ++t) {
-      if (ended[t]) continue;
+  std::memset(__start_kab_shared, 0xff, __stop_kab_shared - __start_kab_shared);
+  const auto has_ended = [](const char* where) { return where == kEnd; };
+  while (!std::all_of(at, at + kBlock, has_ended)) {
+    for (unsigned t : turns()) {
+      if (has_ended(at[t])) continue;
       threadIdx = {t, 0, 0};
       swapcontext(&scheduler, &fibers[t]);
-      left = true;
     }
+    const auto elsewhere = [](const char* where) { return std::strcmp(where, at[0]) != 0; };
+    if (std::any_of(at, at + kBlock, elsewhere)) ++mock_divergences;
   }
 }
 
@@ -99,4 +127,8 @@ void call(void (*kernel)(A...), void** p) {
 
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::wait(); }
+#define KAB_TEXT_OF(x) #x
+#define KAB_TEXT(x) KAB_TEXT_OF(x)
+#define __syncthreads() emulation::wait(__FILE__ ":" KAB_TEXT(__LINE__))
+// Shared memory of inline functions goes into the section only where they are this file's own.
+#define inline static inline

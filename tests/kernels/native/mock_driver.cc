@@ -1,9 +1,11 @@
 // A libcuda that checks how it is called and runs the kernels on the CPU.
-#include "emulation.h"
-
 #include <cstring>
 #include <string>
 #include <type_traits>
+
+extern "C" int mock_order = 0, mock_divergences = 0;
+#include "packs.h"
+#include "emulation.h"
 
 #include "device.h"
 
@@ -29,6 +31,25 @@ namespace batch_statistics {
 #include "batch_statistics.cu"
 }
 
+namespace probe {
+// What is wrong on purpose: half the threads come to a barrier, and a sum of what nobody wrote.
+KAB_KERNEL kab_cuda_kernel_divergent(float*) {
+  if (threadIdx.x % 2) __syncthreads();
+}
+KAB_KERNEL kab_cuda_kernel_unwritten(float* result) {
+  __shared__ float part[256];
+  if (threadIdx.x) part[threadIdx.x] = 1.f;
+  __syncthreads();
+  if (threadIdx.x == 0) *result = part[0] + part[1];
+}
+KAB_KERNEL kab_cuda_kernel_racing(float* result) {
+  __shared__ float last;
+  last = float(threadIdx.x);
+  __syncthreads();
+  *result = last;
+}
+}  // namespace probe
+
 namespace {
 struct Kernel {
   const char* name;
@@ -37,6 +58,9 @@ struct Kernel {
 #define KERNEL(unit, name) \
   {"kab_cuda_kernel_" #name, [](void** p) { emulation::call(unit::kab_cuda_kernel_##name, p); }}
 const Kernel kKernels[] = {
+    KERNEL(probe, divergent),
+    KERNEL(probe, unwritten),
+    KERNEL(probe, racing),
     KERNEL(adam, adam),
     KERNEL(sm3, sm3_clear),
     KERNEL(sm3, sm3_entries),
@@ -55,6 +79,7 @@ const Kernel kKernels[] = {
     KERNEL(standardize, standardize_backward),
     KERNEL(batch_statistics, batch_statistics_parts),
     KERNEL(batch_statistics, batch_statistics_join),
+    KERNEL(batch_statistics, batch_statistics_pool),
     KERNEL(batch_statistics, batch_statistics_backward),
 };
 int context_depth = 0;

@@ -8,21 +8,22 @@ import ctypes
 import shutil
 import subprocess
 import sys
-from ctypes import c_double, c_int32, c_int64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from keras_ab.kernels.native import build, device_code, register, standardize
+from keras_ab.kernels.native import build, device_code, register
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
+from tests.kernels.native.frames import Handlers
 
 HERE = Path(__file__).parent
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
 SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
-STRIPS = 8
+ORDERS = ("ascending", "descending", "shuffled")
 
 dtypes = pytest.mark.parametrize("dtype", c.DTYPES.values(), ids=c.DTYPES)
 
@@ -64,15 +65,33 @@ def driver(mock_path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(mock_path))
 
 
+@pytest.fixture
+def cuda(emulated: c.Cuda, driver: ctypes.CDLL) -> Iterator[c.Cuda]:
+    """The emulator; no barrier may be reached by some threads of a block alone."""
+    divergences = ctypes.c_int.in_dll(driver, "mock_divergences")
+    divergences.value = 0
+    yield emulated
+    assert divergences.value == 0
+
+
 @pytest.fixture(scope="module")
-def cuda(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
+def emulated(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
     """A copy of the library, so that the process' own does not take the mock for a driver."""
     copy = tmp_path_factory.mktemp("library") / "kernels.so"
     shutil.copy(build.library(), copy)
     library = ctypes.CDLL(str(copy))
-    for unit in device_code.UNITS:
+    for unit in (*device_code.UNITS, "probe"):
         library.kab_device_code(unit.encode(), 90, b"cubin\0", ctypes.c_long(6))
     return c.Cuda(library)
+
+
+@pytest.fixture(params=ORDERS)
+def order(request: Any, driver: ctypes.CDLL) -> Iterator[str]:
+    """In which order the threads of a block come to their turns."""
+    chosen = ctypes.c_int.in_dll(driver, "mock_order")
+    chosen.value = ORDERS.index(request.param)
+    yield request.param
+    chosen.value = 0
 
 
 @pytest.fixture
@@ -80,87 +99,84 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-class Launches:
-    """The per-tensor kernels as launches, as handlers_cuda.cc makes them."""
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: Any, compiler: build.Compiler) -> ctypes.CDLL:
+    path = tmp_path_factory.mktemp("frame") / "call_frame.so"
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", f"-I{build.ffi_headers()}"]
+    command = [*compiler.command, *flags, str(HERE / "call_frame.cc"), "-o", str(path)]
+    subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(path))
+    library.frame_call.restype = ctypes.c_char_p
+    return library
 
-    def __init__(self, cuda: c.Cuda) -> None:
-        self.cuda = cuda
 
-    def cross_entropy(self, x: np.ndarray, labels: np.ndarray, upstream: np.ndarray) -> list:
-        code, classes = c_int32(c.CODES[x.dtype]), c_int64(x.shape[1])
-        out = [np.full(len(x), np.nan, np.float32) for _ in range(3)]
-        d = np.empty_like(x)
-        common = (x, code, labels, c_int32(labels.itemsize), classes)
-        unit = "cross_entropy"
-        self.cuda.launch(unit, f"{unit}_forward", (len(x), 1), *common, *out)
-        rest = (*out[1:], upstream, d)
-        self.cuda.launch(unit, f"{unit}_backward", (len(x) * STRIPS, 1), *common, *rest)
-        return [out[0], d]
-
-    def standardize(self, w: np.ndarray, gain: np.ndarray, up: np.ndarray) -> list:
-        code, eps = c_int32(c.CODES[w.dtype]), c_double(standardize.EPSILON)
-        size = c_int64(int(np.prod(w.shape[:-1]))), c_int64(w.shape[-1])
-        grid = (-(-w.shape[-1] // 32), 1)
-        y, d, d_gain = np.empty_like(w), np.empty_like(w), np.empty_like(gain)
-        unit = "standardize"
-        self.cuda.launch(unit, f"{unit}_forward", grid, w, code, gain, *size, eps, y)
-        rest = (w, code, gain, up, *size, eps, d, d_gain)
-        self.cuda.launch(unit, f"{unit}_backward", grid, *rest)
-        return [y, d, d_gain]
-
-    def batch_statistics(self, x: np.ndarray, d_mean: np.ndarray, d_var: np.ndarray) -> list:
-        rows, channels = x.shape
-        each, parts = 64, -(-rows // 64)
-        code, size = c_int32(c.CODES[x.dtype]), (c_int64(rows), c_int64(channels))
-        scratch, d = np.full(2 * parts * channels, np.nan), np.empty_like(x)
-        mean, variance = np.empty_like(d_mean), np.empty_like(d_var)
-        unit, grid = "batch_statistics", (-(-channels // 32), parts)
-        self.cuda.launch(unit, f"{unit}_parts", grid, x, code, *size, c_int64(each), scratch)
-        rest = (*size, c_int64(each), c_int64(parts), scratch, mean, variance)
-        self.cuda.launch(unit, f"{unit}_join", (1, 1), *rest)
-        rest = (x, code, mean, d_mean, d_var, *size, d)
-        self.cuda.launch(unit, f"{unit}_backward", (-(-x.size // 8192), 1), *rest)
-        return [mean, variance, d]
+@pytest.fixture
+def handlers(cuda: c.Cuda, frame: ctypes.CDLL) -> Iterator[Handlers]:
+    """The handlers; none may keep scratch memory, or write beyond it."""
+    yield Handlers(frame, cuda.library)
+    told = ("frame_alive", "frame_overruns")
+    assert [ctypes.c_int.in_dll(frame, name).value for name in told] == [0, 0]
 
 
 @dtypes
-def test_adam(cuda, rng, dtype):
+def test_adam(cuda, rng, dtype, order):
     cases.check_adam(cuda, [*SHAPES, (0,), (3, 0)], dtype, rng)
 
 
 @dtypes
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sm3(cuda, rng, dtype, momentum):
+def test_sm3(cuda, rng, dtype, momentum, order):
     tensors = [cases.sm3_tensor(rng, shape, dtype, momentum) for shape in [*SHAPES, (0,)]]
     cases.check_sm3(cuda, tensors, momentum)
 
 
 @dtypes
-def test_adafactor(cuda, rng, dtype):
+def test_adafactor(cuda, rng, dtype, order):
     cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, shape, dtype) for shape in SHAPES])
 
 
 @dtypes
-def test_clip(cuda, rng, dtype):
+def test_clip(cuda, rng, dtype, order):
     cases.check_clip(cuda, [cases.clip_tensor(rng, shape, dtype) for shape in SHAPES])
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (2, 9001), (9, 300)])
-def test_cross_entropy(cuda, rng, shape, dtype):
-    cases.check_cross_entropy(Launches(cuda), rng, shape, dtype)
+def test_cross_entropy(handlers, rng, shape, dtype, order):
+    cases.check_cross_entropy(handlers, rng, shape, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (9, 1), (1, 9), (3, 3, 5, 7), (700, 70)])
-def test_standardize(cuda, rng, shape, dtype):
-    cases.check_standardize(Launches(cuda), rng, shape, dtype)
+def test_standardize(handlers, rng, shape, dtype, order):
+    cases.check_standardize(handlers, rng, shape, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("shape", [(1, 1), (4, 3), (1000, 17), (3, 500)])
-def test_batch_statistics(cuda, rng, shape, dtype):
-    cases.check_batch_statistics(Launches(cuda), rng, shape, dtype)
+def test_batch_statistics(handlers, rng, shape, dtype, order):
+    cases.check_batch_statistics(handlers, rng, shape, dtype)
+
+
+def test_the_emulator_sees_a_barrier_that_half_the_threads_reach(emulated, driver):
+    divergences = ctypes.c_int.in_dll(driver, "mock_divergences")
+    divergences.value = 0
+    emulated.launch("probe", "divergent", (1, 1), np.zeros(1, np.float32))
+    assert divergences.value == 1
+
+
+def test_shared_memory_that_nobody_wrote_is_nan(cuda):
+    result = np.zeros(1, np.float32)
+    cuda.launch("probe", "unwritten", (1, 1), result)
+    assert np.isnan(result[0])
+
+
+def test_what_threads_race_for_goes_to_another_in_another_order(cuda, order):
+    result = np.zeros(1, np.float32)
+    cuda.launch("probe", "racing", (1, 1), result)
+    last = {"ascending": 255, "descending": 0}
+    assert result[0] == last.get(order, result[0])
+    assert 0 <= result[0] <= 255
 
 
 def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
@@ -174,10 +190,10 @@ def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_comes_out(cuda, rng, bad):
+def test_what_is_not_finite_comes_out(cuda, handlers, rng, bad):
     x, labels, up = cases.random(rng, (2, 700), np.float32), np.array([0, 1], np.int32), np.ones(2)
     x[0, 300] = bad
-    loss, _ = Launches(cuda).cross_entropy(x, labels, up.astype(np.float32))
+    loss, _ = handlers.cross_entropy(x, labels, up.astype(np.float32))
     assert np.isnan(loss[0]) == (bad != -np.inf)
     assert np.isfinite(loss[1])
     t = cases.sm3_tensor(rng, (33, 65), np.float32, 0)
@@ -187,9 +203,9 @@ def test_what_is_not_finite_comes_out(cuda, rng, bad):
     cases.check_sm3(cuda, [t], 0.0)
 
 
-def test_a_label_out_of_range_is_nan(cuda, rng):
+def test_a_label_out_of_range_is_nan(handlers, rng):
     x, up = cases.random(rng, (3, 7), np.float32), np.ones(3, np.float32)
-    loss, d = Launches(cuda).cross_entropy(x, np.array([0, 7, -1], np.int64), up)
+    loss, d = handlers.cross_entropy(x, np.array([0, 7, -1], np.int64), up)
     assert np.isnan(loss).tolist() == [False, True, True]
     assert np.isnan(d).all(axis=1).tolist() == [False, True, True]
 
@@ -223,6 +239,14 @@ def test_a_failed_launch_is_an_error(cuda, driver, rng):
 def test_code_that_was_not_compiled_is_an_error(cuda):
     with pytest.raises(RuntimeError, match="got none of other for sm_90"):
         cuda.launch("other", "adam", (1, 1))
+
+
+@pytest.mark.parametrize("wheel", ["cuda_nvrtc", "cu13"])
+def test_the_compiler_is_found_in_the_wheels_of_either_cuda(monkeypatch, tmp_path, wheel):
+    place = tmp_path / "nvidia" / wheel / "lib"
+    place.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert place in device_code._wheel_directories()
 
 
 ASK = """

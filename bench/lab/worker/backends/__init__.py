@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.lab.words.steps import StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker.probes import Probes
 from keras_ab.bench.lab.worker.tracing import Tracer
 
@@ -59,8 +60,26 @@ class Backend(Protocol):
     INSTALL: str
     """What to do where `PRELOAD` cannot be imported."""
 
-    def open_device(self, seed: int) -> None:
-        """Seed everything and make the device ready, in a fresh worker."""
+    INSTALL_GPU: str
+    """What to do where it does not see the GPU; empty where it has no device of its own."""
+
+    def open_device(self, memory: MemoryShare | None) -> None:
+        """Make the device ready, in a fresh worker, with a fixed share of a GPU's memory.
+
+        None lets the share grow.
+        """
+
+    def seed(self, seed: int) -> None:
+        """Seed every generator."""
+
+    def device_kind(self) -> Literal["gpu", "cpu"]:
+        """Return the kind of device that work goes to which is not told to go elsewhere."""
+
+    def use_products(self, products: Products) -> None:
+        """Multiply float32 in this precision, where the device can multiply in both."""
+
+    def products(self) -> Products:
+        """Return the precision in which float32 is multiplied now."""
 
     def synchronise(self) -> None:
         """Wait until the device has done all work handed to it."""
@@ -109,6 +128,35 @@ def load(name: str) -> Any:
     """Return the backend called `name`."""
     check_backend(name)
     return importlib.import_module(f"keras_ab.bench.lab.worker.backends.{name}")
+
+
+def told_a_gpu() -> str:
+    """Return the UUID by which this process was told to use one GPU, or nothing."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible if visible.startswith(("GPU-", "MIG-")) else ""
+
+
+def tf32_allowed() -> bool:
+    """Tell whether NVIDIA's libraries may multiply in TensorFloat-32, as they read it at loading.
+
+    Source: NVIDIA, cuBLAS documentation, NVIDIA_TF32_OVERRIDE, https://docs.nvidia.com/cuda/cublas/.
+    """
+    return os.environ.get("NVIDIA_TF32_OVERRIDE") != "0"
+
+
+def refuse_fallback(backend: Backend) -> None:
+    """Refuse to compute on the CPU in the place of the GPU that a run is measured on.
+
+    Raises:
+        NotMeasuredHere: with what to install.
+    """
+    uuid = told_a_gpu()
+    if uuid and backend.INSTALL_GPU and backend.device_kind() != "gpu":
+        raise NotMeasuredHere(
+            "a run that is measured on a GPU computes on it",
+            f"{uuid}, which the framework does not see: it would fall back to the CPU",
+            f"{backend.INSTALL_GPU}; or measure the CPU, with --ab-device cpu",
+        )
 
 
 def of_keras() -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
-from keras_ab.bench.lab.words.steps import StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker import hlo
-from keras_ab.bench.lab.worker.backends import Training
+from keras_ab.bench.lab.worker.backends import Training, tf32_allowed
 from keras_ab.bench.lab.worker.backends.jax_probes import probes as probes
 from keras_ab.bench.lab.worker.backends.jax_traces import Tracer as Tracer
 
@@ -20,16 +22,62 @@ ENVIRONMENT = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 INSTALL = "pip install 'keras-ab[jax]'; on an NVIDIA machine also 'jax[cuda12]'"
+INSTALL_GPU = "pip install 'jax[cuda12]'"
+
+HIDDEN = ("", "-1")
+"""Values of CUDA_VISIBLE_DEVICES that hide every GPU."""
+
+PRODUCTS: dict[Products, str] = {"tf32": "tensorfloat32", "float32": "highest"}
+"""Names of precisions as JAX has them."""
 
 
-def open_device(seed: int) -> None:
-    """Seed everything and make the device ready."""
+def open_device(memory: MemoryShare | None) -> None:
+    """Make the device ready; the GPU's pool takes its share at once.
+
+    One that grows hands out chunks up to twice too large.
+    """
     import jax
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDDEN:
+        jax.config.update("jax_platforms", "cpu")  # its CUDA plugin would raise, having none
+    if memory is not None:
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "true"
+        os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{memory.fraction:.4f}"
+    jax.devices()
+    synchronise()
+
+
+def seed(seed: int) -> None:
+    """Seed Python's, NumPy's and Keras' generators."""
     import keras
 
-    jax.devices()
     keras.utils.set_random_seed(seed % 2**32)
-    synchronise()
+
+
+def device_kind() -> Literal["gpu", "cpu"]:
+    """Return whether JAX computes on a GPU."""
+    import jax
+
+    return "gpu" if jax.default_backend() == "gpu" else "cpu"
+
+
+def use_products(products: Products) -> None:
+    """Set the precision of float32 products on a GPU; the CPU knows one only."""
+    import jax
+
+    if device_kind() == "gpu":
+        jax.config.update("jax_default_matmul_precision", PRODUCTS[products])
+
+
+def products() -> Products:
+    """Return how float32 is multiplied: in TF32 unless told otherwise, where the GPU has it."""
+    import jax
+
+    if device_kind() != "gpu":
+        return "float32"
+    able = float(jax.local_devices()[0].compute_capability) >= 8
+    whole = jax.config.jax_default_matmul_precision in ("highest", "float32")
+    return "tf32" if able and not whole and tf32_allowed() else "float32"
 
 
 def synchronise() -> None:
@@ -40,8 +88,39 @@ def synchronise() -> None:
     jax.effects_barrier()
 
 
+@dataclass
+class Ballast:
+    """What is held so that a step's peak shows above all earlier ones.
+
+    Args:
+        array: what is held.
+        bytes: its size; None where there is no room for it.
+    """
+
+    array: Any = None
+    bytes: int | None = 0
+
+
+BALLAST = Ballast()
+
+
 def reset_peak_memory() -> None:
-    """Do nothing: JAX cannot forget a peak. It is the peak of the process, which ran one arm."""
+    """Raise what is in use to the peak so far, which JAX cannot forget.
+
+    That is the peak of everything since the process began, autotuning included. What comes on top
+    of the ballast is then a step's own.
+    """
+    import jax.numpy as jnp
+
+    BALLAST.array, BALLAST.bytes = None, 0
+    now, peak = memory_bytes(), _memory("peak_bytes_in_use")
+    if now is None or peak is None or peak == now:
+        return
+    if 2 * peak - now > (_memory("bytes_limit") or 0):
+        BALLAST.bytes = None
+        return
+    BALLAST.array = jnp.zeros((peak - now + 3) // 4, "float32").block_until_ready()
+    BALLAST.bytes = (memory_bytes() or now) - now
 
 
 def _memory(statistic: str) -> int | None:
@@ -53,8 +132,9 @@ def _memory(statistic: str) -> int | None:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the allocator's peak in this process; None where it does not count."""
-    return _memory("peak_bytes_in_use")
+    """Return the allocator's peak since the reset; None where that cannot be told."""
+    peak, beside = _memory("peak_bytes_in_use"), BALLAST.bytes
+    return None if peak is None or beside is None else peak - beside
 
 
 def memory_bytes() -> int | None:
@@ -78,6 +158,7 @@ def facts() -> dict[str, Any]:
         "devices": [{"name": d.device_kind, "kind": d.platform} for d in jax.devices()],
         "memory_statistics": peak_memory_bytes() is not None,
         "dtype_policy": keras.config.dtype_policy().name,
+        "float32_products": products(),
         "matmul_precision": jax.config.jax_default_matmul_precision,
         "x64": jax.config.jax_enable_x64,
     }

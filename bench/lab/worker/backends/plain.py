@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 from keras_ab.bench.lab.worker.backends.plain_probes import probes as probes
 from keras_ab.bench.lab.worker.tracing import Tracer as Tracing
 
 PRELOAD: tuple[str, ...] = ("numpy",)
 ENVIRONMENT: dict[str, str] = {}
 INSTALL = "pip install keras-ab"
+INSTALL_GPU = ""
 
 
-def open_device(seed: int) -> None:
+def open_device(memory: MemoryShare | None) -> None:
+    """Do nothing: what arms compute on is theirs to open."""
+
+
+def device_kind() -> Literal["gpu", "cpu"]:
+    """Return that Python runs on the CPU."""
+    return "cpu"
+
+
+def use_products(products: Products) -> None:
+    """Do nothing: there is one precision."""
+
+
+def products() -> Products:
+    """Return that NumPy multiplies float32 as it is."""
+    return "float32"
+
+
+def seed(seed: int) -> None:
     """Seed Python's and NumPy's generators."""
     import numpy as np
 

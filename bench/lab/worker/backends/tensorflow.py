@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from keras_ab.bench.lab.words.steps import StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker import hlo
-from keras_ab.bench.lab.worker.backends import Training
+from keras_ab.bench.lab.worker.backends import Training, tf32_allowed
 from keras_ab.bench.lab.worker.backends.tensorflow_probes import probes as probes
 from keras_ab.bench.lab.worker.backends.tensorflow_traces import Tracer as Tracer
 
 PRELOAD: tuple[str, ...] = ("tensorflow", "keras")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 INSTALL = "pip install 'keras-ab[cpu]', or 'keras-ab[gpu]' on an NVIDIA machine"
+INSTALL_GPU = (
+    "pip uninstall tensorflow-cpu; pip install 'keras-ab[gpu]', and see in what the process "
+    "printed (TF_CPP_MIN_LOG_LEVEL=0) which library cannot be opened"
+)
 
 POOL = "TF_CPU_ALLOCATOR_USE_BFC"
 """Variable that gives TensorFlow's CPU device an allocator that counts, read as the device opens.
@@ -34,21 +38,65 @@ because each must fit 32 bits.
 """
 
 
-def open_device(seed: int) -> None:
-    """Seed everything, let GPU memory grow on demand, and pre-warm the CPU's pool."""
-    import keras
+def open_device(memory: MemoryShare | None) -> None:
+    """Give the GPU's pool its size, or else pre-warm the CPU's.
+
+    A GPU's pool that grows hands out chunks up to twice too large. One of a fixed size is a single
+    block from the beginning, and splits it at what is asked for.
+    """
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    if not (gpus or one_dnn()):
-        os.environ.setdefault(POOL, "1")
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    keras.utils.set_random_seed(seed % 2**32)
+        _size_pool(gpu, memory)
     if not gpus:
+        if not one_dnn():
+            os.environ.setdefault(POOL, "1")
         with tf.device("CPU:0"):
             tf.raw_ops.Empty(shape=POOL_SHAPE, dtype=tf.uint8, init=False)
     synchronise()
+
+
+def _size_pool(gpu: Any, memory: MemoryShare | None) -> None:
+    import tensorflow as tf
+
+    if memory is None:
+        tf.config.experimental.set_memory_growth(gpu, True)
+        return
+    fixed = tf.config.LogicalDeviceConfiguration(memory_limit=memory.bytes // 2**20)  # in MiB
+    tf.config.set_logical_device_configuration(gpu, [fixed])
+
+
+def seed(seed: int) -> None:
+    """Seed Python's, NumPy's and TensorFlow's generators."""
+    import keras
+
+    keras.utils.set_random_seed(seed % 2**32)
+
+
+def device_kind() -> Literal["gpu", "cpu"]:
+    """Return whether TensorFlow has a GPU."""
+    import tensorflow as tf
+
+    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+
+
+def use_products(products: Products) -> None:
+    """Set the precision of float32 products on a GPU."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(products == "tf32")
+
+
+def products() -> Products:
+    """Return how float32 is multiplied: in TF32 where it is on and the GPU has it."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    told = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    able = any(details.get("compute_capability", (0, 0)) >= (8, 0) for details in told)
+    on = tf.config.experimental.tensor_float_32_execution_enabled()
+    return "tf32" if able and on and tf32_allowed() else "float32"
 
 
 def one_dnn() -> bool:
@@ -70,9 +118,7 @@ def synchronise() -> None:
 
 def memory_device() -> str:
     """Return the name of the device whose allocator is asked."""
-    import tensorflow as tf
-
-    return "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"
+    return f"{device_kind().upper()}:0"
 
 
 def reset_peak_memory() -> None:
@@ -145,7 +191,7 @@ def facts() -> dict[str, Any]:
         "cuda": build.get("cuda_version"),
         "cudnn": build.get("cudnn_version"),
         "dtype_policy": keras.config.dtype_policy().name,
-        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "float32_products": products(),
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
     }

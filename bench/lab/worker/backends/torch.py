@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
-from keras_ab.bench.lab.words.steps import StepWork
-from keras_ab.bench.lab.worker.backends import Training
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
+from keras_ab.bench.lab.worker.backends import Training, tf32_allowed
 from keras_ab.bench.lab.worker.backends.torch_probes import probes as probes
 from keras_ab.bench.lab.worker.backends.torch_traces import Tracer as Tracer
 
 PRELOAD: tuple[str, ...] = (
     "keras_ab.bench.lab.worker.backends.without_tensorflow",
+    "keras_ab.bench.lab.worker.backends.torch_device",
     "torch",
     "keras",
 )
@@ -23,14 +24,51 @@ ENVIRONMENT = {
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
 INSTALL = "pip install 'keras-ab[torch]'"
+INSTALL_GPU = "install PyTorch's CUDA build, as https://pytorch.org/get-started says"
 
 
-def open_device(seed: int) -> None:
-    """Seed everything and make the device ready."""
+def open_device(memory: MemoryShare | None) -> None:
+    """Make the device ready, with its share of the GPU's memory."""
+    import torch
+
+    if memory is not None and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(memory.fraction)
+    synchronise()
+
+
+def seed(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's generators."""
     import keras
 
     keras.utils.set_random_seed(seed % 2**32)
-    synchronise()
+
+
+def device_kind() -> Literal["gpu", "cpu"]:
+    """Return whether PyTorch has a GPU."""
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def use_products(products: Products) -> None:
+    """Set the precision of float32 products on a GPU, of matrices as of convolutions.
+
+    By itself PyTorch multiplies matrices as they are and convolves in TF32.
+    """
+    import torch
+
+    if device_kind() == "gpu":
+        torch.backends.cuda.matmul.allow_tf32 = products == "tf32"
+        torch.backends.cudnn.allow_tf32 = products == "tf32"
+
+
+def products() -> Products:
+    """Return how float32 matrices are multiplied: in TF32 where it is on and the GPU has it."""
+    import torch
+
+    able = device_kind() == "gpu" and torch.cuda.get_device_capability() >= (8, 0)
+    on = able and torch.get_float32_matmul_precision() != "highest"
+    return "tf32" if on and tf32_allowed() else "float32"
 
 
 def synchronise() -> None:
@@ -84,6 +122,7 @@ def facts() -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "dtype_policy": keras.config.dtype_policy().name,
+        "float32_products": products(),
         "matmul_precision": torch.get_float32_matmul_precision(),
         "intra_op_threads": torch.get_num_threads(),
         "inter_op_threads": torch.get_num_interop_threads(),

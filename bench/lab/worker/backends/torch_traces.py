@@ -11,6 +11,7 @@ from typing import Any
 from keras_ab.bench.lab.worker.tracing import FILE, Event, Trace, kernel_kind
 
 KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
+ANNOTATION = "gpu_user_annotation"
 
 
 class Tracer:
@@ -38,11 +39,15 @@ class Tracer:
 
 
 def read(path: Path) -> Iterator[Event]:
-    """Yield what lasts in a trace; its lines are threads, or streams of an accelerator."""
+    """Yield what lasts in a trace; its lines are threads, or streams of an accelerator.
+
+    Kineto repeats each mark of the host on the streams that worked in it: those are left out, or
+    every sample would be there twice.
+    """
     with gzip.open(path, "rt", encoding="utf-8") as file:
         found = json.load(file)["traceEvents"]
     for event in found:
-        if event["ph"] == "X" and event["dur"] > 0:
+        if event["ph"] == "X" and event["dur"] > 0 and event["cat"] != ANNOTATION:
             kernel = event["cat"] in KERNELS
             operation = event["cat"] == "cpu_op" or kernel
             yield Event(
