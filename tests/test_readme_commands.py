@@ -27,7 +27,7 @@ IN_BLOCKS = [line.split("#")[0].strip() for block in BLOCKS for line in block.sp
 MEASURE = [command for command in TABLE if command.startswith(("pytest", "keras-ab doctor"))]
 READ = [c for c in [*TABLE, *IN_BLOCKS] if c.startswith("keras-ab") and c not in MEASURE]
 
-BENCH_LABELS = '''
+BENCH_LABELS = """
 import time
 
 from keras_ab import Arm, Case, Experiment, Prepared
@@ -51,7 +51,7 @@ EXPERIMENT = Experiment(
     cases=(Case({"classes": 1000}), Case({"classes": 10000}, quick=False)),
     backends=("tensorflow", "jax"),
 )
-'''
+"""
 
 
 def said(command: str) -> list[str]:
