@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_ab.bench.lab.loop.gpu import Gpu, gpus
+from keras_ab.bench.lab.record.records import Header
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.steps import MemoryShare
 
@@ -108,3 +109,9 @@ def _check_order(first: str, present: Sequence[Gpu], environment: Mapping[str, s
             f"{VISIBLE}={environment[VISIBLE]} among {', '.join(gpu.name for gpu in present)}",
             f"export {ORDER}=PCI_BUS_ID, or name the GPU by its UUID in --ab-device",
         )
+
+
+def device_of(header: Header) -> str:
+    """Return what a run was measured on; `AUTO` where an older one did not tell."""
+    gpus = header.machine.get("gpus") or [{"uuid": CPU}]
+    return gpus[0].get("uuid", AUTO)
