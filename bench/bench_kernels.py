@@ -30,7 +30,7 @@ def _arms(of: work.Work, plain: str) -> tuple[Arm, ...]:
         for name, says in forms.items()
     )
     copied = "a plain copy that reads and writes as many bytes, and computes nothing"
-    copy = Arm("copy", partial(work.prepare_copy, of), copied, recipe="copy")
+    copy = Arm("copy", partial(work.prepare_copy, of), copied, recipe="copy", yardstick=True)
     return native, copy, graph, xla
 
 

@@ -64,7 +64,7 @@ def _is_ratio(finding: Finding) -> bool:
 
 
 def forest(findings: Iterable[Finding]) -> Forest:
-    """Return the axis on which nine of ten findings lie."""
+    """Return the axis on which three of four findings lie."""
     found = sorted(max(map(abs, ends(f.estimate))) for f in findings if _is_ratio(f))
-    usual = found[int(0.9 * (len(found) - 1))] if found else 0.0
+    usual = found[int(0.75 * (len(found) - 1))] if found else 0.0
     return Forest(min(max(usual, math.log(1.1)), MOST))

@@ -105,8 +105,11 @@
     }
     const button = document.createElement("button");
     button.type = "button";
+    const axis = head.querySelector("svg");
+    axis?.remove();
     button.textContent = head.textContent;
     head.replaceChildren(button);
+    if (axis) head.append(axis);
     button.addEventListener("click", () => {
       const again = head.getAttribute("aria-sort") === "ascending";
       sort(column, again ? -1 : 1);

@@ -157,6 +157,8 @@ class AnswerRow:
     also: list[Finding]
     """Further outcomes of the same trainings."""
     quotable: Quotable | None
+    yardstick: bool
+    """Whether the arm is a limit to hold others against, and no technique."""
 
     def more(self, dimension: Dimension) -> list[Finding]:
         """Return what is told beside the finding on a dimension, and not judged in its word."""
@@ -201,6 +203,7 @@ def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: boo
         sizes=views.other_sizes(view.trial, answer.arm),
         also=views.also_learnt(view.trial, answer.arm),
         quotable=view.quotables.get((answer.arm, WHOLE)),
+        yardstick=any(a.name == answer.arm and a.yardstick for a in view.declared.arms),
     )
 
 

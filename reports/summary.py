@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Part, Word
+from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.reports.sections import AnswerRow
 
@@ -20,8 +22,11 @@ SAYS = {
 }
 """What each answer means, in the order in which they are told."""
 
-IN_FULL = {Word.GAIN: 6, Word.TRADE: 4, Word.LOSS: 4}
-"""How many are told with their numbers; the others are in the table."""
+IN_FULL = {Word.GAIN: 6, Word.TRADE: 5, Word.LOSS: 5}
+"""How many experiments are told with their numbers; the others are in the table."""
+
+MOST = math.log(16)
+"""Beyond this a ratio counts for no more: 0 B against some bytes is no endless gain."""
 
 TITLES = {"time": "step time", "memory": "memory", "quality": "quality", "energy": "energy"}
 
@@ -58,34 +63,45 @@ def title(row: AnswerRow) -> str:
 
 
 def groups(rows: Iterable[AnswerRow]) -> list[Group]:
-    """Return the rows by their answer, those that can be acted upon first."""
+    """Return the rows by their answer, those that can be acted upon first.
+
+    What is a yardstick and no technique is left out.
+    """
     found: dict[Word, list[AnswerRow]] = {word: [] for word in SAYS}
     for row in rows:
-        if row.answer.word in found:
+        if row.answer.word in found and not row.yardstick:
             found[row.answer.word].append(row)
     return [_group(word, members) for word, members in found.items() if members]
 
 
 def _group(word: Word, members: Sequence[AnswerRow]) -> Group:
     ordered = sorted(members, key=lambda row: weight(row.answer), reverse=True)
-    shown = ordered[: IN_FULL.get(word, 0)]
+    first = {row.experiment: row for row in reversed(ordered)}  # of each experiment the best
+    shown = [row for row in ordered if first[row.experiment] is row][: IN_FULL.get(word, 0)]
     lines = [Line(row, title(row), _parts(row.answer)) for row in shown]
     return Group(word, SAYS[word], len(members), lines)
 
 
 def weight(answer: Answer) -> float:
-    """Return how much an answer matters: the largest decided ratio, as its logarithm.
+    """Return how much an answer matters: its first decided ratio, as a logarithm.
 
-    In a trade what counts is what got better: that is what the technique is taken for.
+    Parts begin with what the technique is for. In a trade what counts is what got better: that is
+    what it is taken for.
     """
     wanted = Verdict.WORSE if answer.word is Word.LOSS else Verdict.BETTER
     found = [part.finding for part in answer.parts if part.finding]
     telling = [f for f in found if f.verdict is wanted and f.metric.scale != "difference"]
-    return max((abs(f.estimate.point) for f in telling), default=0.0)
+    return min(abs(telling[0].estimate.point), MOST) if telling else 0.0
 
 
 def _parts(answer: Answer) -> list[tuple[str, str, str]]:
-    return [(TITLES[p.dimension], text.compact(p.finding), p.word) for p in _decided(answer)]
+    return [(TITLES[p.dimension], _number(p.finding), p.word) for p in _decided(answer)]
+
+
+def _number(finding: Finding | None) -> str:
+    """Return a number that fits a line: of ranges the ratio alone."""
+    assert finding is not None  # noqa: S101 - what is decided has a finding
+    return text.brief(finding) if text.ranges(finding) else text.compact(finding)
 
 
 def _decided(answer: Answer) -> list[Part]:

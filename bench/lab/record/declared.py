@@ -22,6 +22,7 @@ class ArmRecord(Record):
     name: str
     says: str
     code: str
+    yardstick: bool = False
 
 
 class ClaimRecord(Record):

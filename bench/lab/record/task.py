@@ -53,7 +53,10 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         does_not_show=experiment.does_not_show,
         sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
-        arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
+        arms=[
+            ArmRecord(name=a.name, says=a.says, code=a.code, yardstick=a.yardstick)
+            for a in experiment.arms
+        ],
         metrics=list(experiment.all_metrics),
         claims=_claims(experiment, case),
         guards=[

@@ -55,6 +55,8 @@ class Arm:
         environment: environment variables of this arm's processes, set before the framework is
             imported (``TF_ENABLE_ONEDNN_OPTS``).
         backend: the backend of this arm's processes; None for the run's.
+        yardstick: whether it is a limit to hold the others against, and no technique: what is told
+            of techniques leaves it out.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Arm:
     time_limit_s: float = 120.0
     environment: Mapping[str, str] = field(default_factory=dict)
     backend: str | None = None
+    yardstick: bool = False
 
     def __post_init__(self) -> None:
         check_name("an arm", self.name)
