@@ -18,67 +18,28 @@ const T* at(const void* p, int64_t i) {
   return static_cast<const T*>(p) + i;
 }
 
-template <class T>
-KAB_INLINE double square(T x) {
-  const double value = kab::load(x);
-  return value * value;
-}
-
-template <class T>
-KAB_INLINE double squares(const T* x, int64_t n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += square(x[i]);
-  return sum;
-}
-
-// The sums of g^2 + eps over one row, and over four at once: to load and store the columns' sums for
-// each row would take the time.
-template <class T>
-KAB_INLINE void add_row(const T* g, int64_t cols, double epsilon, double* columns, double* sum) {
-  double s = 0;
-#pragma omp simd reduction(+ : s)
-  for (int64_t j = 0; j < cols; ++j) {
-    const double a = square(g[j]) + epsilon;
-    columns[j] += a, s += a;
-  }
-  *sum = s;
-}
-
-template <class T>
-KAB_INLINE void add_four_rows(const T* g, int64_t cols, double epsilon, double* columns,
-                              double* sums) {
-  double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-  for (int64_t j = 0; j < cols; ++j) {
-    const double a = square(g[j]) + epsilon, b = square(g[j + cols]) + epsilon;
-    const double c = square(g[j + 2 * cols]) + epsilon, d = square(g[j + 3 * cols]) + epsilon;
-    columns[j] += (a + b) + (c + d);
-    s0 += a, s1 += b, s2 += c, s3 += d;
-  }
-  sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
-}
-
 // Pass 1 on rows [begin, end): mean of g^2 + eps over each row, its sum over the block per column,
 // and the sum of w^2. Sums are double: g^2 in float32 overflows from 1.9e19 on.
 template <class T>
 KAB_INLINE void moments_as(const kab_adafactor_tensor* t, int64_t begin, int64_t end,
                            double epsilon, float* row_mean, double* column_sum, double* w_squares,
                            int32_t /*dtype*/) {
-  *w_squares += squares(at<T>(t->w, begin * t->cols), (end - begin) * t->cols);
-  for (int64_t row = begin, rows; row < end; row += rows) {
-    const int64_t matrix = row / t->rows;
-    const int64_t left = std::min(end, (matrix + 1) * t->rows) - row;
-    const T* g = at<T>(t->g, row * t->cols);
-    double* columns = column_sum + matrix * t->cols;
-    double sums[4];
-    rows = left < 4 ? 1 : 4;
-    if (rows == 4)
-      add_four_rows(g, t->cols, epsilon, columns, sums);
-    else
-      add_row(g, t->cols, epsilon, columns, sums);
-    for (int64_t i = 0; i < rows; ++i) row_mean[row + i] = float(sums[i] / double(t->cols));
+  double total = 0;
+  for (int64_t row = begin; row < end; ++row) {
+    const T *w = at<T>(t->w, row * t->cols), *g = at<T>(t->g, row * t->cols);
+    double* columns = column_sum + row / t->rows * t->cols;
+    double row_sum = 0, w_sum = 0;
+#pragma omp simd reduction(+ : row_sum, w_sum)
+    for (int64_t j = 0; j < t->cols; ++j) {
+      const double x = kab::load(w[j]), y = kab::load(g[j]), square = y * y + epsilon;
+      columns[j] += square;
+      row_sum += square;
+      w_sum += x * x;
+    }
+    row_mean[row] = float(row_sum / double(t->cols));
+    total += w_sum;
   }
+  *w_squares += total;
 }
 
 KAB_PER_DTYPE(moments,
@@ -179,12 +140,10 @@ class Matrices {
  private:
   int64_t blocks() const { return kab::ceil_div(rows_, rows_a_block_); }
 
-  // Each pass goes the other way than the one before: what that read last is still in a cache.
   template <class Pass>
   void each(Pass pass) {
-    backwards_ = !backwards_;
-    kab::for_each_block(workers_, blocks(), t_.n, [&](int64_t worker, int64_t i) {
-      const int64_t begin = (backwards_ ? blocks() - 1 - i : i) * rows_a_block_;
+    kab::for_each_block(workers_, blocks(), t_.n, [&](int64_t worker, int64_t block) {
+      const int64_t begin = block * rows_a_block_;
       pass(worker, begin, std::min(rows_, begin + rows_a_block_));
     });
   }
@@ -248,7 +207,6 @@ class Matrices {
   kab_adafactor_step s_;
   const kab_workers* workers_;
   int64_t rows_, columns_, rows_a_block_, count_;
-  bool backwards_ = true;
   std::vector<float> row_factor_, column_factor_;
 };
 

@@ -27,24 +27,6 @@ KAB_INLINE double squares(const T* x, int64_t n) {
   return sum;
 }
 
-// kGroup rows are added to a sum at once: loading and storing it for each would take the time.
-constexpr int64_t kGroup = 4;
-
-// `rows` is a constant where it is inlined.
-template <class T>
-KAB_INLINE void add_rows(const T* w, const T* g, int64_t rows, int64_t units, double* w_sums,
-                         double* g_sums) {
-#pragma GCC ivdep
-  for (int64_t k = 0; k < units; ++k) {
-    double w_sum = 0, g_sum = 0;
-    for (int64_t i = 0; i < rows; ++i) {
-      const double x = kab::load(w[i * units + k]), y = kab::load(g[i * units + k]);
-      w_sum += x * x, g_sum += y * y;
-    }
-    w_sums[k] += w_sum, g_sums[k] += g_sum;
-  }
-}
-
 // Adds rows [begin, end) to the units' sums of squares, of w and then of g.
 template <class T>
 KAB_INLINE void sum_rows_as(const kab_clip_tensor* t, int64_t begin, int64_t end, double* sums,
@@ -56,11 +38,15 @@ KAB_INLINE void sum_rows_as(const kab_clip_tensor* t, int64_t begin, int64_t end
     *g_sums = squares(g + begin, end - begin);
     return;
   }
-  int64_t row = begin;
-  for (; row + kGroup <= end; row += kGroup)
-    add_rows(w + row * t->units, g + row * t->units, kGroup, t->units, w_sums, g_sums);
-  for (; row < end; ++row)
-    add_rows(w + row * t->units, g + row * t->units, 1, t->units, w_sums, g_sums);
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t at = row * t->units;
+#pragma GCC ivdep
+    for (int64_t k = 0; k < t->units; ++k) {
+      const double x = kab::load(w[at + k]), y = kab::load(g[at + k]);
+      w_sums[k] += x * x;
+      g_sums[k] += y * y;
+    }
+  }
 }
 
 KAB_PER_DTYPE(sum_rows,

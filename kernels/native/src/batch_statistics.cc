@@ -5,54 +5,32 @@
 
 #include "number.h"
 #include "parallel.h"
-#include "stream.h"
 
 namespace {
 
 constexpr int64_t kBlock = 32768;
 
-double finite_or_zero(float x) { return std::isfinite(x) ? x : 0.; }
-
 int64_t rows_a_block(int64_t channels) {
   return std::max<int64_t>(1, kBlock / std::max<int64_t>(1, channels));
 }
 
-// kGroup rows are added to a sum at once: loading and storing it for each would take the time.
-constexpr int64_t kGroup = 8;
-
-// Adds deviations from `near` and their squares; `rows` is a constant where it is inlined.
-template <class T>
-KAB_INLINE void add_rows(const T* x, int64_t rows, int64_t channels, const double* near,
-                         double* sums, double* squares) {
-#pragma GCC ivdep
-  for (int64_t c = 0; c < channels; ++c) {
-    double sum = 0, square = 0;
-    for (int64_t i = 0; i < rows; ++i) {
-      const double d = kab::load(x[i * channels + c]) - near[c];
-      sum += d, square += d * d;
-    }
-    sums[c] += sum, squares[c] += square;
-  }
-}
-
-// Block [begin, end): its mean per channel and the squared deviations from it, from one pass over
-// deviations from the block's first row. Without a row near them, the squares of values far from 0
-// would cancel; an infinite one would make NaN of a mean that is infinite.
+// Block [begin, end): its mean per channel, then its squared deviations from that mean per
+// channel; the block is in cache for the second pass.
 template <class T>
 KAB_INLINE void block_moments_as(const void* data, int64_t begin, int64_t end, int64_t channels,
                                  double* mean, double* squares, int32_t /*dtype*/) {
-  const T* x = static_cast<const T*>(data) + begin * channels;
-  const int64_t rows = end - begin;
-  std::vector<double> near(channels);
-  for (int64_t c = 0; c < channels; ++c) near[c] = finite_or_zero(kab::load(x[c]));
-  int64_t i = 0;
-  for (; i + kGroup <= rows; i += kGroup)
-    add_rows(x + i * channels, kGroup, channels, near.data(), mean, squares);
-  for (; i < rows; ++i) add_rows(x + i * channels, 1, channels, near.data(), mean, squares);
-  for (int64_t c = 0; c < channels; ++c) {
-    const double offset = mean[c] / double(rows), rest = squares[c] - offset * mean[c];
-    squares[c] = rest < 0 ? 0 : rest;
-    mean[c] = near[c] + offset;
+  const T* x = static_cast<const T*>(data);
+  for (int64_t i = begin; i < end; ++i) {
+#pragma GCC ivdep
+    for (int64_t c = 0; c < channels; ++c) mean[c] += kab::load(x[i * channels + c]);
+  }
+  for (int64_t c = 0; c < channels; ++c) mean[c] /= double(end - begin);
+  for (int64_t i = begin; i < end; ++i) {
+#pragma GCC ivdep
+    for (int64_t c = 0; c < channels; ++c) {
+      const double d = kab::load(x[i * channels + c]) - mean[c];
+      squares[c] += d * d;
+    }
   }
 }
 
@@ -81,29 +59,24 @@ struct Moments {
 
 // d_x = d_mean_c / rows + d_variance * 2 (x - mean_c) / (rows * channels).
 template <class T>
-KAB_INLINE void row_gradient(const T* x, const float* mean, const float* shift, float scale,
-                             int64_t n, T* out) {
-#pragma GCC ivdep
-  for (int64_t c = 0; c < n; ++c) kab::store(out + c, shift[c] + scale * (kab::load(x[c]) - mean[c]));
-}
-
-template <class T>
 KAB_INLINE void gradient_as(const void* data, int64_t begin, int64_t end, int64_t channels,
                             const float* mean, const float* shift, float scale, void* result,
-                            bool past_cache, int32_t /*dtype*/) {
+                            int32_t /*dtype*/) {
   const T* x = static_cast<const T*>(data);
-  const auto fill = [&](int64_t from, int64_t to, T* out) KAB_BODY {
-    kab::row_pieces(from, to, channels, [&](int64_t at, int64_t c, int64_t n) KAB_BODY {
-      row_gradient(x + at, mean + c, shift + c, scale, n, out + (at - from));
-    });
-  };
-  kab::write(static_cast<T*>(result), begin * channels, end * channels, past_cache, fill);
+  T* out = static_cast<T*>(result);
+  for (int64_t i = begin; i < end; ++i) {
+#pragma GCC ivdep
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t at = i * channels + c;
+      kab::store(out + at, shift[c] + scale * (kab::load(x[at]) - mean[c]));
+    }
+  }
 }
 
 KAB_PER_DTYPE(gradient,
               (const void* data, int64_t begin, int64_t end, int64_t channels, const float* mean,
-               const float* shift, float scale, void* result, bool past_cache, int32_t dtype),
-              (data, begin, end, channels, mean, shift, scale, result, past_cache, dtype))
+               const float* shift, float scale, void* result, int32_t dtype),
+              (data, begin, end, channels, mean, shift, scale, result, dtype))
 
 }  // namespace
 
@@ -139,11 +112,9 @@ extern "C" void kab_batch_statistics_backward(const void* x, int32_t dtype, cons
   for (int64_t c = 0; c < channels; ++c) shift[c] = float(double(d_mean[c]) / double(rows));
   const float scale = float(2. * *d_variance / (double(rows) * double(channels)));
   const int64_t size = rows_a_block(channels);
-  const bool past_cache = kab::outgrows_cache(rows * channels * kab::bytes_of(dtype));
   kab::for_each_block(workers, kab::ceil_div(rows, size), rows * channels,
                       [&](int64_t, int64_t block) {
                         const int64_t begin = block * size, end = std::min(rows, begin + size);
-                        gradient(x, begin, end, channels, mean, shift.data(), scale, d_x,
-                                 past_cache, dtype);
+                        gradient(x, begin, end, channels, mean, shift.data(), scale, d_x, dtype);
                       });
 }

@@ -10,7 +10,6 @@
 
 #include "number.h"
 #include "parallel.h"
-#include "stream.h"
 
 namespace {
 
@@ -38,9 +37,9 @@ struct Sums {
   }
 };
 
-// What the last pass applies, in float32: a double that is subtracted is two, the second its rest.
+// What the last pass applies.
 struct Factors {
-  std::vector<float> mean, mean_rest, scale, d_mean, d_mean_rest, dot;
+  std::vector<double> mean, scale, d_mean, dot;
 };
 
 // Adds `rows` rows, a constant where it is inlined.
@@ -87,52 +86,44 @@ KAB_PER_DTYPE(sum_rows,
               (const Kernel* kernel, int64_t begin, int64_t end, Sums* sums, int32_t dtype),
               (kernel, begin, end, sums, dtype))
 
-KAB_INLINE float minus(float x, float much, float rest) { return (x - much) - rest; }
-
 template <class T>
-KAB_INLINE void forward_row(const T* w, const Factors* f, int64_t column, int64_t n, T* out) {
-  const float *mean = f->mean.data() + column, *rest = f->mean_rest.data() + column;
-  const float* scale = f->scale.data() + column;
+KAB_INLINE void forward_as(const Kernel* kernel, int64_t begin, int64_t end, const Factors* f,
+                           int32_t /*dtype*/) {
+  const double *mean = f->mean.data(), *scale = f->scale.data();
+  for (int64_t i = begin; i < end; ++i) {
+    const T* w = static_cast<const T*>(kernel->w) + i * kernel->units;
+    T* out = static_cast<T*>(kernel->out) + i * kernel->units;
 #pragma GCC ivdep
-  for (int64_t k = 0; k < n; ++k)
-    kab::store(out + k, minus(kab::load(w[k]), mean[k], rest[k]) * scale[k]);
-}
-
-// d_w = gain a (D - mean(D) - dot (w - mean)), dot = [unclamped] a^2 sum(D (w - mean)).
-template <class T>
-KAB_INLINE void backward_row(const T* w, const T* up, const Factors* f, int64_t column, int64_t n,
-                             T* out) {
-  const float *mean = f->mean.data() + column, *rest = f->mean_rest.data() + column;
-  const float *d_mean = f->d_mean.data() + column, *d_rest = f->d_mean_rest.data() + column;
-  const float *scale = f->scale.data() + column, *dot = f->dot.data() + column;
-#pragma GCC ivdep
-  for (int64_t k = 0; k < n; ++k) {
-    const float d = minus(kab::load(up[k]), d_mean[k], d_rest[k]);
-    const float x = minus(kab::load(w[k]), mean[k], rest[k]);
-    kab::store(out + k, scale[k] * (d - dot[k] * x));
+    for (int64_t k = 0; k < kernel->units; ++k)
+      kab::store(out + k, float((kab::load(w[k]) - mean[k]) * scale[k]));
   }
 }
 
+KAB_PER_DTYPE(forward,
+              (const Kernel* kernel, int64_t begin, int64_t end, const Factors* f, int32_t dtype),
+              (kernel, begin, end, f, dtype))
+
+// d_w = gain a (D - mean(D) - dot (w - mean)), dot = [unclamped] a^2 sum(D (w - mean)).
 template <class T>
-KAB_INLINE void apply_as(const Kernel* kernel, int64_t begin, int64_t end, const Factors* f,
-                         bool past_cache, int32_t /*dtype*/) {
-  const T *w = static_cast<const T*>(kernel->w), *up = static_cast<const T*>(kernel->upstream);
-  const auto fill = [&](int64_t from, int64_t to, T* out) KAB_BODY {
-    kab::row_pieces(from, to, kernel->units, [&](int64_t at, int64_t k, int64_t n) KAB_BODY {
-      if (up)
-        backward_row(w + at, up + at, f, k, n, out + (at - from));
-      else
-        forward_row(w + at, f, k, n, out + (at - from));
-    });
-  };
-  kab::write(static_cast<T*>(kernel->out), begin * kernel->units, end * kernel->units, past_cache,
-             fill);
+KAB_INLINE void backward_as(const Kernel* kernel, int64_t begin, int64_t end, const Factors* f,
+                            int32_t /*dtype*/) {
+  const double *mean = f->mean.data(), *scale = f->scale.data();
+  const double *d_mean = f->d_mean.data(), *dot = f->dot.data();
+  for (int64_t i = begin; i < end; ++i) {
+    const T* w = static_cast<const T*>(kernel->w) + i * kernel->units;
+    const T* up = static_cast<const T*>(kernel->upstream) + i * kernel->units;
+    T* out = static_cast<T*>(kernel->out) + i * kernel->units;
+#pragma GCC ivdep
+    for (int64_t k = 0; k < kernel->units; ++k) {
+      const double d = kab::load(up[k]) - d_mean[k] - dot[k] * (kab::load(w[k]) - mean[k]);
+      kab::store(out + k, float(scale[k] * d));
+    }
+  }
 }
 
-KAB_PER_DTYPE(apply,
-              (const Kernel* kernel, int64_t begin, int64_t end, const Factors* f, bool past_cache,
-               int32_t dtype),
-              (kernel, begin, end, f, past_cache, dtype))
+KAB_PER_DTYPE(backward,
+              (const Kernel* kernel, int64_t begin, int64_t end, const Factors* f, int32_t dtype),
+              (kernel, begin, end, f, dtype))
 
 // At least kRows, so that the blocks' sums stay smaller than the kernel.
 int64_t rows_a_block(const Kernel& kernel) {
@@ -140,14 +131,14 @@ int64_t rows_a_block(const Kernel& kernel) {
   return std::max(kRows, rows / kGroup * kGroup);
 }
 
-// From the first block to the last, or back: the last ones are then still in a cache.
 template <class Body>
-void each_block(const Kernel& kernel, const kab_workers* workers, bool backwards, Body body) {
-  const int64_t rows = rows_a_block(kernel), blocks = kab::ceil_div(kernel.fan_in, rows);
-  kab::for_each_block(workers, blocks, kernel.fan_in * kernel.units, [&](int64_t, int64_t i) {
-    const int64_t block = backwards ? blocks - 1 - i : i, begin = block * rows;
-    body(block, begin, std::min(kernel.fan_in, begin + rows));
-  });
+void each_block(const Kernel& kernel, const kab_workers* workers, Body body) {
+  const int64_t rows = rows_a_block(kernel);
+  kab::for_each_block(workers, kab::ceil_div(kernel.fan_in, rows), kernel.fan_in * kernel.units,
+                      [&](int64_t, int64_t block) {
+                        const int64_t begin = block * rows;
+                        body(block, begin, std::min(kernel.fan_in, begin + rows));
+                      });
 }
 
 // In the order of the blocks: the same whatever the threads.
@@ -155,7 +146,7 @@ Sums all_sums(const Kernel& kernel, int32_t dtype, const kab_workers* workers) {
   const bool upstream = kernel.upstream;
   std::vector<Sums> parts(kab::ceil_div(kernel.fan_in, rows_a_block(kernel)),
                           Sums(kernel.units, upstream));
-  each_block(kernel, workers, false, [&](int64_t block, int64_t begin, int64_t end) {
+  each_block(kernel, workers, [&](int64_t block, int64_t begin, int64_t end) {
     sum_rows(&kernel, begin, end, &parts[block], dtype);
   });
   for (size_t i = 1; i < parts.size(); ++i) parts[0].add(parts[i]);
@@ -167,34 +158,23 @@ double scale_of(double squares, double epsilon) {
   return 1 / std::sqrt(squares < epsilon ? epsilon : squares);
 }
 
-void split(double value, std::vector<float>* first, std::vector<float>* rest) {
-  first->push_back(float(value));
-  rest->push_back(float(value - first->back()));
-}
-
 Factors factors(const Kernel& kernel, const Sums& sums, const float* gain, double epsilon,
                 float* d_gain) {
   Factors f;
+  f.mean.resize(kernel.units), f.scale.resize(kernel.units);
+  if (d_gain) f.d_mean.resize(kernel.units), f.dot.resize(kernel.units);
   const double n = double(kernel.fan_in);
   for (int64_t k = 0; k < kernel.units; ++k) {
     const double mean = sums.w[k] / n, squares = sums.w_squares[k] - sums.w[k] * mean;
     const double a = scale_of(squares, epsilon);
-    split(mean, &f.mean, &f.mean_rest);
-    f.scale.push_back(float(a * gain[k]));
+    f.mean[k] = mean, f.scale[k] = a * gain[k];
     if (!d_gain) continue;
     const double dot = sums.d_w[k] - sums.d[k] * mean;
     d_gain[k] = float(a * dot);
-    split(sums.d[k] / n, &f.d_mean, &f.d_mean_rest);
-    f.dot.push_back(squares < epsilon ? 0.f : float(a * a * dot));
+    f.d_mean[k] = sums.d[k] / n;
+    f.dot[k] = squares < epsilon ? 0. : a * a * dot;
   }
   return f;
-}
-
-void apply_all(const Kernel& kernel, int32_t dtype, const Factors& f, const kab_workers* workers) {
-  const bool past_cache = kab::outgrows_cache(kernel.fan_in * kernel.units * kab::bytes_of(dtype));
-  each_block(kernel, workers, true, [&](int64_t, int64_t begin, int64_t end) {
-    apply(&kernel, begin, end, &f, past_cache, dtype);
-  });
 }
 
 }  // namespace
@@ -204,7 +184,8 @@ extern "C" void kab_standardize_forward(const void* kernel, int32_t dtype, const
                                         void* result, const kab_workers* workers) {
   const Kernel own{kernel, nullptr, result, fan_in, units};
   const Factors f = factors(own, all_sums(own, dtype, workers), gain, epsilon, nullptr);
-  apply_all(own, dtype, f, workers);
+  each_block(own, workers,
+             [&](int64_t, int64_t begin, int64_t end) { forward(&own, begin, end, &f, dtype); });
 }
 
 extern "C" void kab_standardize_backward(const void* kernel, int32_t dtype, const float* gain,
@@ -213,5 +194,6 @@ extern "C" void kab_standardize_backward(const void* kernel, int32_t dtype, cons
                                          const kab_workers* workers) {
   const Kernel own{kernel, upstream, d_kernel, fan_in, units};
   const Factors f = factors(own, all_sums(own, dtype, workers), gain, epsilon, d_gain);
-  apply_all(own, dtype, f, workers);
+  each_block(own, workers,
+             [&](int64_t, int64_t begin, int64_t end) { backward(&own, begin, end, &f, dtype); });
 }

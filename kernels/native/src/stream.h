@@ -66,16 +66,4 @@ KAB_INLINE void write(T* result, int64_t begin, int64_t end, bool past_cache, Fi
   end_of_stream();
 }
 
-// Goes through the pieces of rows that the elements [begin, end) of a matrix consist of:
-// body(first element, its column, number of elements).
-template <class Body>
-KAB_INLINE void row_pieces(int64_t begin, int64_t end, int64_t columns, Body body) {
-  int64_t column = begin % columns;
-  for (int64_t at = begin; at < end;) {
-    const int64_t n = std::min(columns - column, end - at);
-    body(at, column, n);
-    at += n, column = 0;
-  }
-}
-
 }  // namespace kab
