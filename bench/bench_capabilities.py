@@ -97,6 +97,7 @@ CLAIMS = (
     *claims(
         sources.PRINCIPLES,
         ("functional", "plot", True, "plot_model shows the whole structure."),
+        ("functional", "plotted_connections", True, "plot_model shows how layers connect."),
         ("functional", "numpy_function", False, "NumPy cannot take symbolic tensors."),
         ("functional", "tensorflow_function", True, "Use tf.concat instead of NumPy."),
         ("subclass", "weights_in_call", False, "Weights made in call fail training."),

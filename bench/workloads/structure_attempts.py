@@ -42,7 +42,7 @@ def branched(style: str) -> Any:
 def connections(style: str) -> str | None:
     """Print a summary of a model with a branch; it should say what is connected to what."""
     lines: list[str] = []
-    branched(style).summary(print_fn=lines.append, line_length=120)
+    branched(style).summary(print_fn=lines.append)
     text = "\n".join(lines)
     if "Connected to" in text:
         return None

@@ -34,7 +34,7 @@ def trial(arm, against, **bounds):
     ],
 )
 def test_the_bound_is_relative_to_the_arm_that_the_claim_names(arm, against, ratio, outcome):
-    (judged,) = claim_findings(trial(arm, against, at_most=1.0), Plan())
+    (judged,) = claim_findings(trial(arm, against, at_most=1.0), Plan(min_blocks=5))
     assert str(judged.outcome) == outcome
     assert judged.finding.shown(judged.finding.estimate.point) == pytest.approx(ratio, rel=0.02)
 

@@ -36,7 +36,7 @@ def trial(learned=True):
 
 
 def test_half_the_step_time_and_half_as_many_steps_more_are_three_quarters():
-    found = assess(trial(), TIME_TO_TARGET, "fast", Plan())
+    found = assess(trial(), TIME_TO_TARGET, "fast", Plan(min_blocks=5))
     assert found.shown(found.estimate.point) == pytest.approx(0.75, rel=0.02)
     assert found.arm_value / found.baseline_value == pytest.approx(0.75, rel=0.02)
     assert str(found.verdict) == "better"
@@ -44,7 +44,7 @@ def test_half_the_step_time_and_half_as_many_steps_more_are_three_quarters():
 
 
 def test_without_steps_there_is_no_time():
-    assert assess(trial(learned=False), TIME_TO_TARGET, "fast", Plan()) is None
+    assert assess(trial(learned=False), TIME_TO_TARGET, "fast", Plan(min_blocks=5)) is None
 
 
 def test_an_experiment_that_tells_steps_to_a_target_has_the_time_to_it():
