@@ -156,7 +156,7 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         return [next(calls) for _ in range(count)]
 
     assert take(4) == ["start", "start", "Open", "Open"]
-    assert take(2) == ["Build twice", "Build once"]
+    assert take(4) == ["Build twice", "Imports twice", "Build once", "Imports once"]
     assert take(3) == ["Calibrate once", "stop twice", "stop once"]
     for block in range(2):
         assert take(6) == [*["start"] * 3, *["Open"] * 3]
