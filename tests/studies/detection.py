@@ -25,7 +25,7 @@ from keras_ab.reports.verify import verify
 from tests.reports import simulated
 from tests.studies.forgeries import PAGES, RUNS, SENTENCES, seal_anew, write_forged
 
-TRIES = 20
+TRIES = 10
 PAGE = Path(__file__).parents[2] / "docs" / "what-is-caught.md"
 
 
