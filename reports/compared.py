@@ -35,7 +35,8 @@ def _parts(result: Comparison, form: Form) -> Iterator[str]:
     yield _flips(result, form)
     yield form.heading("Arms against their baselines") + "\n\n" + _arms(result, form)
     if len(result.sides) == 2:
-        yield _changed(*result.sides, form)
+        a, b = result.sides
+        yield _changed(a, b, form)
     yield _environments(result, form)
     yield _code(result, form)
     for other in result.sides[1:]:

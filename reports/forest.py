@@ -44,8 +44,8 @@ class Forest:
             return None
         low, high = ends(finding.estimate)
         point, margin = finding.estimate.point, finding.thresholds.margin
-        at = (self._at(x) for x in (low, point, high, -margin, margin))
-        return Mark(*at, abs(point) > self.reach)
+        a, b, c, d, e = (self._at(x) for x in (low, point, high, -margin, margin))
+        return Mark(a, b, c, d, e, beyond=abs(point) > self.reach)
 
     def _at(self, x: float) -> float:
         share = min(max(x / self.reach, -1), 1)

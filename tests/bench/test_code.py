@@ -40,16 +40,16 @@ def test_no_arm_shows_an_address():
 
 
 SHORT, OTHER = lambda case: small(case), lambda case: [small(case)]
+# fmt: off
 LONG = partial(
     prepare,
-    lambda case: (
-        small(case)
-        or small(
-            case,
-        )
+    lambda case: small(case)
+    or small(
+        case,
     ),
     3,
 )
+# fmt: on
 SAID = {
     "nested": lambda case: (lambda inner: small(inner))(case),
     "constant": lambda _: 1,

@@ -39,8 +39,12 @@ def assert_no_round_is_missing(run):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_kill_9_at_any_moment_loses_at_most_the_round_under_way(tmp_path, seed):
-    """Five kills a run, four runs: twenty random moments in all."""
+def test_kill_9_at_any_moment_loses_at_most_the_round_under_way(
+    tmp_path, tmp_path_factory, monkeypatch, seed
+):
+    """Five kills a run, four runs: twenty random moments in all. No temporary file is left."""
+    scratch = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setenv("TMPDIR", str(scratch))
     moments = sorted(random.Random(seed).sample(range(2, WHOLE - 4), KILLS))
     kept: list = []
     for moment in moments:
@@ -51,6 +55,7 @@ def test_kill_9_at_any_moment_loses_at_most_the_round_under_way(tmp_path, seed):
         process.communicate()
         _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive
+        assert not list(scratch.iterdir())
         run = the_run(tmp_path)
         assert run.records[: len(kept)] == kept
         assert_no_round_is_missing(run)

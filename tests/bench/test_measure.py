@@ -170,7 +170,8 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         return [next(calls) for _ in range(count)]
 
     assert take(4) == ["start", "start", "Open", "Open"]
-    assert take(4) == ["Build once", "Build twice", "stop twice", "stop once"]
+    assert take(4) == ["Build once", "Imports once", "Build twice", "Imports twice"]
+    assert take(2) == ["stop twice", "stop once"]
     for block in range(2):
         assert take(6) == [*["start"] * 3, *["Open"] * 3]
         arms = [call.removeprefix("Build ") for call in take(3)]

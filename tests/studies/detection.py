@@ -25,7 +25,7 @@ from keras_ab.reports.verify import verify
 from tests.reports import simulated
 from tests.studies.forgeries import PAGES, RUNS, SENTENCES, seal_anew, write_forged
 
-TRIES = 20
+TRIES = 10
 PAGE = Path(__file__).parents[2] / "docs" / "what-is-caught.md"
 
 
@@ -188,12 +188,12 @@ def markdown(name: str, rows: list[Row]) -> str:
     """Return a table."""
     head = HEADINGS[name]
     lines = [head, ("---",) * len(head), *((row, *cells) for row, cells in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def between(name: str) -> re.Pattern[str]:
     """Return the pattern of a table's place in the page."""
-    return re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=\n<!-- end of table -->)", re.DOTALL)
+    return re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
 def written(name: str) -> list[Row]:
