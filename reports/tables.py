@@ -26,6 +26,7 @@ SAMPLES = (
     "arm",
     "steps",
     "step_time_s",
+    "hand_over_s",
     "others_cpu_cores",
     "gpu_lowest_sm_clock_hz",
     "gpu_throttled",
@@ -132,6 +133,7 @@ def _add_round(
     columns["position"].extend(places.get(arm) for arm in arms)
     columns["arm"].extend(arms)
     columns["step_time_s"].extend(line.step_time_s.values())
+    columns["hand_over_s"].extend((line.hand_over_s or {}).get(arm) for arm in arms)
 
 
 def throttled(line: Round) -> str:

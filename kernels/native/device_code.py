@@ -16,6 +16,8 @@ HEADERS = ("tensors.h", "packs.h", "device.h")
 # NVRTC has no standard headers; these are all that tensors.h takes from one.
 STDINT = "typedef long long int64_t; typedef int int32_t; typedef unsigned int uint32_t;"
 NVRTC_LIBRARIES = ("libnvrtc.so.12", "libnvrtc.so.13")
+# Lambdas within kernels are the device's without a word for it.
+OPTIONS = ("--std=c++17", "--device-as-default-execution-space")
 MOST_DEVICES = 64
 
 
@@ -80,7 +82,7 @@ def cubin(unit: str, capability: int) -> Path:
     """
     compiler = nvrtc()
     sources = [(SOURCES / name).read_text() for name in (f"{unit}.cu", *HEADERS)]
-    key = repr((sources, STDINT, _version(compiler), capability))
+    key = repr((sources, STDINT, OPTIONS, _version(compiler), capability))
     name = f"{unit}-sm_{capability}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.cubin"
     return cache.kept(name, lambda path: _write(path, compiler, unit, capability))
 
@@ -129,7 +131,7 @@ def compile_source(source: str, capability: int, compiler: ctypes.CDLL) -> bytes
     compiler.nvrtcCreateProgram(
         ctypes.byref(program), source.encode(), b"kernel.cu", len(headers), texts, names
     )
-    options = _strings([f"--gpu-architecture=sm_{capability}", "--std=c++17"])
+    options = _strings([f"--gpu-architecture=sm_{capability}", *OPTIONS])
     try:
         if status := compiler.nvrtcCompileProgram(program, len(options), options):
             raise NotAvailable.because(

@@ -43,7 +43,7 @@ def trials(run):
     [
         ("raises", "raised", "ValueError: this arm cannot be built"),
         ("raises_later", "raised", "IndexError: pop from an empty deque"),
-        ("hangs", "timed out", "no answer within its time limit of 0.5 s"),
+        ("hangs", "timed out", "no answer within its time limit of 2.5 s"),
         ("killed", "killed", "the process was killed by SIGKILL"),
         ("out_of_memory", "raised", "MemoryError"),
         ("not_a_number", "not finite", "the last step returned NaN or infinity"),

@@ -53,6 +53,13 @@ def test_rounds_of_an_unfinished_block_are_kept_and_not_judged(runs: reports.Run
     assert trial.find("sparse_int32", "step_time_s").estimate.blocks == 3  # type: ignore[union-attr]
 
 
+def test_samples_tell_the_hand_over_where_a_gpu_computed(runs: reports.Runs) -> None:
+    on_gpu = runs.samples.run == "2026-01-02T0304-gpu000"
+    told = runs.samples.hand_over_s / runs.samples.step_time_s
+    assert told[~on_gpu].isna().all()
+    assert told[on_gpu].round(9).eq(0.8).all()
+
+
 def test_verdicts_are_those_that_were_simulated(runs: reports.Runs) -> None:
     table = runs.trials[runs.trials.run == "2026-01-02T0304-cpu000"]
     step = table[(table.metric == "step_time_s") | table.metric.isna()]

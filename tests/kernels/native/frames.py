@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 from ctypes import c_double, c_int32, c_int64, c_void_p
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,10 @@ class Handlers:
     def call(self, name: str, operands: list, results: list, **attributes: float) -> list:
         """Call the handler of a kernel; return the results, filled."""
         constants = [Attribute(k.encode(), attributes[k]) for k in sorted(attributes)]
-        parts = [(Operand * len(x))(*map(operand, x)) for x in (operands, results)]
+        held = [
+            list(map(operand, arrays)) for arrays in (operands, results)
+        ]  # their dimensions too
+        parts: list[Any] = [(Operand * len(each))(*each) for each in held]
         parts.append((Attribute * len(constants))(*constants))
         told = [each for part in parts for each in (part, c_int64(len(part)))]
         said = self.frame.frame_call(c_void_p(self.cuda[name]), *told)
