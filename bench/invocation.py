@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -11,20 +11,11 @@ from typing import Any
 
 import pytest
 
-from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.findings import assess, findings
+from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
-from keras_ab.bench.lab.record.records import (
-    Attempted,
-    Block,
-    Failure,
-    Header,
-    Learned,
-    Selection,
-    TrialLine,
-)
-from keras_ab.bench.lab.record.run_file import read_run
+from keras_ab.bench.lab.record.records import End, Selection, TrialLine
+from keras_ab.bench.lab.record.run_file import Run, read_run
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -34,47 +25,43 @@ from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
-from keras_ab.bench.progress import Progress, Sparingly
+from keras_ab.bench.progress import (
+    Expected,
+    Progress,
+    Sparingly,
+    announced,
+    beyond,
+    expected,
+    one_alone,
+)
+from keras_ab.bench.telling import told
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
-
-
-class Replay:
-    """A timer that plays recorded durations back to pytest-benchmark, two looks for each."""
-
-    __name__ = "recorded"
-
-    def __init__(self) -> None:
-        self.durations: list[float] = []
-        self._now = 0.0
-        self._under_way = False
-
-    def __call__(self) -> float:
-        if self._under_way:
-            self._now += self.durations.pop(0)
-        self._under_way = not self._under_way
-        return self._now
 
 
 class ArmItem(pytest.Function):
     """One arm of one trial, as a pytest item."""
 
     invocation: Invocation
+    experiment: Experiment
     task: Task
     arm: str
     says: str
     replay: Replay
 
 
-def selected_trials(items: Iterable[pytest.Item]) -> list[str]:
-    """Return the trials that some items belong to, each once, in order."""
-    return list(dict.fromkeys(item.task.trial for item in items if isinstance(item, ArmItem)))
+def selected_trials(items: Iterable[pytest.Item]) -> dict[str, ArmItem]:
+    """Return the trials that some items belong to, in order, with an arm of each."""
+    return {item.task.trial: item for item in items if isinstance(item, ArmItem)}
 
 
-def measure_arm(request: pytest.FixtureRequest) -> None:
+def measure_arm(
+    request: pytest.FixtureRequest, record_testsuite_property: Callable[[str, object], None]
+) -> None:
     """Measure the trial that an item belongs to, unless it has been, and report on its arm."""
     item = request.node
+    item.invocation.record = record_testsuite_property
     data = item.invocation.measured(item)
     _fail_or_skip(data, item.arm)
     if not data.declared.timed:
@@ -115,28 +102,6 @@ def broken_guards(data: TrialData) -> list[str]:
     return lines
 
 
-def durations(data: TrialData, arm: str) -> list[float]:
-    """Return the step times of an arm in the order of measurement, seconds."""
-    rounds = (line for block in sorted(data.rounds) for line in data.rounds[block])
-    return [line.step_time_s[arm] for line in rounds if arm in line.step_time_s]
-
-
-def extra_info(data: TrialData, arm: str, plan: Plan, prior: Prior) -> dict[str, Any]:
-    """Return what pytest-benchmark's files carry beside the durations."""
-    if arm == data.baseline:
-        return {"role": "baseline"}
-    info: dict[str, Any] = {}
-    for finding in (f for f in findings(data, plan, prior) if f.arm == arm):
-        estimate = finding.estimate
-        info[finding.metric.name] = {
-            "value": finding.arm_value,
-            finding.metric.scale: finding.shown(estimate.point),
-            "interval": [finding.shown(estimate.low), finding.shown(estimate.high)],
-            "verdict": str(finding.verdict),
-        }
-    return info
-
-
 def how_to_open(traces: Path) -> str:
     """Return how to look at traces."""
     return (
@@ -156,23 +121,28 @@ class Invocation:
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
-        self._asked = Plan(**{f.name: config.getoption(plan_option(f.name)) for f in fields(Plan)})
+        told = {f.name: option(plan_option(f.name)) for f in fields(Plan)}
+        self._asked = Plan.looking(option("--ab-look"), told)
+        self._ended: set[str] = set()
         self._resume = self._resumed(option("--ab-resume"))
         self.places: list[str] | None = None
         """Where a run that is continued finds its experiments; None for what is asked for now."""
         if self._resume:
-            self._take_over(read_run(self._resume).header, self._resume.parent)
+            self._take_over(read_run(self._resume), self._resume.parent)
         self._session: Session | None = None
-        self._progress = Progress([])
+        self._progress = Progress({})
         self._pages = Sparingly(PAGES_SHARE)
         self._done: dict[str, TrialData] = {}
         self._files: dict[str, Path] = {}
+        self.record: Callable[[str, object], None] | None = None
+        """Puts a property into the file for JUnit, where there will be one."""
         check_writable(self._runs)
 
-    def _take_over(self, header: Header, folder: Path) -> None:
-        """Select what a run selected when it began."""
-        self._backend = header.backend
-        if selection := header.selection:
+    def _take_over(self, run: Run, folder: Path) -> None:
+        """Select what a run selected when it began, by its plan."""
+        self._backend, self._asked = run.header.backend, run.header.plan
+        self._ended = {line.trial for line in run.records if isinstance(line, End)}
+        if selection := run.header.selection:
             self._selects = SELECTIONS[selection.cases]
             self._config.option.keyword = selection.keyword
             self._config.option.markexpr = selection.marks
@@ -235,10 +205,35 @@ class Invocation:
                 item = ArmItem.from_parent(
                     parent, name=f"{experiment.name}[{case.id}-{arm.name}]", callobj=measure_arm
                 )
-                item.invocation, item.task, item.arm, item.replay = self, task, arm.name, Replay()
+                item.invocation, item.experiment, item.task = self, experiment, task
+                item.arm, item.replay = arm.name, Replay()
                 item.says = ", ".join(filter(None, (experiment.name, case.says)))
                 item.add_marker(pytest.mark.benchmark(group=task.trial, timer=item.replay))
                 yield item
+
+    def _expected(self, items: Iterable[pytest.Item], plan: Plan) -> dict[str, Expected]:
+        """Return how long each selected trial is expected to take, those that have ended apart."""
+        return {
+            trial: Expected(0.0, 0.0)
+            if trial in self._ended
+            else expected(item.experiment, plan, self._backend)
+            for trial, item in selected_trials(items).items()
+        }
+
+    def announce(self, items: list[pytest.Item]) -> list[str]:
+        """Return what is about to be measured, and how long that is expected to take."""
+        trials = self._expected(items, self._asked)
+        if not trials:
+            return []
+        if self._resume:
+            return [f"continuing {self._resume}: {announced(trials)}"]
+        names = {trial: item.experiment.name for trial, item in selected_trials(items).items()}
+        told_s = self._config.getoption(plan_option("budget_s"))
+        return [
+            f"--ab-look {self._config.getoption('--ab-look')}: {announced(trials)}",
+            *one_alone(names, trials),
+            *(beyond(trials, self._asked) if told_s else ()),
+        ]
 
     def measured(self, item: ArmItem) -> TrialData:
         """Return the item's trial, measured now unless it has been."""
@@ -255,14 +250,14 @@ class Invocation:
             self._say(f"starting {self._backend} …")
             self._session = self._open()
             self._say(f"run file: {self._session.path}")
-            self._progress = Progress(selected_trials(item.session.items))
-        self._say("\n" + self._progress.begin(item.task.trial, item.says))
+            self._progress = Progress(self._expected(item.session.items, self.plan))
+        self._say("\n" + self._progress.begin(item.says))
         asked = item.task
         task = Task(asked.file, asked.experiment, asked.case, asked.backend, self._session.plan)
         before = self._session.ended([task.trial])
         data = self._session.measure(task, self._tell)
+        self._progress.end(task.trial, measured=not before)
         if not before:
-            self._progress.end()
             self._pages.do(self._show)
         return data
 
@@ -281,23 +276,8 @@ class Invocation:
         return Session.begin(self._runs, self._backend, self._asked, self._selection())
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:
-        elapsed_s = self._progress.elapsed_s
-        match line:
-            case Block():
-                step = data.metric("step_time_s")
-                prior = self.prior()
-                found = (assess(data, step, arm, self.plan, prior=prior) for arm in data.treatments)
-                arms = "   ".join(f"{f.arm} {text.compared(f)}" for f in found if f)
-                self._say(f"  block {len(data.blocks):2}  {elapsed_s:4.0f} s   {arms}")
-            case Attempted():
-                about = f"{line.arm}: " if line.arm else ""
-                self._say(f"  {about}{line.says}: {line.what}")
-            case Learned():
-                what = f"{line.purpose} seed {line.seed}"
-                arms = "   ".join(f"{arm} {value:.3f}" for arm, value in line.values.items())
-                self._say(f"  {what}  {elapsed_s:4.0f} s   {arms}")
-            case Failure():
-                self._say(f"  {line.arm or 'trial'}: {line.what} during {line.stage}")
+        if says := told(line, data, self.plan, self.prior, self._progress.elapsed_s):
+            self._say(says)
 
     def _say(self, message: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -313,6 +293,11 @@ class Invocation:
         """End the run: complete where all that was selected has come to its end."""
         if self._session:
             self._session.close(seal=whole and self._session.ended(selected_trials(items)))
+        if self._session and self.record:
+            prior = self.prior()
+            for data in self._done.values():
+                for name, verdict in verdicts(data, self.plan, prior).items():
+                    self.record(name, verdict)
 
     def summarise(self, terminal: Any) -> None:
         """Print the answers and write the report."""

@@ -1,71 +1,156 @@
-"""How far a run is: which trial of how many, and when the rest will be done."""
+"""How long it takes: reckoned before anything is measured, and from what has been."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from statistics import fmean
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.declare import Experiment
+from keras_ab.bench.lab.words.plan import Plan, option
+
+PROCESS_S = 1.3
+"""What a process takes beside its rounds: to start, build, take its first step and be looked at.
+
+42 trials took 1433 s on two virtual cores, with a thousand processes of 12 rounds each: run
+2026-11-22T0327-4eaa37 in examples/cpu-xeon-2-cores.jsonl.
+"""
+
+PLAIN_PROCESS_S = 0.1
+"""The same without a framework."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How long something is expected to take, seconds.
+
+    Args:
+        least_s: its first blocks.
+        most_s: all blocks until its budget is spent.
+    """
+
+    least_s: float
+    most_s: float
+
+    def __str__(self) -> str:
+        least, most = roughly(self.least_s), roughly(self.most_s)
+        return f"about {least}" if self.most_s <= 1.5 * self.least_s else f"{least} to {most}"
+
+
+def expected(experiment: Experiment, plan: Plan, backend: str) -> Expected:
+    """Return how long a trial is expected to take.
+
+    Every arm and the control have a process in each block, and one before for the guards.
+    """
+    arms = len(experiment.arms) + 1
+    process_s = PROCESS_S if backend in KERAS else PLAIN_PROCESS_S
+    if backend not in experiment.backends:
+        return Expected(0.0, 0.0)
+    if not experiment.timed:
+        tried_s = process_s * (arms + len(experiment.attempts))
+        return Expected(tried_s, tried_s)
+    block_s = arms * (process_s + plan.rounds / 2 * plan.sample_time_s)
+    least_s = arms * process_s + plan.min_blocks * block_s
+    return Expected(least_s, max(least_s, plan.budget_s + block_s))
+
+
+def altogether(trials: Iterable[Expected]) -> Expected:
+    """Return how long trials take one after the other."""
+    listed = list(trials)
+    return Expected(sum(e.least_s for e in listed), sum(e.most_s for e in listed))
+
+
+def announced(trials: Mapping[str, Expected]) -> str:
+    """Return how many trials there are, and how long they are expected to take."""
+    return f"{len(trials)} trial{'' if len(trials) == 1 else 's'}, {altogether(trials.values())}"
+
+
+def one_alone(experiments: Mapping[str, str], trials: Mapping[str, Expected]) -> list[str]:
+    """Return how to measure one experiment alone, where there are several.
+
+    Args:
+        experiments: name of each trial's experiment, by the trial's id.
+        trials: how long each trial is expected to take.
+    """
+    first = next(iter(experiments.values()))
+    own = {trial: trials[trial] for trial, name in experiments.items() if name == first}
+    return [] if len(own) == len(trials) else [f"-k {first}: {announced(own)}"]
+
+
+def beyond(trials: Mapping[str, Expected], plan: Plan) -> list[str]:
+    """Say so where a budget cannot be kept, because a trial has its first blocks in any case."""
+    longest_s = max(each.least_s for each in trials.values())
+    if longest_s <= plan.budget_s:
+        return []
+    return [
+        f"{option('budget_s')} {plan.budget_s:g} cannot be kept by every trial: the first "
+        f"{plan.min_blocks} blocks alone take up to {roughly(longest_s)} "
+        f"({option('min_blocks')} and {option('rounds')} make them shorter)"
+    ]
 
 
 class Progress:
-    """Counts the trials of an invocation, and reckons from those measured how long is left.
+    """Counts the trials of an invocation, and reckons how long is left.
+
+    What was reckoned beforehand is corrected by how long the trials took that were measured.
 
     Args:
-        trials: all that were selected, by id, in order.
+        trials: all that were selected, by id, in order, and how long each is expected to take.
         now: monotonic seconds.
         time_in: the time of day that it will be in some seconds.
     """
 
     def __init__(
         self,
-        trials: Sequence[str],
+        trials: Mapping[str, Expected],
         now: Callable[[], float] = clock.now,
         time_in: Callable[[float], str] = clock.time_in,
     ) -> None:
-        self._numbers = {trial: number for number, trial in enumerate(trials, 1)}
+        self._left = dict(trials)
+        self._count = len(trials)
         self._now, self._time_in = now, time_in
         self._begun = now()
-        self._spent: list[float] = []
+        self._spent_s = self._reckoned_s = 0.0
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the trial under way began."""
         return self._now() - self._begun
 
-    def begin(self, trial: str, says: str) -> str:
+    def begin(self, says: str) -> str:
         """Take the time at which a trial begins, and return the line that announces it.
 
         Args:
-            trial: its id.
             says: what people call it.
         """
         self._begun = self._now()
-        number, count = self._numbers.get(trial, 0), len(self._numbers)
-        return f"trial {number} of {count}: {says}{self._left(count - number + 1)}"
+        number = self._count - len(self._left) + 1
+        return f"trial {number} of {self._count}: {says}  ({self._what_is_left()})"
 
-    def end(self) -> None:
-        """Take the time at which a trial ends that was measured, not read from a run file."""
-        self._spent.append(self.elapsed_s)
+    def end(self, trial: str, *, measured: bool = True) -> None:
+        """Take the time at which a trial ends.
+
+        Args:
+            trial: its id.
+            measured: whether it was, and not read from a run file.
+        """
+        reckoned = self._left.pop(trial, Expected(0.0, 0.0))
+        if measured:
+            self._spent_s += self.elapsed_s
+            self._reckoned_s += reckoned.most_s
 
     @property
     def done(self) -> str:
-        """How many trials have been measured, in words: ``3 of 42 trials``."""
-        return f"{len(self._spent)} of {len(self._numbers)} trials"
+        """How many trials have come to their end, in words: ``3 of 42 trials``."""
+        return f"{self._count - len(self._left)} of {self._count} trials"
 
-    def _left(self, trials: int) -> str:
-        if not self._spent:
-            return ""
-        left_s = trials * fmean(self._spent)
-        return f"  ({_roughly(left_s)} left, until about {self._time_in(left_s)})"
-
-
-def _roughly(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {max(10, round(seconds, -1)):.0f} s"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
+    def _what_is_left(self) -> str:
+        left = altogether(self._left.values())
+        if not self._reckoned_s:
+            return f"{left} left"
+        left_s = left.most_s * self._spent_s / self._reckoned_s
+        return f"about {roughly(left_s)} left, until {self._time_in(left_s)}"
 
 
 class Sparingly:
@@ -86,3 +171,10 @@ class Sparingly:
         if self._spent <= self._share * (begun - self._begun):
             work()
             self._spent += self._now() - begun
+
+
+def roughly(seconds: float) -> str:
+    """Return a length of time that nobody knows exactly: ``40 s``, ``24 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

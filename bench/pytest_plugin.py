@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from keras_ab.bench.lab.words.backend_names import NAMES
 from keras_ab.bench.lab.words.bench_files import OURS, experiments_in, load_module
 from keras_ab.bench.lab.words.declare import SELECTIONS
 from keras_ab.bench.lab.words.errors import LabError
-from keras_ab.bench.lab.words.plan import Plan, option
+from keras_ab.bench.lab.words.plan import LOOKS, Plan, option
 
 _INVOCATION = pytest.StashKey[Any]()
 
@@ -27,6 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run experiments instead of tests: those in bench_*.py here, in bench/ or in the "
         "project, else the ones that come with keras-ab",
+    )
+    add(
+        "--ab-look",
+        choices=tuple(LOOKS),
+        default="quick",
+        help="how hard to look at each trial. "
+        "quick: five blocks, half a minute to two minutes on two cores; "
+        "thorough: ten blocks or more, until the interval is ±1.25 %% or five minutes are over; "
+        "long: until ±0.5 %% or half an hour (default quick). The options that follow change one "
+        "part of it",
     )
     for part in fields(Plan):
         _add_option(add, part)
@@ -58,14 +69,16 @@ def _add_option(add: Callable[..., None], part: Field[Any]) -> None:
     """Add the option that sets a field of the plan."""
     says = part.metadata["help"].replace("%", "%%")
     if isinstance(part.default, bool):
-        add(option(part.name), action="store_true", help=says)
+        add(option(part.name), action="store_true", default=None, help=says)
         return
+    values = {look: getattr(Plan.looking(look, {}), part.name) for look in LOOKS}
+    same = len(set(values.values())) == 1
+    shown = part.default if same else ", ".join(f"{look} {x:g}" for look, x in values.items())
     add(
         option(part.name),
         type=type(part.default),
-        default=part.default,
         metavar=part.metadata["metavar"],
-        help=f"{says} (default {part.default})",
+        help=f"{says} (default {shown})",
     )
 
 
@@ -84,6 +97,11 @@ def pytest_configure(config: pytest.Config) -> None:
             "experiments run one at a time\n  received: pytest-xdist (-n)\n"
             "  what to do: leave -n out; two experiments at once would time each other"
         )
+    if config.getoption("benchmark_histogram", None) and not find_spec("pygal"):
+        raise pytest.UsageError(
+            "histograms are drawn by pygal\n  received: --benchmark-histogram, without pygal\n"
+            "  what to do: pip install 'pytest-benchmark[histogram]'"
+        )
     from keras_ab.bench.invocation import Invocation
 
     try:
@@ -94,8 +112,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = invocation.places
     elif config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = [str(bench_folder(config))]
-    if not _asks_for_table(config):
-        config.option.benchmark_quiet = True  # the verdict table takes its place
 
 
 def bench_folder(config: pytest.Config) -> Path:
@@ -108,6 +124,17 @@ def bench_folder(config: pytest.Config) -> Path:
     folders = [folder for place in places for folder in (place, place / "bench")]
     own = (folder for folder in folders if any(map(is_bench_file, folder.glob("bench_*"))))
     return next(own, OURS)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leave out pytest-benchmark's table, unless it was asked for: the answers take its place.
+
+    What else it has to say, such as where it wrote a file, is said.
+    """
+    config = session.config
+    theirs = config.pluginmanager.get_plugin("pytest-benchmark")
+    if theirs and config.getoption("benchmark") and not _asks_for_table(config):
+        theirs.quiet = True
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -125,9 +152,16 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     return pytest.Dir.from_parent(parent, path=path)
 
 
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Say how many trials there are and how long they are expected to take."""
+    invocation = config.stash.get(_INVOCATION, None)
+    return invocation.announce(items) if invocation else []
+
+
 def _asks_for_table(config: pytest.Config) -> bool:
-    """Tell whether pytest-benchmark's own table was asked for."""
-    asked = ("--benchmark-compare", "--benchmark-col", "--benchmark-sort", "--benchmark-group-by")
+    """Tell whether pytest-benchmark's own table was asked for, or a histogram, drawn from it."""
+    about = ("compare", "col", "sort", "group-by", "histogram", "verbose")
+    asked = tuple(f"--benchmark-{word}" for word in about)
     return any(str(arg).startswith(asked) for arg in config.invocation_params.args)
 
 
@@ -183,8 +217,12 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         invocation.describe(output_json["benchmarks"])
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Close the run file; seal it when all that was selected was measured."""
+    """Close the run file; seal it when all that was selected was measured.
+
+    Before the file for JUnit is written, which carries the verdicts.
+    """
     invocation = session.config.stash.get(_INVOCATION, None)
     if invocation:
         stopped = session.shouldstop or session.shouldfail

@@ -1,70 +1,153 @@
-"""What is said of how far a run is, on a clock of its own."""
+"""How long it takes: said before anything is measured, and while it is."""
 
-from keras_ab.bench.progress import Progress, Sparingly
+from dataclasses import replace
+
+import pytest
+
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source
+from keras_ab.bench.lab.words.plan import LOOKS, Plan
+from keras_ab.bench.progress import (
+    PROCESS_S,
+    Expected,
+    Progress,
+    Sparingly,
+    altogether,
+    announced,
+    beyond,
+    expected,
+    one_alone,
+    roughly,
+)
+from keras_ab.bench.telling import WIDTH, side_by_side
+from tests.bench.invocation import TINY, benchmark
+
+ARMS = tuple(Arm(name, lambda _case: Prepared(lambda: None), name) for name in "abc")
+EXPERIMENT = Experiment(
+    name="some",
+    question="?",
+    method=".",
+    sources=(Source("A", "T", 2024, "https://example.org"),),
+    arms=ARMS,
+    cases=(Case({}),),
+)
+QUICK, THOROUGH = (Plan.looking(look, {}) for look in ("quick", "thorough"))
 
 
 class Clock:
+    """A clock that is set by hand."""
+
     def __init__(self):
-        self.s = 1000.0
+        self.now_s = 0.0
 
-    def now(self):
-        return self.s
-
-    def time_in(self, seconds):
-        return f"in {seconds:g} s"
+    def __call__(self):
+        return self.now_s
 
 
-def progress(clock, trials=("a", "b", "c", "d")):
-    return Progress(trials, clock.now, clock.time_in)
+def test_the_looks_differ_in_what_they_cost():
+    costs = [expected(EXPERIMENT, Plan.looking(look, {}), "tensorflow").most_s for look in LOOKS]
+    assert costs == sorted(costs)
+    assert costs[-1] > 10 * costs[0]
+    assert (QUICK.min_blocks, QUICK.budget_s) == (5, 5.0)
+    assert Plan() == THOROUGH
 
 
-def test_nothing_is_reckoned_before_a_trial_was_measured():
-    assert progress(Clock()).begin("a", "labels") == "trial 1 of 4: labels"
+def test_what_is_told_changes_one_part_of_a_look():
+    told = Plan.looking("quick", {"rounds": 7, "budget_s": None, "ceilings": None})
+    assert told == replace(QUICK, rounds=7)
+    assert Plan.looking("quick", {"min_blocks": 200}).max_blocks == 200
 
 
-def test_what_is_left_follows_from_what_trials_took():
+def test_a_trial_takes_as_long_as_its_processes():
+    found = expected(EXPERIMENT, QUICK, "tensorflow")
+    assert found.least_s > 4 * 6 * PROCESS_S  # three arms and the control, in blocks and before
+    assert found.least_s == found.most_s
+    fewer = replace(EXPERIMENT, arms=ARMS[:2])
+    assert expected(fewer, QUICK, "tensorflow").least_s == pytest.approx(found.least_s * 3 / 4)
+
+
+def test_what_a_backend_does_not_run_takes_no_time():
+    assert expected(EXPERIMENT, QUICK, "jax") == Expected(0.0, 0.0)
+
+
+def test_what_is_not_timed_has_no_blocks():
+    tried = expected(replace(EXPERIMENT, timed=False), THOROUGH, "tensorflow")
+    assert tried.most_s < expected(EXPERIMENT, QUICK, "tensorflow").least_s
+
+
+def test_a_range_is_given_where_precision_decides():
+    assert str(Expected(40.0, 41.0)) == "about 40 s"
+    assert str(Expected(60.0, 300.0)) == "60 s to 5 min"
+    assert altogether([Expected(1.0, 2.0)] * 3) == Expected(3.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.1, "10 s"), (42, "40 s"), (89, "90 s"), (1433, "24 min"), (12_600, "3.5 h")],
+)
+def test_lengths_of_time_are_said_roughly(seconds, said):
+    assert roughly(seconds) == said
+
+
+def test_one_experiment_alone_is_offered_where_there_are_several():
+    trials = {"a[1]": Expected(20.0, 20.0), "a[2]": Expected(20.0, 20.0), "b[1]": Expected(9, 9)}
+    names = {trial: trial[0] for trial in trials}
+    assert announced(trials) == "3 trials, about 50 s"
+    assert one_alone(names, trials) == ["-k a: 2 trials, about 40 s"]
+    alone = {trial: trials[trial] for trial in ("a[1]", "a[2]")}
+    assert one_alone({trial: "a" for trial in alone}, alone) == []
+
+
+def test_a_budget_that_cannot_be_kept_says_so():
+    trials = {"a[1]": Expected(20.0, 20.0), "b[1]": Expected(97.0, 97.0)}
+    (line,) = beyond(trials, replace(QUICK, budget_s=60.0))
+    assert line.startswith("--ab-budget 60 cannot be kept by every trial: the first 5 blocks")
+    assert "up to 2 min" in line
+    assert beyond(trials, replace(QUICK, budget_s=100.0)) == []
+
+
+def test_it_counts_and_corrects_itself():
     clock = Clock()
-    told = progress(clock)
-    told.begin("a", "A")
-    clock.s += 100
-    assert told.elapsed_s == 100
-    told.end()
-    assert told.begin("b", "B") == "trial 2 of 4: B  (about 5 min left, until about in 300 s)"
-    clock.s += 20
-    told.end()
-    assert told.done == "2 of 4 trials"
-    assert told.begin("d", "D") == "trial 4 of 4: D  (about 60 s left, until about in 60 s)"
+    trials = {name: Expected(30.0, 30.0) for name in "abc"}
+    progress = Progress(trials, clock, lambda seconds: f"+{seconds:.0f}")
+    assert progress.begin("A") == "trial 1 of 3: A  (about 90 s left)"
+    clock.now_s = 60.0
+    assert progress.elapsed_s == 60.0
+    progress.end("a")
+    assert progress.begin("B") == "trial 2 of 3: B  (about 2 min left, until +120)"
+    assert progress.done == "1 of 3 trials"
+    progress.end("b", measured=False)  # read from a run file, in no time
+    assert progress.begin("C") == "trial 3 of 3: C  (about 60 s left, until +60)"
 
 
-def test_trials_read_from_a_run_that_is_continued_do_not_count():
-    clock = Clock()
-    told = progress(clock)
-    told.begin("a", "A")
-    clock.s += 0.01  # it had been measured: `end` is not called
-    assert "left" not in told.begin("b", "B")
+def test_parts_stand_side_by_side_as_far_as_there_is_room():
+    shown = side_by_side("  block  1", [f"arm_{n} 1.00× [0.99, 1.01]" for n in range(5)])
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert len(lines) > 1
+    assert all(line.endswith("]") for line in lines)
+    assert all(f"arm_{n} 1.00× [0.99, 1.01]" in shown for n in range(5))
 
 
-def test_hours_are_told_as_hours():
-    clock = Clock()
-    told = progress(clock, tuple("abcdefgh"))
-    told.begin("a", "A")
-    clock.s += 1800
-    told.end()
-    assert "about 3.5 h left" in told.begin("b", "B")
+def test_it_is_said_before_anything_is_measured(tmp_path):
+    shown = benchmark(tmp_path, "--collect-only", TINY).stdout
+    assert "--ab-look quick: 2 trials, about 10 s" in shown
+    assert "--ab-budget 0.1 cannot be kept by every trial" in shown
+    harder = benchmark(tmp_path, "--collect-only", TINY, "--ab-look", "long", "-k", "scale:1")
+    assert "--ab-look long: 1 trial, about 10 s" in harder.stdout
 
 
 def test_what_is_done_sparingly_takes_no_more_than_its_share():
     clock, done = Clock(), []
 
     def work():
-        done.append(clock.s)
-        clock.s += 3
+        done.append(clock.now_s)
+        clock.now_s += 3
 
-    pages = Sparingly(0.1, clock.now)
+    pages = Sparingly(0.1, clock)
     for _ in range(40):
         pages.do(work)
-        clock.s += 10
-    assert done[0] == 1000
+        clock.now_s += 10
+    assert done[0] == 0
     spent = 3 * len(done)
-    assert spent <= 0.1 * (clock.s - 1000) + 3
-    assert spent >= 0.1 * (clock.s - 1000) - 6
+    assert spent <= 0.1 * clock.now_s + 3
+    assert spent >= 0.1 * clock.now_s - 6

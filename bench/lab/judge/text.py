@@ -104,6 +104,8 @@ def compared(finding: Finding) -> str:
     if special := _from_nothing(finding) or _over_ranges(finding):
         return special
     e = finding.estimate
+    if not math.isfinite(e.half_width):
+        return f"{brief(finding)}, no interval yet"
     low, point, high = (finding.shown(x) for x in (e.low, e.point, e.high))
     if finding.metric.scale == "difference":
         return f"{signed(point)} [{signed(low)}, {signed(high)}]"

@@ -75,6 +75,16 @@ class Plan:
         20.0, "how long --ab-profile traces each arm, and samples it untraced beside", "SECONDS"
     )
 
+    @classmethod
+    def looking(cls, look: str, told: Mapping[str, Any]) -> Plan:
+        """Return the plan of a look, with what was told beside it.
+
+        Args:
+            look: one of `LOOKS`.
+            told: fields by name; None for what was not told.
+        """
+        return cls(**{**LOOKS[look], **{name: x for name, x in told.items() if x is not None}})
+
     def __post_init__(self) -> None:
         if not self.max_blocks:
             object.__setattr__(self, "max_blocks", max(MOST_BLOCKS, self.min_blocks))
@@ -83,19 +93,29 @@ class Plan:
                 0 < self.precision < 1,
                 "precision is between 0 and 1",
                 self.precision,
-                "0.0125 is ±1.25 %",
+                "0.0125 for ±1.25 %",
             ),
-            (0 < self.margin < 1, "margin is between 0 and 1", self.margin, "0.02 is ±2 %"),
+            (0 < self.margin < 1, "margin is between 0 and 1", self.margin, "0.02 for ±2 %"),
             (0.5 < self.confidence < 1, "confidence is between 0.5 and 1", self.confidence, "0.95"),
-            (self.min_blocks >= 2, "min_blocks is at least 2", self.min_blocks, "5 or more"),
+            (
+                self.min_blocks >= 2,
+                "min_blocks is at least 2",
+                self.min_blocks,
+                "5 or more: fewer give no verdict",
+            ),
             (
                 self.max_blocks >= self.min_blocks,
                 "max_blocks is at least min_blocks",
                 f"{self.max_blocks} < {self.min_blocks}",
-                "raise max_blocks or lower min_blocks",
+                f"{self.min_blocks} or more, or a smaller {option('min_blocks')}",
             ),
             (self.rounds >= 2, "a block has at least 2 rounds", self.rounds, "10 or more"),
-            (0 < self.budget_s < math.inf, "the budget is positive", self.budget_s, "seconds"),
+            (
+                0 < self.budget_s < math.inf,
+                "the budget is positive",
+                self.budget_s,
+                "seconds, 300 say",
+            ),
             (0 < self.sample_time_s < 60, "a sample lasts 0 to 60 s", self.sample_time_s, "0.01"),
             (
                 0 < self.profile_time_s < 3600,
@@ -111,3 +131,11 @@ class Plan:
 def option(name: str) -> str:
     """Return the option that sets a field of the plan: ``--ab-budget`` for ``budget_s``."""
     return f"--ab-{name.removesuffix('_s').replace('_', '-')}"
+
+
+LOOKS: Mapping[str, Mapping[str, Any]] = {
+    "quick": {"min_blocks": 5, "rounds": 50, "budget_s": 5.0},
+    "thorough": {},
+    "long": {"precision": 0.005, "max_blocks": 400, "budget_s": 1800.0},
+}
+"""What `--ab-look` can ask for: how each differs from the plan that is `Plan()`."""

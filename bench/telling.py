@@ -1,0 +1,70 @@
+"""What the terminal says while a trial is measured, a line for each thing that happens."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import assess
+from keras_ab.bench.lab.judge.moderation import Prior
+from keras_ab.bench.lab.record.records import (
+    Attempted,
+    Block,
+    Failure,
+    Learned,
+    Trial,
+    TrialLine,
+)
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.plan import Plan
+
+WIDTH = 80
+
+
+def told(
+    line: TrialLine, data: TrialData, plan: Plan, prior: Callable[[], Prior], elapsed_s: float
+) -> str:
+    """Return what is said of a record when it is measured; empty of most.
+
+    Args:
+        line: the record.
+        data: its trial, with the record in it.
+        plan: how hard to look.
+        prior: what the run's trials say together.
+        elapsed_s: since the trial began.
+    """
+    match line:
+        case Trial():
+            return "  trying each arm once, to see that they do the same work …"
+        case Block():
+            head = f"  block {len(data.blocks):2}  {elapsed_s:4.0f} s"
+            return side_by_side(head, _ratios(data, plan, prior()))
+        case Attempted():
+            return f"  {f'{line.arm}: ' if line.arm else ''}{line.says}: {line.what}"
+        case Learned():
+            head = f"  {line.purpose} seed {line.seed}  {elapsed_s:4.0f} s"
+            return side_by_side(head, [f"{arm} {x:.3f}" for arm, x in line.values.items()])
+        case Failure():
+            return f"  {line.arm or 'trial'}: {line.what} during {line.stage}"
+    return ""
+
+
+def _ratios(data: TrialData, plan: Plan, prior: Prior) -> list[str]:
+    step = data.metric(STEP_TIME.name)
+    found = (assess(data, step, arm, plan, prior=prior) for arm in data.treatments)
+    return [f"{finding.arm} {text.compared(finding)}" for finding in found if finding]
+
+
+def side_by_side(head: str, parts: list[str]) -> str:
+    """Return parts behind a head, on as many lines as they need, none of them cut in two."""
+    whole = "   ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in (head, *parts))
+    filled = textwrap.fill(
+        whole,
+        WIDTH,
+        subsequent_indent=" " * (len(head) + 3),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return filled.replace("\N{NO-BREAK SPACE}", " ")
