@@ -9,10 +9,12 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports.legible import visible
 from keras_ab.reports.page import write_page
-from keras_ab.reports.terminal import verdict_table
+from keras_ab.reports.terminal import coloured, verdict_table
 
 
-def close(path: Path, trials: Mapping[str, TrialData], plan: Plan) -> str:
+def close(
+    path: Path, trials: Mapping[str, TrialData], plan: Plan, *, in_colour: bool = False
+) -> str:
     """Write the page beside a run file, and return what the terminal says of the run.
 
     The one thing that measuring asks of the reports; reports never ask for a measurement.
@@ -21,9 +23,11 @@ def close(path: Path, trials: Mapping[str, TrialData], plan: Plan) -> str:
         path: the run file.
         trials: what was measured in it, by name.
         plan: the plan in its header.
+        in_colour: whether the terminal has colours.
     """
     page = write_page([path], path.with_suffix(".html"))
-    return visible(f"{verdict_table(trials, plan)}\n\nrun file: {path}\nreport:   {page}")
+    says = visible(f"{verdict_table(trials, plan)}\n\nrun file: {path}\nreport:   {page}")
+    return coloured(says) if in_colour else says
 
 
 def write_unfinished(path: Path, done: str) -> None:

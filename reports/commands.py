@@ -47,6 +47,9 @@ def _add_comparisons(commands: Any) -> None:
     compare.add_argument(
         "--runs", default=runs_folder(), help="where machines named by a label are found"
     )
+    compare.add_argument(
+        "--format", choices=("table", "markdown"), default="table", help="for a terminal or a page"
+    )
     compare.set_defaults(execute=run_compare)
     gate = commands.add_parser("gate", help="exit 1 where something became worse since a run")
     gate.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
@@ -134,6 +137,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
     """Print what differs between machines, or between before and after."""
     from keras_ab.reports.compare import comparison
     from keras_ab.reports.compared import compared
+    from keras_ab.reports.forms import FORMS
 
     sides = [_side(given, arguments.runs) for given in arguments.sides]
     if len(sides) < 2 or len({side.name for side in sides}) < len(sides):
@@ -142,7 +146,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
             ", ".join(side.name for side in sides),
             "name them: keras-ab compare before=OLD after=NEW",
         )
-    print(compared(comparison(sides, arguments.allow)), end="")
+    print(compared(comparison(sides, arguments.allow), FORMS[arguments.format]), end="")
     return 0
 
 

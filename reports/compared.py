@@ -1,9 +1,9 @@
-"""A comparison in words, as Markdown: flips first, machines apart from techniques."""
+"""A comparison in words: flips first, machines apart from techniques."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
@@ -17,58 +17,65 @@ from keras_ab.reports.compare import (
     flips,
     speed_ups,
 )
+from keras_ab.reports.forms import FORMS, Form
 from keras_ab.reports.machines import Key
-from keras_ab.reports.markdown import code, escape, table
 
 
-def compared(result: Comparison) -> str:
-    """Return a comparison as Markdown."""
-    parts = [part for part in _parts(result) if part]
+def compared(result: Comparison, form: Form = FORMS["markdown"]) -> str:
+    """Return a comparison in words."""
+    parts = [part for part in _parts(result, form) if part]
     return "\n\n".join(parts) + "\n"
 
 
-def _parts(result: Comparison) -> Iterator[str]:
-    simulated = [side.name for side in result.sides if side.simulated]
+def _parts(result: Comparison, form: Form) -> Iterator[str]:
+    simulated = [form.words(side.name) for side in result.sides if side.simulated]
     if simulated:
-        yield f"**Simulated, not measured: {', '.join(map(escape, simulated))}.**"
-    yield _flips(result)
-    yield "## Arms against their baselines\n\n" + _arms(result)
+        yield form.strong(f"Simulated, not measured: {', '.join(simulated)}.")
+    yield _flips(result, form)
+    yield form.heading("Arms against their baselines") + "\n\n" + _arms(result, form)
     if len(result.sides) == 2:
-        yield _changed(*result.sides)
-    yield _environments(result)
+        yield _changed(*result.sides, form)
+    yield _environments(result, form)
     for other in result.sides[1:]:
-        yield _machines(result.sides[0], other)
+        yield _machines(result.sides[0], other, form)
     if result.refused:
-        yield "## Not compared\n\n" + "\n".join(f"- {escape(line)}" for line in result.refused)
+        yield form.heading("Not compared") + "\n\n" + _listed(result.refused, form)
 
 
-def _flips(result: Comparison) -> str:
+def _listed(lines: Iterable[str], form: Form) -> str:
+    return "\n".join(form.paragraph(f"- {form.words(line)}") for line in lines)
+
+
+def _flips(result: Comparison, form: Form) -> str:
     found = flips(result.sides)
     if not found:
-        return "## Flips\n\nNo arm is better on one side and worse on another."
+        none = "No arm is better on one side and worse on another."
+        return f"{form.heading('Flips')}\n\n{form.paragraph(none)}"
     lines = [
-        f"- {escape(flip.key.says)}: {code(flip.arm)}, {escape(flip.title)}: "
+        f"- {form.words(flip.key.says)}: {form.code(flip.arm)}, {form.words(flip.title)}: "
         + "; ".join(
-            f"**{f.verdict}** on {escape(name)} ({text.compact(f)})"
+            f"{form.strong(f.verdict)} on {form.words(name)} ({text.compact(f)})"
             for name, f in flip.found.items()
         )
         for flip in found
     ]
-    return f"## {text.count(len(found), 'flip')}\n\n" + "\n".join(lines)
+    heading = form.heading(text.count(len(found), "flip"))
+    return f"{heading}\n\n" + "\n".join(map(form.paragraph, lines))
 
 
-def _arms(result: Comparison) -> str:
+def _arms(result: Comparison, form: Form) -> str:
     """Return the answer for each arm and what it sums up, one column for each side."""
     rows = []
     for k, placed in result.sides[0].trials.items():
         for arm in placed.trial.answered:
             found = [_answer(side, k, arm) for side in result.sides]
-            rows.append((k.says, code(arm), "answer", *(a.word if a else "–" for a in found)))
+            name = form.code(arm)
+            rows.append((k.says, name, "answer", *(a.word if a else "–" for a in found)))
             for dimension in DIMENSIONS:
                 cells = [_cell(answer, dimension) for answer in found]
                 if any(cells):
-                    rows.append((k.says, code(arm), dimension, *(cell or "–" for cell in cells)))
-    return table(("trial", "arm", "what", *(side.name for side in result.sides)), rows)
+                    rows.append((k.says, name, dimension, *(cell or "–" for cell in cells)))
+    return form.table(("trial", "arm", "what", *(side.name for side in result.sides)), rows)
 
 
 def _answer(side: Side, k: Key, arm: str) -> Answer | None:
@@ -84,22 +91,21 @@ def _cell(answer: Answer | None, dimension: Dimension) -> str:
     return f"{of}{text.compact(finding)} {finding.verdict}"
 
 
-def _changed(a: Side, b: Side) -> str:
+def _changed(a: Side, b: Side, form: Form) -> str:
     """Say which A/B ratios differ between two sides by more than both noise floors."""
     judged = apart(a, b)
     found = judged.changes
-    heading = f"## Ratios that differ from {escape(a.name)} to {escape(b.name)}\n\n"
-    counted = text.count(judged.compared, "ratio") + " of ratios"
+    names = f"{form.words(a.name)} to {form.words(b.name)}"
+    heading = form.heading(f"Ratios that differ from {names}")
+    of, held = text.count(judged.compared, "ratio"), "the noise floors, after Holm’s correction"
     if not found:
-        return f"{heading}Of {counted} none does beyond the noise floors, after Holm’s correction."
-    heading += (
-        f"Of {counted} {len(found)} beyond the noise floors, after Holm’s correction, the largest "
-        "first.\n\n"
-    )
+        none = f"Of {of} of ratios none does beyond {held}."
+        return f"{heading}\n\n{form.paragraph(none)}"
+    some = f"Of {of} of ratios {len(found)} beyond {held}, the largest first."
     rows = [
         (
             c.key.says,
-            code(c.arm),
+            form.code(c.arm),
             c.after.metric.title,
             text.compact(c.before),
             text.compact(c.after),
@@ -107,27 +113,29 @@ def _changed(a: Side, b: Side) -> str:
         )
         for c in found
     ]
-    return heading + table(("trial", "arm", "metric", a.name, b.name, "change"), rows)
+    columns = ("trial", "arm", "metric", a.name, b.name, "change")
+    return f"{heading}\n\n{form.paragraph(some)}\n\n{form.table(columns, rows)}"
 
 
-def _environments(result: Comparison) -> str:
-    first = escape(result.sides[0].name)
-    parts = ["## Environments"]
+def _environments(result: Comparison, form: Form) -> str:
+    first = form.words(result.sides[0].name)
+    parts = [form.heading("Environments")]
     for name, lines in result.environments.items():
-        listed = "\n".join(f"- {escape(line)}" for line in lines)
-        parts.append(f"From {first} to {escape(name)}:\n\n{listed or '- no difference'}")
+        listed = _listed(lines, form) or "- no difference"
+        parts.append(f"From {first} to {form.words(name)}:\n\n{listed}")
     return "\n\n".join(parts)
 
 
-def _machines(a: Side, b: Side) -> str:
+def _machines(a: Side, b: Side, form: Form) -> str:
     """Return how the step time of the same arm differs between two machines."""
     found = speed_ups(a, b)
     if not found:
         return ""
-    rows = [(s.key.says, code(s.arm), shown_speed_up(s)) for s in found]
-    heading = f"## The same arm, {escape(b.name)} against {escape(a.name)}"
+    rows = [(s.key.says, form.code(s.arm), shown_speed_up(s)) for s in found]
+    heading = form.heading(f"The same arm, {form.words(b.name)} against {form.words(a.name)}")
     about = "Step time over step time. This is about the machines, not about a technique."
-    return f"{heading}\n\n{about}\n\n{table(('trial', 'arm', 'step time'), rows)}"
+    table = form.table(("trial", "arm", "step time"), rows)
+    return f"{heading}\n\n{form.paragraph(about)}\n\n{table}"
 
 
 def shown_speed_up(found: SpeedUp) -> str:

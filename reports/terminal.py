@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.answers import Answer
-from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.answers import Answer, Word
+from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
+from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports.judged import JudgedTrial, judge_trials
 from keras_ab.reports.legible import legible, short_names
 
-WIDTH = 100
+WIDTH = 80
 HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
+GREEN, RED, YELLOW = 32, 31, 33
+COLOURS = {
+    **dict.fromkeys((Word.GAIN, Outcome.CONFIRMED), GREEN),
+    **dict.fromkeys((Word.LOSS, Word.FAILED, Word.INVALID, Outcome.REFUTED), RED),
+    Word.TRADE: YELLOW,
+}
+_ANSWER = re.compile(rf"^(  (?:\S.*?  +)?)({'|'.join(COLOURS)})(?=  |:|$)", re.MULTILINE)
 
 
 def verdict_table(trials: Mapping[str, TrialData], plan: Plan) -> str:
-    """Return verdicts, claims, and what was not measured, in at most 100 columns."""
+    """Return verdicts, claims, and what was not measured, in at most 80 columns."""
     judged = judge_trials(list(trials.values()), plan)
     names = short_names([trial.data.declared for trial in judged])
-    parts = (_verdicts(judged, names), _claims(judged), _troubles(judged, names))
+    legend = _legend(judged, plan) if judged else []
+    parts = (legend, _verdicts(judged, names), _claims(judged), _troubles(judged, names))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def coloured(table: str) -> str:
+    """Return the table with its answers and outcomes in colour, for a terminal that has it."""
+    return _ANSWER.sub(lambda m: f"{m[1]}\x1b[{COLOURS[m[2]]}m{m[2]}\x1b[0m", table)
+
+
+def _legend(trials: list[JudgedTrial], plan: Plan) -> list[str]:
+    """Say what the numbers are."""
+    says = (
+        f"Ratios to the trial's baseline, with their {text.level(plan.confidence)} intervals: less "
+        "is better. A number without a verdict is inconclusive; the line below says what is open."
+    )
+    if any(answer.part("quality").finding for trial in trials for answer in trial.answers):
+        says += " Quality is a difference: more is better."
+    return textwrap.wrap(says, WIDTH)
 
 
 def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
@@ -31,9 +57,17 @@ def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     rows: list[tuple[str, ...]] = [HEADINGS]
     for trial, name in zip(trials, names, strict=True):
         timed = trial.data.declared.timed
-        rows.append((legible(f"{name}, against {trial.data.baseline}" if timed else name),))
+        rows.append((legible(f"{name}{_against(trial)}" if timed else name),))
         rows += [row for answer in trial.answers for row in _rows(answer)]
     return _aligned(rows) if trials else []
+
+
+def _against(trial: JudgedTrial) -> str:
+    """Return the baseline's name, and how long a step of it takes where that is known."""
+    found = (answer.part("time").finding for answer in trial.answers)
+    step_s = next((finding.baseline_value for finding in found if finding), None)
+    at = f" at {text.seconds(step_s)} a step" if step_s else ""
+    return f", against {trial.data.baseline}{at}"
 
 
 def _rows(answer: Answer) -> list[tuple[str, ...]]:
@@ -60,18 +94,32 @@ def _open(finding: Finding) -> str:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return rows in columns; a row of one cell runs across them."""
+    """Return rows in columns; a row of one cell runs across them.
+
+    Columns for which there is no room stand below their row.
+    """
     full = [row for row in rows if len(row) > 1]
     used = [i for i in range(len(HEADINGS)) if i < 2 or any(row[i] != "–" for row in full[1:])]
     widths = {i: max(len(row[i]) for row in full) for i in used}
-    room = WIDTH - sum(widths[i] + 2 for i in used[1:])
-    widths[0] = min(widths[0], max(12, room))
-    return [
-        "  ".join(_cut(row[i], widths[i]).ljust(widths[i]) for i in used)[:WIDTH].rstrip()
-        if len(row) > 1
-        else _cut(row[0], WIDTH)
-        for row in rows
-    ]
+    below: list[int] = []
+    while used[4:] and _room(used, widths) < min(widths[0], 16):
+        below.insert(0, used.pop())
+    widths[0] = min(widths[0], max(12, _room(used, widths)))
+    lines = []
+    for row in rows:
+        if len(row) == 1:
+            lines.append(_cut(row[0], WIDTH))
+            continue
+        cells = (_cut(row[i], widths[i]).ljust(widths[i]) for i in used)
+        lines.append("  ".join(cells)[:WIDTH].rstrip())
+        beside = [f"{HEADINGS[i]} {row[i]}" for i in below if row[i] not in ("–", HEADINGS[i])]
+        lines += _wrapped("; ".join(beside), "    ")
+    return lines
+
+
+def _room(used: list[int], widths: Mapping[int, int]) -> int:
+    """Return how wide the first column can be."""
+    return WIDTH - sum(widths[i] + 2 for i in used[1:])
 
 
 def _cut(cell: str, width: int) -> str:
@@ -84,10 +132,20 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
         for judged in trial.claims:
             claim, wanted = judged.claim, text.wanted(judged.claim, trial.data)
             why = textwrap.shorten(legible(judged.reason), 160, placeholder=" …")
-            found = text.compact(judged.finding) if judged.finding else why
+            found = _found(judged, judged.finding) if judged.finding else why
             about = f"{claim.arm}: {wanted}" if claim.arm else wanted
-            lines += _wrapped(f"{judged.outcome}: {claim.id} ({about}): {found}")
+            lines += _wrapped(f"{judged.outcome}: “{claim.statement}”")
+            lines += _wrapped(f"{claim.id} ({about}): {found}", "      ")
     return lines and ["claims", *lines]
+
+
+def _found(judged: ClaimFinding, finding: Finding) -> str:
+    """Return what was found, and how a claim can be settled where the verdict is open."""
+    found = text.compact(finding)
+    settled = judged.outcome in (Outcome.CONFIRMED, Outcome.REFUTED)
+    if settled and finding.verdict is Verdict.INCONCLUSIVE:
+        return f"{found}: clear of this bound, though not of no difference"
+    return found
 
 
 def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
@@ -108,7 +166,7 @@ def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     return lines
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str, indent: str = "  ") -> list[str]:
     return textwrap.wrap(
-        legible(line)[:2000], WIDTH, initial_indent="  ", subsequent_indent="      "
+        legible(line)[:2000], WIDTH, initial_indent=indent, subsequent_indent="      "
     )

@@ -94,7 +94,7 @@ def test_one_experiment_alone_is_offered_where_there_are_several():
     assert announced(trials) == "3 trials, about 50 s"
     assert one_alone(names, trials) == ["-k a: 2 trials, about 40 s"]
     alone = {trial: trials[trial] for trial in ("a[1]", "a[2]")}
-    assert one_alone({trial: "a" for trial in alone}, alone) == []
+    assert one_alone(dict.fromkeys(alone, "a"), alone) == []
 
 
 def test_a_budget_that_cannot_be_kept_says_so():

@@ -10,6 +10,7 @@ from keras_ab import reports
 from keras_ab.bench.lab.judge.estimate import difference, interval
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
+from keras_ab.reports import plain
 from keras_ab.reports.compare import changes_between, comparison, flips, side, speed_ups
 from keras_ab.reports.compared import compared
 from keras_ab.reports.gate import gate
@@ -114,16 +115,37 @@ def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
 def test_compare_on_the_command_line(
     flipped: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["compare", *map(str, flipped)]) == 0
+    assert main(["compare", *map(str, flipped), "--format", "markdown"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("**Simulated, not measured: a.jsonl, b.jsonl.**\n\n## 1 flip\n")
     folder = str(flipped[0].parent)
     labels = ["processor A", f"new={flipped[1]}"]
     assert main(["compare", *labels, "--runs", folder]) == 0
-    assert "## The same arm, new against Simulated processor A" in capsys.readouterr().out
+    assert "The same arm, new against Simulated processor A\n---" in capsys.readouterr().out
     assert main(["compare", "processor", "nowhere", "--runs", folder]) == 2
     assert "which 2 of 2 machines" in capsys.readouterr().err
     assert main(["compare", str(flipped[0])]) == 2
+
+
+def test_a_terminal_gets_a_table_that_fits(
+    flipped: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *map(str, flipped)]) == 0
+    said = capsys.readouterr().out
+    assert not set(said) & set("*#|`\\")
+    assert max(map(len, said.splitlines())) <= plain.WIDTH
+    assert "jit, batch=64\n  jit  answer  gain" in said
+    assert said.count("\njit, batch=64\n") == 3  # above its rows, once in each table
+
+
+def test_a_cell_that_is_too_long_has_a_line_of_its_own() -> None:
+    long = "0.945× at the least (5.74 to 6.76 MiB, baseline 6.08 to 6.61 MiB) better"
+    rows = [("trial", "arm", "memory", "0.9×", long), ("trial", "other", "time", "1.0×", "2.0×")]
+    said = plain.table(("trial", "arm", "what", "a machine of a very long name", "b"), rows)
+    assert max(map(len, said.splitlines())) <= plain.WIDTH
+    assert "      a machine of a very long name: 0.9×\n" in said
+    assert "  other  time" in said
+    assert said.count("trial") == 1
 
 
 def test_a_gate_passes_an_equal_run_and_stops_a_slower_one(

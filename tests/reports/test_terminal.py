@@ -1,12 +1,14 @@
 """The table at the end of a benchmark run fits the terminal and leaves nothing out."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keras_ab import reports
 from keras_ab.reports.legible import legible, short_names
-from keras_ab.reports.terminal import WIDTH, verdict_table
+from keras_ab.reports.terminal import WIDTH, coloured, verdict_table
 from tests.reports import scenes, simulated
 from tests.reports.test_page import HOSTILE, hostile_scene
 
@@ -30,8 +32,11 @@ def table_of(path: Path) -> str:
         "−0.019 worse",
         "trade          1.31×",
         "step time inconclusive: between",
-        "confirmed: labels.compact (sparse_uint16: stored labels at most 0.0100×): 0.000500×",
-        "undecided: jit.at-least-free",
+        "labels.compact (sparse_uint16: stored labels at most 0.0100×): 0.000500×",
+        "undecided: “",
+        "jit.at-least-free",
+        "Ratios to the trial's baseline, with their 95 % intervals: less is better.",
+        "Quality is a difference: more is better.",
         "invalid: recompute, each: a guard is broken",
         "failed: accumulation, accumulate_fused: raised during sampling",
         "not measured here: mixed_precision, float16: float16 matrix units",
@@ -39,6 +44,35 @@ def table_of(path: Path) -> str:
 )
 def test_the_table_says(words: str, table: str) -> None:
     assert words in " ".join(table.split("\n")) or words in table
+
+
+def test_a_claim_is_in_its_words(table: str) -> None:
+    claims = table.partition("\nclaims\n")[2]
+    assert re.search(r"^  (confirmed|refuted|undecided|not measured here): “[A-Z]", claims, re.M)
+
+
+def test_a_trial_says_how_long_a_step_of_its_baseline_takes(table: str) -> None:
+    assert re.search(r"^labels classes=1000, against one_hot at [\d.]+ [mµ]s a step$", table, re.M)
+
+
+def test_what_there_is_no_column_for_stands_below(table: str) -> None:
+    below = re.findall(r"^    (?:memory|quality|energy) .*", table, re.M)
+    assert any("quality −0.019 worse" in line for line in below)
+
+
+def test_answers_have_colours_where_there_are_any(table: str) -> None:
+    shown = coloured(table)
+    assert "\x1b[33mtrade\x1b[0m" in shown
+    assert "  \x1b[32mconfirmed\x1b[0m: “" in shown
+    assert re.sub(r"\x1b\[\d+m", "", shown) == table
+
+
+def test_an_estimate_without_an_interval_shows_none(tmp_path: Path) -> None:
+    scene = replace(scenes.scenes()[0], blocks=1)
+    table = table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene]))
+    assert "no interval yet" in table
+    assert "1 block: too few to conclude anything" in table
+    assert "∞" not in table
 
 
 def test_every_line_fits(table: str) -> None:
