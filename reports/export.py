@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports.loading import Runs
+from keras_ab.reports.loading import EmptyHistory, Runs
 
 TABLES = ("samples", "trials", "claims", "machines", "history")
 
@@ -39,7 +40,7 @@ def export(
     written: list[str] = []
     _check_free([Path(f"{place}/{name}.{form}") for name in TABLES], overwrite=overwrite)
     for name in TABLES:
-        target, frame = f"{place}/{name}.{form}", getattr(runs, name)
+        target, frame = f"{place}/{name}.{form}", _table(runs, name)
         try:
             if "://" not in place:
                 Path(place).mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,13 @@ def export(
             ) from error
         written.append(target)
     return written
+
+
+def _table(runs: Runs, name: str) -> Any:
+    """Return a table; one that is empty is written all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EmptyHistory)
+        return getattr(runs, name)
 
 
 def _check_free(targets: Iterable[Path], *, overwrite: bool) -> None:

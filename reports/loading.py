@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ import numpy as np
 import pandas as pd
 
 from keras_ab.bench.lab.judge.moderation import run_prior
+from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.record.run_file import parse_run, read_run
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import overview, remote, tables
 from keras_ab.reports.finding_files import files
 from keras_ab.reports.judged import JudgedRun, judge_trial
+from keras_ab.reports.machines import machines as of_machines
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,11 @@ class Refused:
     error: RecordError
 
 
-@dataclass(frozen=True)
+class EmptyHistory(UserWarning):
+    """There is no history, and why."""
+
+
+@dataclass(frozen=True, repr=False)
 class Runs:
     """All that was read, as tidy tables.
 
@@ -66,8 +73,24 @@ class Runs:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per run, trial and arm that a machine measured more than once, in order."""
-        return overview.history(self.runs)
+        """One row per run, trial and arm that a machine measured more than once, in order.
+
+        Where it is empty, a warning says why.
+        """
+        found = overview.history(self.runs)
+        if found.empty:
+            why = "the runs have no trial that one machine measured more than once"
+            warnings.warn(f"the history is empty: {why} ({self})", EmptyHistory, stacklevel=3)
+        return found
+
+    def __repr__(self) -> str:
+        """Say how much was read, and by what it is read further."""
+        trials = sum(len(run.trials) for run in self.runs)
+        counts = (count(len(self.runs), "run"), count(trials, "trial"))
+        machines = count(len(of_machines(self.runs)), "machine")
+        aside = f", {count(len(self.refused), 'file')} left out" if self.refused else ""
+        tables = ".trials, .claims, .samples, .machines, .history"
+        return f"<{' with '.join(counts)} from {machines}{aside}: {tables}>"
 
     def _repr_html_(self) -> str:
         """Show verdicts in a notebook, as text that a reader can take in."""

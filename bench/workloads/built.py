@@ -26,8 +26,28 @@ def nothing(_model: Any) -> Mapping[str, Any]:
 class Built:
     """A training step of the model that each arm builds by a function of its own.
 
-    An arm names that function: ``arm("relu", built, with_relu, "ReLU between the layers")``, where
-    `built` is one of these. All arms train with the plainest recipe, and what the case sets of it.
+    An arm names that function. All arms train with the plainest recipe, and what the case sets of
+    it; without data of its own, on images of digits, ``(28, 28, 1)``, or on those of
+    `keras.datasets` that the case names as ``data``::
+
+        def with_activation(name, case):
+            import keras
+
+            hidden = keras.layers.Dense(case["width"], activation=name)
+            layers = [keras.layers.Flatten(), hidden, keras.layers.Dense(10)]
+            return keras.Sequential([keras.Input((28, 28, 1)), *layers])
+
+
+        def relu(case):
+            return with_activation("relu", case)
+
+
+        def gelu(case):
+            return with_activation("gelu", case)
+
+
+        ARMS = (arm("relu", built, relu, "ReLU"), arm("gelu", built, gelu, "GELU"))
+        CASES = grid(batch=(32,), width=(16,))
 
     Args:
         data: inputs and labels of a case.

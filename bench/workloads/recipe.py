@@ -27,6 +27,11 @@ NAMES: Mapping[str, Collection[str]] = {
 class Recipe:
     """Choices in how a model is trained.
 
+    A technique is the baseline's recipe with one field replaced::
+
+        BASELINE = Recipe(optimizer="sgd")
+        TECHNIQUE = replace(BASELINE, dtype_policy="mixed_bfloat16")
+
     Args:
         labels: ``sparse_int32``, ``sparse_uint16`` or ``one_hot_float32``, as stored.
         optimizer: a name from `keras_ab.bench.workloads.optimizers.OPTIMIZERS`.

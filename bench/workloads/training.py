@@ -42,9 +42,30 @@ def no_test(_case: Params) -> Examples:
 class Workload:
     """A model and its data, all functions of a case; called, it makes a training step ready.
 
-    An arm trains it as a recipe says: ``arm("xla", WORKLOAD, Recipe(jit=True), "under XLA")``.
-    Its cases set ``batch``, whatever its functions read, and any field of the recipe that is to be
-    the same in every arm.
+    An arm trains it as a recipe says. Its cases set ``batch``, whatever its functions read, and
+    any field of the recipe that is to be the same in every arm::
+
+        def model(case, recipe):
+            import keras
+
+            hidden = keras.layers.Dense(case["width"], activation="relu")
+            return keras.Sequential([keras.Input((16,)), hidden, keras.layers.Dense(3)])
+
+
+        def data(case):
+            import numpy as np
+
+            rng = np.random.default_rng(0)
+            inputs = rng.normal(size=(512, 16)).astype(np.float32)
+            return inputs, rng.integers(3, size=512, dtype=np.int32)
+
+
+        MINE = Workload(model, data, lambda case: 3)
+        ARMS = (
+            arm("graph", MINE, Recipe(), "a graph"),
+            arm("xla", MINE, Recipe(jit=True), "compiled by XLA"),
+        )
+        CASES = grid(batch=(64,), width=(32,), optimizer=("sgd",))
 
     Args:
         model: build the model for a case and a recipe; it returns logits ``(batch, classes)``.

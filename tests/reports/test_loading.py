@@ -182,3 +182,17 @@ def test_a_plan_that_lacks_what_verdicts_depend_on_is_refused(name: str, tmp_pat
     path = with_plan(tmp_path, lambda plan: {k: v for k, v in plan.items() if k != name})
     with pytest.raises(RecordError, match=f"line 1: .*no {name}"):
         reports.load(path)
+
+
+def test_runs_are_shown_in_a_line(folder: Path) -> None:
+    runs = reports.load(folder)
+    shown = repr(runs)
+    assert shown.startswith("<2 runs with 9 trials from 2 machines")
+    assert ".history" in shown
+    assert len(shown) < 200
+
+
+def test_an_empty_history_says_why(folder: Path) -> None:
+    runs = reports.load(folder / "cpu.jsonl")
+    with pytest.warns(UserWarning, match="no trial that one machine measured more than once"):
+        assert runs.history.empty

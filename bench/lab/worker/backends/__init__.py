@@ -88,6 +88,23 @@ class KerasBackend(Backend, Protocol):
     def training(self, model: Any, *, jit: bool = False, eager: bool = False) -> Training:
         """Return the training step of a compiled Keras model.
 
+        A step of Keras' own training in work of one's own::
+
+            def trained(units, case):
+                import keras
+
+                layers = [keras.Input((4,)), keras.layers.Dense(units), keras.layers.Dense(1)]
+                model = keras.Sequential(layers)
+                model.compile(optimizer="sgd", loss="mse")
+                model.optimizer.build(model.trainable_variables)
+                batch = keras.ops.ones((case["batch"], 4)), keras.ops.ones((case["batch"], 1))
+                training = backends.of_keras().training(model)
+                return Prepared(lambda: training.step(batch))
+
+
+            ARMS = (arm("narrow", trained, 8, "8 units"), arm("wide", trained, 64, "64 units"))
+            CASES = grid(batch=(32,))
+
         Args:
             model: compiled, its variables and those of its optimizer built.
             jit: hand the step to the framework's compiler; JAX does so in any case.
