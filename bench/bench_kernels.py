@@ -86,6 +86,7 @@ def _trial(
         ),
         metrics=(Metric("bytes_moved", "bytes that the work must move", "B", moved_by_step=True),),
         claims=claims,
+        first="building the native kernels, unless this machine has them: up to a minute or two",
         does_not_show=(
             "A whole training step, in which the work is a part; low precision; a GPU, on which "
             "these kernels have not run."

@@ -34,7 +34,7 @@ from keras_ab.bench.progress import (
     expected,
     one_alone,
 )
-from keras_ab.bench.telling import told
+from keras_ab.bench.telling import said_of
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
@@ -121,8 +121,8 @@ class Invocation:
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
         self._selects = SELECTIONS[option("--ab-cases")]
-        told = {f.name: option(plan_option(f.name)) for f in fields(Plan)}
-        self._asked = Plan.looking(option("--ab-look"), told)
+        parts = {f.name: option(plan_option(f.name)) for f in fields(Plan)}
+        self._asked = Plan.looking(option("--ab-look"), parts)
         self._ended: set[str] = set()
         self._resume = self._resumed(option("--ab-resume"))
         self.places: list[str] | None = None
@@ -134,6 +134,7 @@ class Invocation:
         self._pages = Sparingly(PAGES_SHARE)
         self._done: dict[str, TrialData] = {}
         self._files: dict[str, Path] = {}
+        self._made = {""}
         self.record: Callable[[str, object], None] | None = None
         """Puts a property into the file for JUnit, where there will be one."""
         check_writable(self._runs)
@@ -252,6 +253,9 @@ class Invocation:
             self._say(f"run file: {self._session.path}")
             self._progress = Progress(self._expected(item.session.items, self.plan))
         self._say("\n" + self._progress.begin(item.says))
+        if item.experiment.first not in self._made:
+            self._made.add(item.experiment.first)
+            self._say(f"  {item.experiment.first} …")
         asked = item.task
         task = Task(asked.file, asked.experiment, asked.case, asked.backend, self._session.plan)
         before = self._session.ended([task.trial])
@@ -276,7 +280,7 @@ class Invocation:
         return Session.begin(self._runs, self._backend, self._asked, self._selection())
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:
-        if says := told(line, data, self.plan, self.prior, self._progress.elapsed_s):
+        if says := said_of(line, data, self.plan, self.prior, self._progress.elapsed_s):
             self._say(says)
 
     def _say(self, message: str) -> None:

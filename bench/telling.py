@@ -23,7 +23,7 @@ from keras_ab.bench.lab.words.plan import Plan
 WIDTH = 80
 
 
-def told(
+def said_of(
     line: TrialLine, data: TrialData, plan: Plan, prior: Callable[[], Prior], elapsed_s: float
 ) -> str:
     """Return what is said of a record when it is measured; empty of most.

@@ -171,6 +171,8 @@ class Experiment:
     """Whether there is anything to time; where not, guards and attempts are the whole result."""
     purpose: Dimension = "time"
     """What the technique is for; answers begin with it."""
+    first: str = ""
+    """What the first process of all has to make, and keeps: said where nothing else would be."""
 
     def __post_init__(self) -> None:
         check_name("an experiment", self.name)
