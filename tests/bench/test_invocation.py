@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -23,7 +25,7 @@ EVERY_ARM = sum(
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    result = benchmark(folder, TINY, "--benchmark-json=out.json")
+    result = benchmark(folder, TINY, "--benchmark-json=out.json", "--junitxml=junit.xml")
     return folder, result, json.loads((folder / "out.json").read_text())
 
 
@@ -71,6 +73,39 @@ def test_extra_info_carries_ratio_interval_and_verdict(tiny):
     assert step["verdict"] in ("worse", "inconclusive")
     assert info["weights_bytes"]["ratio"] == pytest.approx(2)
     assert entries["benchmarks"][0]["extra_info"]["role"] == "baseline"
+
+
+def test_pytest_benchmark_says_where_it_wrote_and_shows_no_table(tiny):
+    _, result, _ = tiny
+    assert "Wrote benchmark data in" in result.stderr
+    assert "Outliers:" not in result.stdout
+    assert "Ratios to the trial's baseline" in result.stdout
+
+
+def test_the_file_for_junit_carries_the_verdicts(tiny):
+    folder, _, entries = tiny
+    written = ElementTree.parse(folder / "junit.xml")  # noqa: S314 - by pytest
+    properties = written.iter("property")
+    found = {each.get("name"): each.get("value") for each in properties}
+    step = entries["benchmarks"][1]["extra_info"]["step_time_s"]
+    assert found["tiny[scale:1]/twice/step_time_s"].endswith(step["verdict"])
+    assert found["tiny[scale:1]/twice/weights_bytes"] == "2.00× exactly worse"
+
+
+@pytest.mark.skipif(not find_spec("pygal"), reason="pygal is not installed")
+def test_histograms_are_drawn_of_the_recorded_durations(tmp_path):
+    drawn = benchmark(tmp_path, TINY, "-k", "scale:1", "--benchmark-histogram=drawn")
+    assert drawn.returncode == 0, drawn.stdout + drawn.stderr
+    (picture,) = tmp_path.glob("drawn*.svg")
+    assert "Generated histogram" in drawn.stderr
+    assert "<svg" in picture.read_text()
+
+
+@pytest.mark.skipif(bool(find_spec("pygal")), reason="pygal is installed")
+def test_histograms_that_cannot_be_drawn_are_refused_before_anything_is_measured(tmp_path):
+    refused = benchmark(tmp_path, TINY, "--benchmark-histogram")
+    assert refused.returncode == 4
+    assert "pip install 'pytest-benchmark[histogram]'" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -226,6 +261,7 @@ def test_the_experiment_that_contributing_shows_runs(tmp_path):
 
 def test_runs_can_be_saved_and_compared_with_pytest_benchmark(tmp_path):
     first = benchmark(tmp_path, TINY, "-k", "scale:1", "--benchmark-save=first")
+    assert "Saved benchmark data in" in first.stderr
     second = benchmark(tmp_path, TINY, "-k", "scale:1", "--benchmark-compare=0001")
     assert first.returncode == second.returncode == 0, second.stdout + second.stderr
     assert "(0001_first)" in second.stdout
