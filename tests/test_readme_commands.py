@@ -1,4 +1,4 @@
-"""Each command that README.md names is run as it is written there, to its end."""
+"""Each command that README.md and the guide name is run as it is written there, to its end."""
 
 import os
 import re
@@ -22,11 +22,15 @@ STANDS_FOR = {
     "FILE": "review.md",
 }
 
+GUIDE = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))]
 TABLE = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```\n(.*?)^```", "\n".join([README, *GUIDE]), re.MULTILINE | re.DOTALL)
 IN_BLOCKS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
-MEASURE = [command for command in TABLE if command.startswith(("pytest", "keras-ab doctor"))]
-READ = [c for c in [*TABLE, *IN_BLOCKS] if c.startswith("keras-ab") and c not in MEASURE]
+COMMANDS = list(dict.fromkeys([*TABLE, *IN_BLOCKS]))
+MEASURE = [command for command in COMMANDS if command.startswith(("pytest", "keras-ab doctor"))]
+READ = [
+    command for command in COMMANDS if command.startswith("keras-ab") and command not in MEASURE
+]
 
 BENCH_LABELS = """
 import time
@@ -89,6 +93,7 @@ def cut_off(folder: Path) -> None:
 def test_the_table_was_found():
     assert len(MEASURE) >= 10
     assert len(READ) >= 12
+    assert any("--format csv" in command for command in READ)
 
 
 @pytest.fixture(scope="module")
