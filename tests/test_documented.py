@@ -3,6 +3,7 @@
 import re
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,8 @@ def test_a_technique_is_a_recipe_with_one_field_replaced():
     exec(example(keras_ab.Recipe.__doc__), names)  # noqa: S102 - of our own
     assert names["TECHNIQUE"].optimizer == "sgd"
     assert names["TECHNIQUE"].dtype_policy == "mixed_bfloat16"
+
+
+def test_the_guide_shows_the_example_that_help_shows():
+    page = (Path(__file__).parents[1] / "docs" / "your-technique.md").read_text(encoding="utf-8")
+    assert f"```python\n{example(keras_ab.__doc__).strip()}\n```" in page
