@@ -175,6 +175,6 @@ class Sparingly:
 
 def roughly(seconds: float) -> str:
     """Return a length of time that nobody knows exactly: ``40 s``, ``24 min``, ``3.5 h``."""
-    if seconds < 90:
+    if seconds < 95:
         return f"{max(10, round(seconds, -1)):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

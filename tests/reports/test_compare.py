@@ -121,7 +121,7 @@ def test_compare_on_the_command_line(
     folder = str(flipped[0].parent)
     labels = ["processor A", f"new={flipped[1]}"]
     assert main(["compare", *labels, "--runs", folder]) == 0
-    assert "The same arm, new against Simulated processor A\n---" in capsys.readouterr().out
+    assert "The same arm, new against Simulated processor A, 8 cores\n---" in capsys.readouterr().out
     assert main(["compare", "processor", "nowhere", "--runs", folder]) == 2
     assert "which 2 of 2 machines" in capsys.readouterr().err
     assert main(["compare", str(flipped[0])]) == 2
