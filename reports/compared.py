@@ -64,7 +64,12 @@ def _flips(result: Comparison, form: Form) -> str:
 
 
 def _arms(result: Comparison, form: Form) -> str:
-    """Return the answer for each arm and what it sums up, one column for each side."""
+    """Return the answer for each arm and what it sums up, one column for each side.
+
+    In brief, with the ratio of step times alone.
+    """
+    if form.brief:
+        return _in_brief(result, form)
     rows = []
     for k, placed in result.sides[0].trials.items():
         for arm in placed.trial.answered:
@@ -76,6 +81,25 @@ def _arms(result: Comparison, form: Form) -> str:
                 if any(cells):
                     rows.append((k.says, name, dimension, *(cell or "–" for cell in cells)))
     return form.table(("trial", "arm", "what", *(side.name for side in result.sides)), rows)
+
+
+def _in_brief(result: Comparison, form: Form) -> str:
+    rows = [
+        (k.says, form.code(arm), *(_word(_answer(side, k, arm)) for side in result.sides))
+        for k, placed in result.sides[0].trials.items()
+        for arm in placed.trial.answered
+    ]
+    about = "The answer and the ratio of step times; --format markdown has all with its intervals."
+    table = form.table(("trial", "arm", *(side.name for side in result.sides)), rows)
+    return f"{form.paragraph(about)}\n\n{table}"
+
+
+def _word(answer: Answer | None) -> str:
+    """Return the answer with the ratio of step times, ``gain 0.80×``."""
+    if not answer:
+        return "–"
+    step = answer.part("time").finding
+    return f"{answer.word} {text.brief(step)}" if step else str(answer.word)
 
 
 def _answer(side: Side, k: Key, arm: str) -> Answer | None:
