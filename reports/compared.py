@@ -151,10 +151,12 @@ def _environments(result: Comparison, form: Form) -> str:
 
 
 def _machines(a: Side, b: Side, form: Form) -> str:
-    """Return how the step time of the same arm differs between two machines."""
+    """Return how the step time of an arm differs between machines; in brief, of the baseline."""
     found = speed_ups(a, b)
     if not found:
         return ""
+    if form.brief:
+        found = list({s.key: s for s in reversed(found)}.values())[::-1]
     rows = [(s.key.says, form.code(s.arm), shown_speed_up(s)) for s in found]
     heading = form.heading(f"The same arm, {form.words(b.name)} against {form.words(a.name)}")
     about = "Step time over step time. This is about the machines, not about a technique."
