@@ -27,8 +27,15 @@ from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.tracing import FILE
 from keras_ab.bench.places import found, told
-from keras_ab.bench.progress import Expected, Progress, announced, beyond, expected, one_alone
-from keras_ab.bench.sparingly import Sparingly
+from keras_ab.bench.progress import (
+    Expected,
+    Progress,
+    Sparingly,
+    announced,
+    beyond,
+    expected,
+    one_alone,
+)
 from keras_ab.bench.telling import said_of
 
 PAGES_SHARE = 0.02

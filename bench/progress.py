@@ -153,8 +153,28 @@ class Progress:
         return f"about {roughly(left_s)} left, until {self._time_in(left_s)}"
 
 
+class Sparingly:
+    """Does something again and again that must not take more than a share of the time.
+
+    Args:
+        share: of the time since the first.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, share: float, now: Callable[[], float] = clock.now) -> None:
+        self._share, self._now = share, now
+        self._begun, self._spent = now(), 0.0
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do it, unless too much was spent on it already."""
+        begun = self._now()
+        if self._spent <= self._share * (begun - self._begun):
+            work()
+            self._spent += self._now() - begun
+
+
 def roughly(seconds: float) -> str:
     """Return a length of time that nobody knows exactly: ``40 s``, ``24 min``, ``3.5 h``."""
-    if seconds < 90:
+    if seconds < 95:
         return f"{max(10, round(seconds, -1)):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

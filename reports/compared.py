@@ -67,7 +67,12 @@ def _flips(result: Comparison, form: Form) -> str:
 
 
 def _arms(result: Comparison, form: Form) -> str:
-    """Return the answer for each arm and what it sums up, one column for each side."""
+    """Return the answer for each arm and what it sums up, one column for each side.
+
+    In brief, with the ratio of step times alone.
+    """
+    if form.brief:
+        return _in_brief(result, form)
     rows = []
     for k, placed in result.sides[0].trials.items():
         for arm in placed.trial.answered:
@@ -79,6 +84,25 @@ def _arms(result: Comparison, form: Form) -> str:
                 if any(cells):
                     rows.append((k.says, name, dimension, *(cell or "–" for cell in cells)))
     return form.table(("trial", "arm", "what", *(side.name for side in result.sides)), rows)
+
+
+def _in_brief(result: Comparison, form: Form) -> str:
+    rows = [
+        (k.says, form.code(arm), *(_word(_answer(side, k, arm)) for side in result.sides))
+        for k, placed in result.sides[0].trials.items()
+        for arm in placed.trial.answered
+    ]
+    about = "The answer and the ratio of step times; --format markdown has all with its intervals."
+    table = form.table(("trial", "arm", *(side.name for side in result.sides)), rows)
+    return f"{form.paragraph(about)}\n\n{table}"
+
+
+def _word(answer: Answer | None) -> str:
+    """Return the answer with the ratio of step times, ``gain 0.80×``."""
+    if not answer:
+        return "–"
+    step = answer.part("time").finding
+    return f"{answer.word} {text.brief(step)}" if step else str(answer.word)
 
 
 def _answer(side: Side, k: Key, arm: str) -> Answer | None:
@@ -100,13 +124,11 @@ def _changed(a: Side, b: Side, form: Form) -> str:
     found = judged.changes
     names = f"{form.words(a.name)} to {form.words(b.name)}"
     heading = form.heading(f"Ratios that differ from {names}")
-    counted = text.count(judged.compared, "ratio") + " of ratios"
+    of, held = text.count(judged.compared, "ratio"), "the noise floors, after Holm’s correction"
     if not found:
-        none = f"Of {counted} none does beyond the noise floors, after Holm’s correction."
+        none = f"Of {of} of ratios none does beyond {held}."
         return f"{heading}\n\n{form.paragraph(none)}"
-    told = f"{len(found)} beyond the noise floors, after Holm’s correction, the largest first."
-    about = f"Of {counted} {told}"
-    heading = f"{heading}\n\n{form.paragraph(about)}"
+    some = f"Of {of} of ratios {len(found)} beyond {held}, the largest first."
     rows = [
         (
             c.key.says,
@@ -119,7 +141,7 @@ def _changed(a: Side, b: Side, form: Form) -> str:
         for c in found
     ]
     columns = ("trial", "arm", "metric", a.name, b.name, "change")
-    return f"{heading}\n\n{form.table(columns, rows)}"
+    return f"{heading}\n\n{form.paragraph(some)}\n\n{form.table(columns, rows)}"
 
 
 def _environments(result: Comparison, form: Form) -> str:
@@ -143,10 +165,12 @@ def _code(result: Comparison, form: Form) -> str:
 
 
 def _machines(a: Side, b: Side, form: Form) -> str:
-    """Return how the step time of the same arm differs between two machines."""
+    """Return how the step time of an arm differs between machines; in brief, of the baseline."""
     found = speed_ups(a, b)
     if not found:
         return ""
+    if form.brief:
+        found = list({s.key: s for s in reversed(found)}.values())[::-1]
     rows = [(s.key.says, form.code(s.arm), shown_speed_up(s)) for s in found]
     heading = form.heading(f"The same arm, {form.words(b.name)} against {form.words(a.name)}")
     about = "Step time over step time. This is about the machines, not about a technique."

@@ -21,6 +21,7 @@ class Form:
         heading: above a part.
         paragraph: text, or an item of a list.
         table: headings and rows.
+        brief: whether a line for each arm is enough.
     """
 
     words: Callable[[str], str]
@@ -29,10 +30,19 @@ class Form:
     heading: Callable[[str], str]
     paragraph: Callable[[str], str]
     table: Table
+    brief: bool = False
 
 
 FORMS = {
-    "table": Form(plain.words, plain.words, str, plain.heading, plain.paragraph, plain.table),
+    "table": Form(
+        plain.words,
+        plain.words,
+        str,
+        plain.heading,
+        plain.paragraph,
+        plain.table,
+        brief=True,
+    ),
     "markdown": Form(
         markdown.escape, markdown.code, "**{}**".format, "## {}".format, str, markdown.table
     ),

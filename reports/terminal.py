@@ -108,7 +108,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     lines = []
     for row in rows:
         if len(row) == 1:
-            lines.append(_cut(row[0], WIDTH))
+            lines += textwrap.wrap(_cut(row[0], 3 * WIDTH), WIDTH, subsequent_indent=" " * 6)
             continue
         cells = (_cut(row[i], widths[i]).ljust(widths[i]) for i in used)
         lines.append("  ".join(cells)[:WIDTH].rstrip())
