@@ -25,7 +25,6 @@ from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
-from keras_ab.bench.lab.worker.tracing import FILE
 from keras_ab.bench.places import found, told
 from keras_ab.bench.progress import (
     Expected,
@@ -36,7 +35,7 @@ from keras_ab.bench.progress import (
     expected,
     one_alone,
 )
-from keras_ab.bench.telling import said_of
+from keras_ab.bench.telling import how_to_open, said_of
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
@@ -102,15 +101,6 @@ def broken_guards(data: TrialData) -> list[str]:
             found = f"off by {check.relative_error:.3g}, tolerance {guard and guard.tolerance:g}"
         lines.append(f"guard broken: {says}\n  {check.arm}: {check.observed} is {found}")
     return lines
-
-
-def how_to_open(traces: Path) -> str:
-    """Return how to look at traces."""
-    return (
-        f"traces:   {traces}\n"
-        f"          TensorBoard: pip install tensorboard xprof; tensorboard --logdir {traces}\n"
-        f"          Perfetto: open https://ui.perfetto.dev, hand it a {FILE} from there"
-    )
 
 
 class Invocation:

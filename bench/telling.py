@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess
@@ -19,6 +20,7 @@ from keras_ab.bench.lab.record.records import (
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker.tracing import FILE
 
 WIDTH = 80
 
@@ -68,3 +70,12 @@ def side_by_side(head: str, parts: list[str]) -> str:
         break_on_hyphens=False,
     )
     return filled.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def how_to_open(traces: Path) -> str:
+    """Return how to look at traces."""
+    return (
+        f"traces:   {traces}\n"
+        f"          TensorBoard: pip install tensorboard xprof; tensorboard --logdir {traces}\n"
+        f"          Perfetto: open https://ui.perfetto.dev, hand it a {FILE} from there"
+    )

@@ -6,7 +6,7 @@ import getpass
 import re
 import socket
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,12 @@ def anonymous_facts(fact: Any) -> Any:
 def without_folders(text: str) -> str:
     """Return a text in which paths are told from the folders that everybody has."""
     for folder, within, itself in _folders(Path.cwd(), Path.home()):
-        text = folder.sub(lambda found, w=within, i=itself: w if found[1] else i, text)
+        text = folder.sub(partial(_either, within, itself), text)
     return text
+
+
+def _either(within: str, itself: str, found: re.Match[str]) -> str:
+    return within if found[1] else itself
 
 
 def _last_name(found: re.Match[str]) -> str:
