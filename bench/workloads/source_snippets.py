@@ -271,10 +271,10 @@ def depends_on_training(layer_class: Any) -> bool:
         return False
     layer, x = made
     try:
-        outputs = [np.asarray(layer(x, training=training)) for training in (True, False)]
+        trained, inferred = (np.asarray(layer(x, training=mode)) for mode in (True, False))
     except Exception:  # noqa: BLE001 - a layer that takes no such array shows nothing
         return False
-    return not np.array_equal(*outputs)
+    return not np.array_equal(trained, inferred)
 
 
 ARGUMENTS: tuple[tuple[Any, ...], ...] = ((), (2,), (2, 2), (4, 2))
