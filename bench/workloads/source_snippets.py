@@ -259,9 +259,8 @@ def only_two_look_at_training() -> str | None:
     named = {"Dropout", "BatchNormalization"}
     others = {n: c for n, c in public_layers().items() if takes_training(c) and n not in named}
     found = sorted(name for name, layer_class in others.items() if depends_on_training(layer_class))
-    if not found:
-        return None
-    return f"{len(found)} others do (of {len(others)} that take it): {', '.join(found)}"
+    said = f"{len(found)} others do (of {len(others)} that take it): {', '.join(found)}"
+    return said if found else None
 
 
 def depends_on_training(layer_class: Any) -> bool:
@@ -277,7 +276,7 @@ def depends_on_training(layer_class: Any) -> bool:
     return not np.array_equal(trained, inferred)
 
 
-ARGUMENTS: tuple[tuple[Any, ...], ...] = ((), (2,), (2, 2), (4, 2))
+ARGUMENTS: tuple[tuple[Any, ...], ...] = ((), (0.5,), (2,), (2, 2), (4, 2))
 SHAPES = ((2, 4), (2, 4, 4), (2, 4, 4, 3), (2, 2, 4, 4, 3))
 """What a layer is tried with, until it can be made and called."""
 
