@@ -62,7 +62,7 @@ def snippet() -> str | None:
 ECHOING = ("once", "before_2", "before_4", "before_8", "after_4")
 """The arms that do all the work; the other two do a part of it."""
 
-LOADING_DOMINATES: Params = {"edge": 672}
+LOADING_DOMINATES: Params = {"edge": 448}
 TRAINING_DOMINATES: Params = {"edge": 28}
 
 EXPERIMENT = Experiment(
@@ -101,11 +101,11 @@ EXPERIMENT = Experiment(
         ),
     ),
     cases=(
-        *grid(edge=(672,), encoding=("png",), files=(128,), batch=(32,), width=(128,)),
+        *grid(edge=(448,), encoding=("png",), files=(128,), batch=(32,), width=(128,)),
         *grid(quick=False, edge=(28,), encoding=("png",), files=(512,), batch=(32,), width=(2048,)),
         *grid(
             quick=False,
-            edge=(224, 672),
+            edge=(448, 672),
             encoding=("jpeg",),
             files=(3500,),
             batch=(64,),

@@ -255,30 +255,46 @@ def takes_training(layer_class: Any) -> bool:
 
 
 def only_two_look_at_training() -> str | None:
-    """List Keras' layers that take ``training``, besides Dropout and BatchNormalization."""
+    """List Keras' layers that give something else in training, besides the two that are named."""
     named = {"Dropout", "BatchNormalization"}
-    others = sorted(n for n, c in public_layers().items() if takes_training(c) and n not in named)
-    return f"{len(others)} others do: {', '.join(others)}" if others else None
+    others = {n: c for n, c in public_layers().items() if takes_training(c) and n not in named}
+    found = sorted(name for name, layer_class in others.items() if depends_on_training(layer_class))
+    said = f"{len(found)} others do (of {len(others)} that take it): {', '.join(found)}"
+    return said if found else None
 
 
-ARGUMENTS: tuple[tuple[Any, ...], ...] = ((), (2,), (2, 2), (4, 2))
+def depends_on_training(layer_class: Any) -> bool:
+    """Tell whether a layer that can be made and called gives something else in training."""
+    made = called(layer_class)
+    if made is None:
+        return False
+    layer, x = made
+    try:
+        trained, inferred = (np.asarray(layer(x, training=mode)) for mode in (True, False))
+    except Exception:  # noqa: BLE001 - a layer that takes no such array shows nothing
+        return False
+    return not np.array_equal(trained, inferred)
+
+
+ARGUMENTS: tuple[tuple[Any, ...], ...] = ((), (0.5,), (2,), (2, 2), (4, 2))
 SHAPES = ((2, 4), (2, 4, 4), (2, 4, 4, 3), (2, 2, 4, 4, 3))
 """What a layer is tried with, until it can be made and called."""
 
 
-def called(layer_class: Any) -> Any:
-    """Return a layer of a class, called once on an input that it takes; None where none is."""
+def called(layer_class: Any) -> tuple[Any, np.ndarray] | None:
+    """Return a layer of a class and the input that it was called on; None where it takes none."""
     import keras
 
     wrapped = [(keras.layers.Dense(2),), (keras.layers.LSTM(2),), (keras.layers.LSTMCell(2),)]
     for arguments in (*ARGUMENTS, *wrapped):
         for shape in SHAPES:
+            x = np.random.default_rng(0).random(shape, np.float32)
             try:
                 layer = layer_class(*arguments)
-                layer(np.ones(shape, np.float32))
+                layer(x)
             except Exception:  # noqa: BLE001, S112 - most combinations are none
                 continue
-            return layer
+            return layer, x
     return None
 
 
@@ -286,9 +302,9 @@ def only_batch_normalization_has_untrainable_weights() -> str | None:
     """Make and call every layer that can be; list those with weights that are not trained."""
     found, made = [], 0
     for name, layer_class in public_layers().items():
-        layer = called(layer_class)
-        made += layer is not None
-        if layer is not None and layer.non_trainable_weights and name != "BatchNormalization":
+        tried = called(layer_class)
+        made += tried is not None
+        if tried and tried[0].non_trainable_weights and name != "BatchNormalization":
             found.append(name)
     if not found:
         return None

@@ -54,7 +54,7 @@ def test_the_recursion_finds_what_the_list_leaves_out():
 def test_layers_that_take_training_are_looked_up_in_all_of_keras():
     said = source_snippets.only_two_look_at_training()
     assert "GaussianNoise" in said
-    assert "Dense" not in said.split()
+    assert "Flatten" not in said
 
 
 @pytest.mark.parametrize("style", ["functional", "subclass"])
