@@ -55,9 +55,14 @@ def anonymous_facts(fact: Any) -> Any:
 
 def without_folders(text: str) -> str:
     """Return a text in which paths are told from the folders that everybody has."""
-    for folder, within, itself in _folders(Path.cwd(), Path.home()):
-        text = folder.sub(lambda found, w=within, i=itself: w if found[1] else i, text)
+    for folder in _folders(Path.cwd(), Path.home()):
+        text = _without(folder, text)
     return text
+
+
+def _without(folder: tuple[re.Pattern[str], str, str], text: str) -> str:
+    pattern, within, itself = folder
+    return pattern.sub(lambda found: within if found[1] else itself, text)
 
 
 def _last_name(found: re.Match[str]) -> str:
