@@ -210,7 +210,7 @@ def main() -> None:
         made = tables(scenery(Path(folder)))
     page = PAGE.read_text(encoding="utf-8")
     for name, rows in made.items():
-        page = between(name).sub(lambda _, n=name, r=rows: markdown(n, r), page)
+        page = between(name).sub(lambda _, n=name, r=rows: markdown(n, r), page, count=1)
     PAGE.write_text(page, encoding="utf-8")
     print(PAGE)
 

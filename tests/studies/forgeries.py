@@ -145,7 +145,7 @@ def swapped_blocks(lines: Lines, dice: Random) -> Lines:
 def a_copied_block(lines: Lines, dice: Random) -> Lines:
     source, target = dice.sample(range(_blocks(lines)), 2)
     for old, new in zip(rounds(lines, source), rounds(lines, target), strict=True):
-        new["step_time_s"] = old["step_time_s"]
+        new["step_time_s"] = dict(old["step_time_s"])
     return lines
 
 

@@ -6,7 +6,7 @@ import getpass
 import re
 import socket
 import sys
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,14 @@ def anonymous_facts(fact: Any) -> Any:
 
 def without_folders(text: str) -> str:
     """Return a text in which paths are told from the folders that everybody has."""
-    for folder, within, itself in _folders(Path.cwd(), Path.home()):
-        text = folder.sub(partial(_either, within, itself), text)
+    for folder in _folders(Path.cwd(), Path.home()):
+        text = _without(folder, text)
     return text
 
 
-def _either(within: str, itself: str, found: re.Match[str]) -> str:
-    return within if found[1] else itself
+def _without(folder: tuple[re.Pattern[str], str, str], text: str) -> str:
+    pattern, within, itself = folder
+    return pattern.sub(lambda found: within if found[1] else itself, text)
 
 
 def _last_name(found: re.Match[str]) -> str:
