@@ -62,7 +62,9 @@ def test_a_module_says_the_layout_of_all_that_goes_in_and_out():
 
 @pytest.mark.usefixtures("library")
 def test_the_program_that_xla_is_given_constrains_every_operand(rng):
-    variables = [keras.Variable(rng.normal(size=shape)) for shape in (SHAPE, (7,), ())]
+    variables = [
+        keras.Variable(rng.normal(size=shape), dtype="float32") for shape in (SHAPE, (7,), ())
+    ]
     optimizer = adam.Adam(0.1)
     optimizer.build(variables)
 
