@@ -34,7 +34,8 @@ def _parts(result: Comparison, form: Form) -> Iterator[str]:
     yield _flips(result, form)
     yield form.heading("Arms against their baselines") + "\n\n" + _arms(result, form)
     if len(result.sides) == 2:
-        yield _changed(*result.sides, form)
+        before, after = result.sides
+        yield _changed(before, after, form)
     yield _environments(result, form)
     for other in result.sides[1:]:
         yield _machines(result.sides[0], other, form)

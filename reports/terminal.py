@@ -19,7 +19,7 @@ from keras_ab.reports.legible import legible, short_names
 WIDTH = 80
 HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
 GREEN, RED, YELLOW = 32, 31, 33
-COLOURS = {
+COLOURS: dict[str, int] = {
     **dict.fromkeys((Word.GAIN, Outcome.CONFIRMED), GREEN),
     **dict.fromkeys((Word.LOSS, Word.FAILED, Word.INVALID, Outcome.REFUTED), RED),
     Word.TRADE: YELLOW,
