@@ -19,8 +19,7 @@ from keras_ab import (
     grid,
     sources,
 )
-from keras_ab.bench.workloads import callback_attempts as tried
-from keras_ab.bench.workloads.classifier import MANY_CLASSES
+from keras_ab.bench.workloads import callback_attempts, classifier
 
 Fit = Callable[..., list[float]]
 """Trains for some epochs with the given callbacks; returns the loss of each."""
@@ -35,8 +34,8 @@ def prepare(watched: Watched, case: Params) -> Prepared:
         watched: how the training is watched.
         case: ``epochs``; ``steps`` of an epoch, ``batch``, and ``kept``: examples to validate on.
     """
-    model = MANY_CLASSES.compiled(Recipe(), case)
-    images, labels = MANY_CLASSES.data(case)
+    model = classifier.MANY_CLASSES.compiled(Recipe(), case)
+    images, labels = classifier.MANY_CLASSES.data(case)
     kept, size = int(case["kept"]), int(case["batch"])
     rows = slice(kept, kept + size * int(case["steps"]))
     folder = TemporaryDirectory()
@@ -106,7 +105,7 @@ def custom_metric(model: Any, fit: Fit, _folder: str) -> Callable[[], list[float
     model.compile(
         optimizer=model.optimizer,
         loss=model.loss,
-        metrics=[tried.squared_error_class()()],
+        metrics=[callback_attempts.squared_error_class()()],
         jit_compile=False,
     )
     return fit
@@ -217,11 +216,14 @@ EXPERIMENT = Experiment(
         ),
     ),
     attempts=(
-        *(Attempt(name, statement, getattr(tried, name)) for name, _, statement in SAID),
+        *(
+            Attempt(name, statement, getattr(callback_attempts, name))
+            for name, _, statement in SAID
+        ),
         Attempt(
             "metric_without_reset",
             "evaluate twice, with other weights, the metric not reset between",
-            tried.metric_without_reset,
+            callback_attempts.metric_without_reset,
         ),
     ),
 )

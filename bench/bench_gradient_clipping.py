@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from statistics import fmean
+from typing import Any
 
 from keras_ab import (
     KERAS,
@@ -19,12 +20,11 @@ from keras_ab import (
     sources,
     sweep,
 )
-from keras_ab.bench.lab.words.cases import Value
 from keras_ab.bench.workloads.by_name import BY_NAME
 
 UNCLIPPED = Recipe(optimizer="sgd_momentum", learning_rate=1e-3)
 STEPS = 150
-Setting = tuple[tuple[str, Value], ...]
+Setting = tuple[tuple[str, Any], ...]
 """A case's parameters as pairs, which can be kept by."""
 
 

@@ -3,8 +3,7 @@
 from functools import partial
 
 from keras_ab import Attempt, Built, Case, Claim, Experiment, Guard, Source, arm, sources
-from keras_ab.bench.workloads import classifier, styles
-from keras_ab.bench.workloads import source_snippets as written
+from keras_ab.bench.workloads import classifier, source_snippets, styles
 
 TRIED = (
     ("residual_block", "the tips' ResBlock, all of whose convolutions are used"),
@@ -38,10 +37,12 @@ SAVED = tuple(
 
 def attempts() -> tuple[Attempt, ...]:
     """Return all that is tried."""
-    tried = [Attempt(name, says, getattr(written, name)) for name, says in TRIED]
+    tried = [Attempt(name, says, getattr(source_snippets, name)) for name, says in TRIED]
     for name, ending, named in SAVED:
         says = f"a custom layer saved as {ending}, loaded with{'' if named else 'out'} its class"
-        tried.append(Attempt(name, says, partial(written.saved_and_loaded, ending, named=named)))
+        tried.append(
+            Attempt(name, says, partial(source_snippets.saved_and_loaded, ending, named=named))
+        )
     return tuple(tried)
 
 

@@ -47,9 +47,9 @@ def test_a_page_draws_them_and_a_run_that_cannot_be_trusted_says_so(
 ) -> None:
     run = run_of(tmp_path, 8)
     assert "identical pairs told apart at 5 %" in page(reports.Runs([run]))
-    assert cautions.of_run(run) == []
+    assert cautions.of_run(run, {}) == []
     monkeypatch.setattr("keras_ab.reports.identical.of_run", lambda run: spoilt(run, 3))
-    (caution,) = cautions.of_run(run)
+    (caution,) = cautions.of_run(run, {})
     assert "told its own identical arms apart too often" in caution.says
 
 

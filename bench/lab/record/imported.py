@@ -9,7 +9,7 @@ from pydantic import Field
 
 from keras_ab.bench.lab.record.bounds import Number
 from keras_ab.bench.lab.record.declared import Record
-from keras_ab.bench.lab.words.code import Digest
+from keras_ab.bench.lab.words.digests import Digest
 
 
 class Imported(Record):

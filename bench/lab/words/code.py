@@ -6,12 +6,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated, Any
-
-from pydantic import Field
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""SHA-256 of a file of code."""
+from typing import Any
 
 
 def written(build: Callable[..., Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
-from keras_ab.bench.lab.words.code import Digest
+from keras_ab.bench.lab.words.digests import Digest
 from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.steps import (
     CHECKED,

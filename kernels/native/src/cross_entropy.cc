@@ -11,7 +11,7 @@ namespace {
 
 // A chunk of a row stays in the first-level cache between its maximum and its sum, so each logit
 // is read from memory once.
-constexpr int64_t kChunk = 4096, kLanes = 32;
+constexpr int64_t kChunk = 4096, kLanes = 64;
 
 // A maximum may drop a NaN here: the sum that follows meets it.
 template <class T>
@@ -29,17 +29,11 @@ KAB_INLINE float chunk_maximum(const T* x, int64_t n, float top) {
   return top;
 }
 
-// `next` is what is summed after this chunk: it comes from memory while exponentials are computed.
 template <class T>
-KAB_INLINE float chunk_sum(const T* x, int64_t n, float top, const T* next) {
-  float lane[kLanes] = {}, sum = 0;
-  int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) {
-    kab::fetch(next + j, kLanes * sizeof(T));
-    for (int64_t k = 0; k < kLanes; ++k) lane[k] += kab::fast_exp(kab::load(x[j + k]) - top);
-  }
-  for (; j < n; ++j) sum += kab::fast_exp(kab::load(x[j]) - top);
-  for (float part : lane) sum += part;
+KAB_INLINE float chunk_sum(const T* x, int64_t n, float top) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < n; ++j) sum += kab::fast_exp(kab::load(x[j]) - top);
   return sum;
 }
 
@@ -55,8 +49,8 @@ KAB_INLINE void row_total_as(const void* logits, int64_t row, int64_t classes, f
     top = chunk_maximum(x + j, n, top);
     // No chunk before, or only -inf in it: exp(-inf - -inf) would be NaN where the sum is 0.
     if (sum != 0) sum *= std::exp(double(before) - top);
-    if (top != -INFINITY || j + n == classes) sum += chunk_sum(x + j, n, top, x + j + n);
-    else if (chunk_sum(x + j, n, 0.f, x + j + n) != 0) sum = NAN;  // a NaN among the -inf
+    if (top != -INFINITY || j + n == classes) sum += chunk_sum(x + j, n, top);
+    else if (chunk_sum(x + j, n, 0.f) != 0) sum = NAN;  // a NaN among the -inf
   }
   *maximum = top;
   *total = float(sum);
@@ -79,10 +73,14 @@ KAB_INLINE void row_gradient_as(const void* logits, int64_t row, int64_t classes
                                 float scale, void* d_logits, bool past_cache, int32_t /*dtype*/) {
   const T* x = static_cast<const T*>(logits) + row * classes;
   T* d = static_cast<T*>(d_logits) + row * classes;
-  const auto fill = [&](int64_t from, int64_t to, T* out) KAB_BODY {
-    chunk_gradient(x + from, to - from, maximum, scale, out);
-  };
-  kab::write(d, 0, classes, past_cache, fill);
+  if (!past_cache) return chunk_gradient(x, classes, maximum, scale, d);
+  alignas(64) T chunk[kChunk];
+  for (int64_t j = 0; j < classes; j += kChunk) {
+    const int64_t n = std::min(kChunk, classes - j);
+    chunk_gradient(x + j, n, maximum, scale, chunk);
+    kab::stream(d + j, chunk, n * sizeof(T));
+  }
+  kab::end_of_stream();
 }
 
 KAB_PER_DTYPE(row_gradient,
@@ -146,7 +144,7 @@ extern "C" void kab_cross_entropy_backward(const void* logits, int32_t dtype, co
                                            const float* upstream, void* d_logits,
                                            const kab_workers* workers) {
   const int64_t rows = rows_a_block(classes);
-  const bool past_cache = kab::outgrows_cache(batch * classes * kab::bytes_of(dtype));
+  const bool past_cache = kab::outgrows_cache(batch * classes * (dtype == KAB_FLOAT32 ? 4 : 2));
   const auto backward = [&](int64_t i) {
     const int64_t label = label_at(labels, label_bytes, i);
     const bool known = label >= 0 && label < classes;

@@ -14,7 +14,6 @@
 #define KAB_CLONES
 #endif
 #define KAB_INLINE inline __attribute__((always_inline))
-#define KAB_BODY __attribute__((always_inline))  // of a lambda, which would have no clones of its own
 
 namespace kab {
 

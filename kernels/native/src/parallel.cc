@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -72,56 +71,11 @@ Blocks::Place Blocks::find(int64_t block) const {
 
 }  // namespace kab
 
-namespace {
-
-// Threads that wait for tasks and never end: one that is started for each call takes longer to come
-// than a small call lasts.
-class Threads {
- public:
-  void grow(int64_t count) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (; size_ < count; ++size_) std::thread([this] { serve(); }).detach();
-  }
-  void schedule(void (*task)(void*), void* data) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    tasks_.push_back({task, data});
-    waiting_.notify_one();
-  }
-
- private:
-  struct Task {
-    void (*run)(void*);
-    void* data;
-  };
-  Task next() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    waiting_.wait(lock, [this] { return !tasks_.empty(); });
-    const Task task = tasks_.front();
-    tasks_.pop_front();
-    return task;
-  }
-  void serve() {
-    for (;;) {
-      const Task task = next();
-      task.run(task.data);
-    }
-  }
-
-  int64_t size_ = 0;
-  std::mutex mutex_;
-  std::condition_variable waiting_;
-  std::deque<Task> tasks_;
-};
-
-}  // namespace
-
 extern "C" const kab_workers* kab_own_threads(int64_t threads) {
-  static Threads* const own = new Threads;  // outlives every thread of it
-  static kab_workers workers;
-  own->grow(threads - 1);
-  const auto schedule = [](void* pool, void (*task)(void*), void* data) {
-    static_cast<Threads*>(pool)->schedule(task, data);
+  static kab_workers pool;
+  const auto schedule = [](void*, void (*task)(void*), void* data) {
+    std::thread(task, data).detach();
   };
-  workers = {threads, schedule, own};
-  return &workers;
+  pool = {threads, schedule, nullptr};
+  return &pool;
 }
