@@ -15,7 +15,8 @@ from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.device import AUTO, choose, device_of
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
-from keras_ab.bench.lab.record.records import End, Selection, TrialLine
+from keras_ab.bench.lab.record.declared import Selection
+from keras_ab.bench.lab.record.records import End, TrialLine
 from keras_ab.bench.lab.record.run_file import Run, read_run
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -19,7 +18,7 @@ from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.workloads import labels, losses, optimizers, schedules
-from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
+from keras_ab.bench.workloads.precision import precision, switch_on
 from keras_ab.bench.workloads.recipe import Recipe
 
 Examples = tuple[np.ndarray, np.ndarray]
@@ -257,32 +256,6 @@ def regularise(model: Any, recipe: Recipe) -> None:
     if recipe.decay == "l2":
         for variable in model.trainable_variables:
             variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
-
-
-@contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Give the layers that are made inside a dtype policy."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def switch_on(rewrite: str) -> None:
-    """Switch an option of TensorFlow's graph optimizer on, for the rest of this process."""
-    if not rewrite:
-        return
-    needs_tensorflow(
-        f"{rewrite} is an option of TensorFlow's graph optimizer",
-        "dtype policies work on all",
-    )
-    import tensorflow as tf
-
-    tf.config.optimizer.set_experimental_options({rewrite: True})
 
 
 def cut(batch: Sequence[np.ndarray], count: int) -> list[tuple[Any, ...]]:

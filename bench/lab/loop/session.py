@@ -14,13 +14,13 @@ from keras_ab.bench.lab.loop.asking import NoAnswer, ask
 from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.measure import measure_trial
+from keras_ab.bench.lab.record.declared import Selection
 from keras_ab.bench.lab.record.differences import differences
 from keras_ab.bench.lab.record.records import (
     Failure,
     Header,
     Notice,
     Resumed,
-    Selection,
     Trial,
     TrialLine,
 )

@@ -121,3 +121,15 @@ class Trial(Record):
     def _judges(self, metrics: set[str]) -> bool:
         """Tell whether a claim on one of these metrics is decided in this case."""
         return any(claim.metric in metrics and not claim.not_here for claim in self.claims)
+
+
+class Selection(Record):
+    """Which trials a run was asked for, so that it can be continued as it began."""
+
+    places: list[str]
+    """Files, folders and node ids, seen from the run file."""
+    cases: str
+    keyword: str = ""
+    """pytest's -k."""
+    marks: str = ""
+    """pytest's -m."""

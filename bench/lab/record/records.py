@@ -15,7 +15,7 @@ from keras_ab.bench.lab.record.bounds import Count, Facts, Number, StepSeconds
 from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
 from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
 from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
-from keras_ab.bench.lab.record.declared import Record, Trial
+from keras_ab.bench.lab.record.declared import Record, Selection, Trial
 from keras_ab.bench.lab.record.imported import Imported
 from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.plan import Plan
@@ -34,18 +34,6 @@ EARLIER_NAMES = {"limits": "ceilings"}
 
 JUDGED_BY = ("precision", "margin", "min_blocks", "confidence")
 """Fields of a plan that every verdict depends on: no default may stand for them."""
-
-
-class Selection(Record):
-    """Which trials a run was asked for, so that it can be continued as it began."""
-
-    places: list[str]
-    """Files, folders and node ids, seen from the run file."""
-    cases: str
-    keyword: str = ""
-    """pytest's -k."""
-    marks: str = ""
-    """pytest's -m."""
 
 
 class Header(Record):
