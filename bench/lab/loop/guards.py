@@ -43,7 +43,8 @@ def _bound(guard: Guard, observed: Mapping[str, Arrays]) -> dict[str, Arrays]:
 
 def _check_name(guard: Guard, arms: Mapping[str, Arrays]) -> None:
     names = list(dict.fromkeys(name for arrays in arms.values() for name in arrays))
-    if arms and guard.observed not in names:
+    known = {*names, *(name.partition("/")[0] for name in names)}
+    if arms and guard.observed not in known:
         raise DeclarationError(
             "a guard names an array that its arms observe",
             repr(guard.observed),
