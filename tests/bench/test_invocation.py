@@ -143,7 +143,7 @@ def test_faults_are_red_and_the_rest_is_green(tmp_path):
     result = benchmark(tmp_path, FAULTS)
     assert result.returncode == 1
     # green: good and fine of faults; skipped: the absent arm; all else is red
-    assert "10 failed, 2 passed, 1 skipped" in result.stdout
+    assert "12 failed, 2 passed, 1 skipped" in result.stdout
     assert "killed during build: the process was killed by SIGKILL" in result.stdout
     assert "guard broken: the same answer" in result.stdout
     assert "ValueError: this arm cannot be built" in result.stdout
