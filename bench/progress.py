@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.words.backend_names import KERAS
 from keras_ab.bench.lab.words.declare import Experiment
 from keras_ab.bench.lab.words.plan import Plan, option
@@ -63,7 +64,7 @@ def altogether(trials: Iterable[Expected]) -> Expected:
 
 def announced(trials: Mapping[str, Expected]) -> str:
     """Return how many trials there are, and how long they are expected to take."""
-    return f"{len(trials)} trial{'' if len(trials) == 1 else 's'}, {altogether(trials.values())}"
+    return f"{count(len(trials), 'trial')}, {altogether(trials.values())}"
 
 
 def one_alone(experiments: Mapping[str, str], trials: Mapping[str, Expected]) -> list[str]:

@@ -112,6 +112,22 @@ def assess(
         floor = 0.0 if arm == CONTROL or is_quality else noise_floor(data, metric)
     thresholds = Thresholds(floor, _margin(metric, plan), max(5, enough))
     baseline_value = mean_value(data, metric, data.baseline)
+    arm_value = _beside(baseline_value, mean_value(data, metric, arm), estimate, metric)
+    found = _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)
+    return replace(found, block_s=_block_s(data, metric))
+
+
+def _judged(
+    data: TrialData,
+    metric: Metric,
+    arm: str,
+    found: tuple[Estimate, Thresholds],
+    values: tuple[float, float],
+    plan: Plan,
+) -> Finding:
+    """Return the finding that follows from an estimate, its thresholds and both arms' values."""
+    estimate, thresholds = found
+    baseline_value, arm_value = values
     return Finding(
         trial=data.declared.trial,
         arm=arm,
@@ -120,11 +136,10 @@ def assess(
         thresholds=thresholds,
         verdict=verdicts.judge(estimate, thresholds, metric.better),
         baseline_value=baseline_value,
-        arm_value=_beside(baseline_value, mean_value(data, metric, arm), estimate, metric),
-        smallest_effect=verdicts.smallest_effect(estimate, floor, confidence),
-        blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, confidence),
-        p_value=verdicts.p_value(estimate, floor),
-        block_s=_block_s(data, metric),
+        arm_value=arm_value,
+        smallest_effect=verdicts.smallest_effect(estimate, thresholds.floor, plan.confidence),
+        blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, plan.confidence),
+        p_value=verdicts.p_value(estimate, thresholds.floor),
     )
 
 
@@ -184,19 +199,9 @@ def _assess_time_to_target(
     each = replace(step.estimate, point=-step.estimate.point)
     estimate = difference(steps.estimate, each, plan.confidence)
     thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
-    return Finding(
-        trial=data.declared.trial,
-        arm=arm,
-        metric=metric,
-        estimate=estimate,
-        thresholds=thresholds,
-        verdict=verdicts.judge(estimate, thresholds, metric.better),
-        baseline_value=steps.baseline_value * step.baseline_value,
-        arm_value=steps.arm_value * step.arm_value,
-        smallest_effect=verdicts.smallest_effect(estimate, thresholds.floor, plan.confidence),
-        blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, plan.confidence),
-        p_value=verdicts.p_value(estimate, thresholds.floor),
-    )
+    baseline_value = steps.baseline_value * step.baseline_value
+    arm_value = steps.arm_value * step.arm_value
+    return _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)
 
 
 def findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> list[Finding]:
