@@ -22,7 +22,7 @@ TRIALS = [
     ("full_only", "only"),
     ("full_only", "size:large"),
 ]
-PLAN = Plan(precision=1e-9, min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-4)
+PLAN = Plan(precision=1e-6, min_blocks=2, max_blocks=2, rounds=2, sample_time_s=1e-4)
 """Asks for more than two blocks of a real clock can give: trials end by their number."""
 
 
