@@ -10,6 +10,7 @@ from keras_ab.bench.lab.record.records import (
     GuardRecord,
     Trial,
 )
+from keras_ab.bench.lab.words.arms import Arm
 from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
 from keras_ab.bench.lab.words.plan import Plan
 
@@ -52,7 +53,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         does_not_show=experiment.does_not_show,
         sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
-        arms=[ArmRecord(name=a.name, says=a.says, code=a.code) for a in experiment.arms],
+        arms=[_arm(arm) for arm in experiment.arms],
         metrics=list(metrics),
         claims=[_claim(experiment, claim) for claim in claims],
         guards=[
@@ -63,7 +64,12 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         timed=experiment.timed,
         also=[metric.name for metric in quality.also] if quality else [],
         purpose=experiment.purpose,
+        subject=experiment.subject,
     )
+
+
+def _arm(arm: Arm) -> ArmRecord:
+    return ArmRecord(name=arm.name, says=arm.says, code=arm.code, techniques=list(arm.techniques))
 
 
 def _claim(experiment: Experiment, claim: Claim) -> ClaimRecord:

@@ -53,6 +53,7 @@ class Arm:
         environment: environment variables of this arm's processes, set before the framework is
             imported (``TF_ENABLE_ONEDNN_OPTS``).
         backend: the backend of this arm's processes; None for the run's.
+        techniques: those that it has and the baseline has not, where it is a corner of a stack.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Arm:
     time_limit_s: float = 120.0
     environment: Mapping[str, str] = field(default_factory=dict)
     backend: str | None = None
+    techniques: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("an arm", self.name)
@@ -116,7 +118,7 @@ def arm(name: str, work: Callable[[R, Params], Prepared], recipe: R, says: str, 
         work: called in a worker as ``work(recipe, case)``.
         recipe: what distinguishes the arm.
         says: the arm in one line, for people.
-        more: further fields of `Arm`: environment, backend, time_limit_s.
+        more: further fields of `Arm`: environment, backend, time_limit_s, techniques.
     """
     return Arm(name, partial(work, recipe), says, recipe=recipe, **more)
 

@@ -171,6 +171,8 @@ class Experiment:
     """Whether there is anything to time; where not, guards and attempts are the whole result."""
     purpose: Dimension = "time"
     """What the technique is for; answers begin with it."""
+    subject: str = ""
+    """The reader's own model that is on trial, ``train.py:make``; empty for a workload of ours."""
 
     def __post_init__(self) -> None:
         check_name("an experiment", self.name)
