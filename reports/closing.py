@@ -7,6 +7,8 @@ from pathlib import Path
 
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports.advice import advice, written
+from keras_ab.reports.judged import judge_trials
 from keras_ab.reports.legible import visible
 from keras_ab.reports.page import write_page
 from keras_ab.reports.terminal import verdict_table
@@ -23,4 +25,6 @@ def close(path: Path, trials: Mapping[str, TrialData], plan: Plan) -> str:
         plan: the plan in its header.
     """
     page = write_page([path], path.with_suffix(".html"))
-    return visible(f"{verdict_table(trials, plan)}\n\nrun file: {path}\nreport:   {page}")
+    advised = written(advice(judge_trials(list(trials.values()), plan)))
+    parts = (verdict_table(trials, plan), advised, f"run file: {path}\nreport:   {page}")
+    return visible("\n\n".join(filter(None, parts)))

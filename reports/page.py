@@ -20,6 +20,7 @@ from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, PEAK_HOST_MEMORY
 from keras_ab.reports import arms, cautions, ceilings, identical, profiles, summary, sweeps, views
+from keras_ab.reports.advice import advised
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
@@ -128,6 +129,7 @@ def page(runs: Runs) -> str:
             trials=every,
             detailed=detailed,
             rows=rows,
+            advised=advised(every),
             summary=summary.groups(rows),
             absent=summary.not_measured(rows),
             common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],

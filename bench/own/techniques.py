@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_ab.bench import sources
+from keras_ab.bench.lab.words.arms import NOTHING_LOADED
 from keras_ab.bench.lab.words.declare import Source
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.own import applies
@@ -204,7 +205,7 @@ TECHNIQUES = (
         same=False,
     ),
     Technique(
-        "one_batch",
+        NOTHING_LOADED,
         "the same batch over and over: what is left when nothing is loaded",
         {"pipeline": "one_batch"},
         "nothing: it shows what loading costs",
@@ -214,9 +215,6 @@ TECHNIQUES = (
     ),
 )
 """Those that are there, in the order in which they are tried."""
-
-SHOWS = ("one_batch",)
-"""What is measured to be known, not to be done."""
 
 
 def technique(name: str) -> Technique:

@@ -29,7 +29,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.errors import LabError, RecordError
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.bench.lab.worker.protocol import Facts
+from keras_ab.bench.lab.worker.protocol import Answer, Facts, Request
 
 OPENING_LIMIT_S = 300.0
 """How long a framework may take to open its device."""
@@ -149,6 +149,18 @@ class Session:
                 progress(line, data)
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
+
+    def ask(self, request: Request[Answer], limit_s: float) -> Answer:
+        """Return what a fresh process answers, which then ends; nothing of it is recorded.
+
+        Raises:
+            NoAnswer: it gave none.
+        """
+        worker = self._server.start()
+        try:
+            return ask(worker, request, limit_s)
+        finally:
+            worker.stop()
 
     def _note(self) -> None:
         """Record what the forkservers had to mend."""

@@ -18,6 +18,8 @@ from keras_ab.bench.lab.words.steps import StepWork
 R = TypeVar("R")
 CONTROL = "control"
 """The arm that the lab adds to every trial: the baseline once more, in a process of its own."""
+NOTHING_LOADED = "one_batch"
+"""The arm of a subject's trial that trains on the same batch over and over."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,308 @@
+"""`keras-ab try`: a reader's own model from a first look to advice, in one run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.effort import duration
+from keras_ab.bench.lab.judge.findings import Finding, assess
+from keras_ab.bench.lab.judge.stacks import best_corner, predicted, stack_of
+from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.loop.asking import NoAnswer
+from keras_ab.bench.lab.loop.facts import usable_cores
+from keras_ab.bench.lab.loop.session import Session
+from keras_ab.bench.lab.record.records import Absent, Block, Failure, TrialLine
+from keras_ab.bench.lab.record.task import Task
+from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.bench_files import load_module
+from keras_ab.bench.lab.words.errors import DeclarationError, LabError
+from keras_ab.bench.lab.words.metrics import STEP_TIME
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.worker.protocol import Try
+from keras_ab.bench.own import experiments, look, techniques
+from keras_ab.bench.own.look import Found
+from keras_ab.bench.own.subject import Subject
+
+LOOK_S = 600.0
+"""How long a first look may take."""
+
+START_S = 1.0
+"""What a process takes, about, before the reader's file is imported."""
+
+ROUNDS_S = 2.0
+"""What the rounds of a block take, about, for each arm."""
+
+FEWEST_BLOCKS = 5
+
+Say = Callable[[str], None]
+
+
+def plan_for(budget_s: float) -> Plan:
+    """Return a plan that comes to verdicts with few blocks, as many as fit into a budget."""
+    return Plan(min_blocks=FEWEST_BLOCKS, rounds=60, budget_s=budget_s / 2, precision=0.015)
+
+
+@dataclass
+class Trying:
+    """One subject under way in one run.
+
+    Args:
+        subject: on trial.
+        session: the run.
+        backend: of the run.
+        budget_s: seconds that singles may take, as far as that can be told before.
+        say: tells a line.
+    """
+
+    subject: Subject
+    session: Session
+    backend: str
+    budget_s: float
+    say: Say
+
+    def look(self) -> Found:
+        """Return what a first look finds.
+
+        Raises:
+            DeclarationError: the subject cannot be put on trial.
+        """
+        file = self._declared("first_look", f"({self.subject!r})")
+        name = f"{self.subject.name}_look"
+        request = Try(str(file), name, "look", self.backend, self.session.plan.seed)
+        try:
+            return look.found(self.session.ask(request, LOOK_S) or "")
+        except NoAnswer as why:
+            raise refused(self.subject, why) from why
+
+    def singles(self, found: Found, names: Sequence[str]) -> list[TrialData]:
+        """Measure techniques one by one, as many side by side as fit into memory.
+
+        A technique that does not keep what it promises is left out, and the others are measured.
+        """
+        reasons = techniques.left_out(found)
+        says = "; ".join(f"{name}: {why}" for name, why in reasons.items() if name not in names)
+        done: list[TrialData] = []
+        waiting = [list(part) for part in parts(names, at_once(found))]
+        while waiting:
+            part = waiting.pop(0)
+            told = f"Not tried: {says}." if says else ""
+            data = self.measure("singles", found, part, told, len(done) + 1)
+            done.append(data)
+            if kept := self._without_broken(data, part):
+                waiting.insert(0, kept)
+        return done
+
+    def _without_broken(self, data: TrialData, names: Sequence[str]) -> list[str]:
+        """Return the techniques to measure anew, without those that broke a guard."""
+        broken = {check.arm for check in data.broken}
+        if experiments.AS_IT_IS in broken:
+            raise LabError(
+                "a subject's weights are finite after a few batches",
+                "NaN or infinity, as the file has it",
+                "lower the learning rate, or look for NaN in the data",
+            )
+        for check in data.broken:
+            self.say(f"  {check.arm}: not the same {check.observed}, left out")
+        kept = [name for name in names if name not in broken] if broken else []
+        promised = [name for name in names if techniques.technique(name).same]
+        if len(promised) > 1 and set(promised) <= broken:
+            raise LabError(
+                f"{self.subject.title} makes the same model and data whenever it is called, under "
+                "the seed that Keras is given",
+                "another loss from every technique, the harmless ones too",
+                "seed every generator of random numbers in the file, numpy.random.default_rng(0)",
+            )
+        return kept
+
+    def stack(self, found: Found, names: Sequence[str]) -> TrialData:
+        """Measure techniques crossed, then the best of their combinations once more."""
+        data = self.measure("stacked", found, names)
+        crossed = stack_of(data)
+        if crossed is None:
+            return data
+        best = best_corner(crossed)
+        chosen = [name for name in names if name in best]
+        if not chosen:
+            self.say("no combination is faster than the file as it is")
+            return data
+        if foretold := predicted(crossed, best, self.session.plan):
+            ratio = text.ratio(math.exp(foretold.point))
+            self.say(f"{' + '.join(chosen)} should come to {ratio}: measured in fresh blocks")
+        return self.measure("confirmed", found, chosen)
+
+    def measure(self, which: str, found: Found, names: Sequence[str], *more: object) -> TrialData:
+        """Declare one of the subject's experiments, and measure it."""
+        given = ", ".join(map(repr, (tuple(names), *more)))
+        file = self._declared(which, f"({self.subject!r}, {found!r}, {given})")
+        experiment = load_module(str(file)).EXPERIMENT
+        case = experiment.cases[0].id
+        task = Task(str(file), experiment.name, case, self.backend, self.session.plan)
+        self.say(f"\n{experiment.question}\n  {', '.join(a.name for a in experiment.arms[1:])}")
+        return self.session.measure(task, self._tell)
+
+    def _declared(self, which: str, call: str) -> Path:
+        """Write the file in which an experiment on the subject is declared."""
+        folder = self.session.path.with_suffix(".own")
+        folder.mkdir(exist_ok=True)
+        count = len(list(folder.iterdir()))
+        file = folder / f"keras_ab_{self.subject.name}_{count}_{which}.py"
+        file.write_text(
+            f'"""{self.subject.title} on trial: written by keras-ab try."""\n\n'
+            f"from keras_ab.bench.own.experiments import {which}\n"
+            "from keras_ab.bench.own.look import Found\n"
+            "from keras_ab.bench.own.subject import Subject\n\n"
+            f"EXPERIMENT = {which}{call}\n",
+            encoding="utf-8",
+        )
+        return file
+
+    def _tell(self, line: TrialLine, data: TrialData) -> None:
+        match line:
+            case Block():
+                found = [f for arm in data.treatments if (f := step_time(data, arm, self.plan))]
+                arms = "   ".join(f"{f.arm} {text.brief(f)}" for f in found)
+                self.say(f"  block {len(data.blocks):2}   {arms}")
+            case Failure():
+                first, *_ = line.said.splitlines() or [""]
+                self.say(f"  {line.arm or 'trial'}: {line.what} during {line.stage}: {first[:200]}")
+            case Absent():
+                self.say(f"  {line.arm or 'trial'}: not measured here: {line.said}")
+
+    @property
+    def plan(self) -> Plan:
+        """The run's plan."""
+        return self.session.plan
+
+
+def step_time(data: TrialData, arm: str, plan: Plan) -> Finding | None:
+    """Return the finding on an arm's step time."""
+    return None if data.invalid else assess(data, data.metric(STEP_TIME.name), arm, plan)
+
+
+def refused(subject: Subject, why: NoAnswer) -> LabError:
+    """Return the error that says why a subject cannot be looked at."""
+    if why.refusal:
+        return DeclarationError(why.refusal.must, why.refusal.received, why.refusal.do)
+    tail = "\n    ".join(why.traceback.splitlines()[-6:])
+    return DeclarationError(
+        f"{subject.title} can be made and trained in a fresh process",
+        f"{why.what}: {why.message}" + (f"\n    {tail}" if tail else ""),
+        "mend what it says; a step that takes minutes needs a smaller batch",
+    )
+
+
+def at_once(found: Found) -> int:
+    """Return how many techniques fit into memory side by side, beside baseline and control."""
+    free = psutil.virtual_memory().available
+    return max(1, int(0.8 * free / max(1, found.process_bytes)) - 2)
+
+
+def parts(names: Sequence[str], most: int) -> list[Sequence[str]]:
+    """Return names in as few parts as may be, of nearly equal size."""
+    count = -(-len(names) // most)
+    ends = [len(names) * i // count for i in range(count + 1)] if count else [0]
+    return [names[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def takes_s(found: Found, count: int) -> float:
+    """Return how long that many techniques will take, about: a rehearsal and the fewest blocks."""
+    process_s = START_S + found.build_s + 1.5 * found.first_s
+    steps_s = 3 * experiments.batches_a_step(found) * found.batch_s
+    one_block_s = (count + 2) * (process_s + max(ROUNDS_S, steps_s))
+    return FEWEST_BLOCKS * one_block_s + (count + 1) * process_s / min(usable_cores(), count + 1)
+
+
+def affordable(found: Found, names: Sequence[str], budget_s: float) -> list[str]:
+    """Return the first techniques, as many as fit into a budget."""
+    return [name for n, name in enumerate(names, 1) if n == 1 or takes_s(found, n) <= budget_s]
+
+
+def gained(trials: Sequence[TrialData], plan: Plan) -> list[str]:
+    """Return the techniques that made it faster, the best first; of two that exclude each other one."""
+    found = [f for data in trials for arm in data.treatments if (f := step_time(data, arm, plan))]
+    better = sorted(
+        (f for f in found if f.verdict is Verdict.BETTER), key=lambda f: f.estimate.point
+    )
+    chosen: list[str] = []
+    taken: set[str] = set()
+    for name in (f.arm for f in better if f.arm != techniques.NOTHING_LOADED):
+        fields = set(techniques.technique(name).change)
+        if not fields & taken:
+            chosen, taken = [*chosen, name], taken | fields
+    return chosen[: experiments.MOST_STACKED]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `keras-ab try` was asked for; see its help.
+
+    Args:
+        subject: on trial.
+        backend: name of the backend.
+        runs: folder of run files.
+        budget_s: seconds that there are for the techniques one by one.
+        names: of techniques; empty for all that apply.
+        stack: whether those that gained are crossed.
+    """
+
+    subject: Subject
+    backend: str
+    runs: Path
+    budget_s: float
+    names: tuple[str, ...] = ()
+    stack: bool = False
+
+
+def chosen(found: Found, asked: Asked, say: Say) -> list[str]:
+    """Return the techniques to try, and say what was found and what is left out."""
+    say(f"found: {found}")
+    applicable = [technique.name for technique in techniques.applicable(found)]
+    for name, why in techniques.left_out(found).items():
+        say(f"  not {name}: {why}")
+    wanted = [name for name in applicable if not asked.names or name in asked.names]
+    names = wanted if asked.names else affordable(found, wanted, asked.budget_s)
+    if not names:
+        raise LabError(
+            "at least one technique applies to a subject",
+            f"none of {', '.join(asked.names) or 'those that there are'}",
+            "name others with --techniques",
+        )
+    if late := [name for name in wanted if name not in names]:
+        say(f"  for want of time not {', '.join(late)}: --budget takes minutes")
+    say(f"{text.count(len(names), 'technique')}, {duration(takes_s(found, len(names)))}")
+    return names
+
+
+def run(asked: Asked, say: Say) -> str:
+    """Put a subject on trial; return what the reports say in the end.
+
+    What was measured stays where something ends it midway.
+    """
+    from keras_ab.reports.closing import close
+
+    began = clock.now()
+    say(f"starting {asked.backend} …")
+    session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
+    whole = False
+    try:
+        trying = Trying(asked.subject, session, asked.backend, asked.budget_s, say)
+        found = trying.look()
+        names = chosen(found, asked, say)
+        singles = trying.singles(found, names)
+        winners = gained(singles, session.plan)
+        if asked.stack and len(winners) > 1:
+            trying.stack(found, winners)
+        elif asked.stack:
+            say("fewer than two techniques gained by themselves: there is nothing to stack")
+        whole = True
+    finally:
+        session.close(seal=whole)
+    say(f"took {duration(clock.now() - began)}")
+    return close(session.path, session.trials, session.plan)

@@ -1,0 +1,242 @@
+"""What to do with a reader's own model: sentences, each with the arm that it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Answer, Word
+from keras_ab.bench.lab.judge.estimate import Estimate
+from keras_ab.bench.lab.judge.findings import Finding, mean_value
+from keras_ab.bench.lab.judge.stacks import (
+    Effect,
+    Part,
+    best_corner,
+    effects,
+    parts,
+    predicted,
+    stack_of,
+    thresholds_of,
+)
+from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.record.declared import ArmRecord
+from keras_ab.bench.lab.words.arms import NOTHING_LOADED
+from keras_ab.bench.lab.words.metrics import FIRST_STEP_TIME
+from keras_ab.reports.judged import JudgedTrial
+from keras_ab.reports.sections import TrialView
+
+VERBS = {
+    Word.GAIN: "Use",
+    Word.TRADE: "A trade",
+    Word.LOSS: "Not",
+    Word.NO_DIFFERENCE: "No difference",
+    Word.UNDECIDED: "Undecided",
+    Word.FAILED: "Failed",
+    Word.NOT_MEASURED: "Not here",
+    Word.INVALID: "Invalid",
+}
+"""How the sentence on an arm begins; they are told in this order."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One piece of advice.
+
+    Args:
+        verb: what it begins with.
+        says: the rest.
+        trial: the trial that it rests on.
+        arm: the arm; empty where it rests on several.
+        paste: what to write to have it.
+    """
+
+    verb: str
+    says: str
+    trial: str
+    arm: str = ""
+    paste: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb}: {self.says}"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a run says about one subject, what to do first."""
+
+    subject: str
+    sentences: list[Sentence]
+    machine: str = ""
+    anchors: Mapping[str, str] = field(default_factory=dict)
+    """Where a page has the details of each trial."""
+
+
+def advised(views: Sequence[TrialView]) -> list[Advice]:
+    """Return advice for each subject on each machine of a page."""
+    found = []
+    for machine in dict.fromkeys(view.machine for view in views):
+        here = [view for view in views if view.machine == machine]
+        anchors = {view.declared.trial: view.anchor for view in here}
+        own = advice(view.trial for view in here)
+        found += [replace(a, machine=machine, anchors=anchors) for a in own]
+    return found
+
+
+def advice(trials: Iterable[JudgedTrial]) -> list[Advice]:
+    """Return advice for each subject among some trials; none for workloads of ours."""
+    by_subject: dict[str, list[JudgedTrial]] = {}
+    for trial in trials:
+        if subject := trial.data.declared.subject:
+            by_subject.setdefault(subject, []).append(trial)
+    return [Advice(subject, _sentences(own)) for subject, own in by_subject.items()]
+
+
+def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
+    """Return the confirmed stack, then what each technique does, then what they do together."""
+    told = [sentence for trial in trials for sentence in _of_stack(trial)]
+    lead = [sentence for trial in trials if _confirms(trial) for sentence in _of_arms(trial, 1)]
+    singles = [s for trial in trials if not _crosses(trial) for s in _of_arms(trial)]
+    order = list(VERBS.values())
+    ranked = sorted(singles, key=lambda s: order.index(s.verb) if s.verb in order else -1)
+    return [*lead, *told, *ranked]
+
+
+def _crosses(trial: JudgedTrial) -> bool:
+    """Tell whether an arm of a trial has several techniques."""
+    return any(len(arm.techniques) > 1 for arm in trial.data.declared.arms)
+
+
+def _confirms(trial: JudgedTrial) -> bool:
+    """Tell whether a trial measures the best stack once more: its first treatment has it all."""
+    arms = trial.data.declared.arms
+    return _crosses(trial) and len(arms[1].techniques) == max(len(a.techniques) for a in arms)
+
+
+def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
+    """Yield a sentence on each arm, or on the first few."""
+    arms = {arm.name: arm for arm in trial.data.declared.arms}
+    for answer in trial.answers[:most]:
+        arm, step = arms[answer.arm], answer.part("time").finding
+        if answer.arm == NOTHING_LOADED:
+            yield from [_loading(trial, step)] if step else []
+        else:
+            yield Sentence(
+                VERBS.get(answer.word, str(answer.word)),
+                f"{_what(arm)}: {_came_to(trial, answer)}",
+                trial.data.declared.trial,
+                answer.arm,
+                arm.code if answer.word in (Word.GAIN, Word.TRADE) else "",
+            )
+
+
+def _what(arm: ArmRecord) -> str:
+    names = [name.replace("_", " ") for name in arm.techniques or [arm.name]]
+    return _listed(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _came_to(trial: JudgedTrial, answer: Answer) -> str:
+    """Return what was found of an arm, or why there is nothing, in one line."""
+    if not answer.measured:
+        return answer.reason
+    found = [part.finding for part in answer.parts if part.finding]
+    told = "; ".join(f"{f.metric.title} {text.compact(f)}, {f.verdict}" for f in found)
+    open_ones = [f"{f.metric.title}: {text.power(f)}" for f in answer.open]
+    return "; ".join([told, *open_ones, *_break_even(trial, answer)])
+
+
+def _break_even(trial: JudgedTrial, answer: Answer) -> Iterator[str]:
+    """Yield after how many batches a longer first step has paid for itself."""
+    step = answer.part("time").finding
+    if not step or step.verdict is not Verdict.BETTER:
+        return
+    first = next((m for m in trial.data.declared.metrics if m.name == FIRST_STEP_TIME.name), None)
+    if first is None:
+        return
+    arms = answer.arm, trial.data.baseline
+    later = mean_value(trial.data, first, arms[0]) - mean_value(trial.data, first, arms[1])
+    saved = step.baseline_value - step.arm_value
+    if later > 0 and saved > 0:
+        batches = math.ceil(later / saved) * int(trial.data.declared.case.get("batches", 1))
+        yield f"a first step {text.seconds(later)} longer, paid back after {batches} batches"
+
+
+def _loading(trial: JudgedTrial, step: Finding) -> Sentence:
+    """Return which of data and device limits the subject."""
+    e = step.estimate
+    return Sentence(
+        "Data",
+        f"with the same batch over and over, nothing loaded, a step takes {_ratio(e)} of what it "
+        f"takes with yours; {_limits(step)}",
+        trial.data.declared.trial,
+        step.arm,
+    )
+
+
+def _limits(step: Finding) -> str:
+    if step.verdict is Verdict.BETTER:
+        return "no technique on the device saves the rest"
+    return "loading does not limit it" if step.verdict is Verdict.EQUIVALENT else "undecided"
+
+
+def _ratio(e: Estimate) -> str:
+    point, low, high = (math.exp(min(x, 700.0)) for x in (e.point, e.low, e.high))
+    return text.ratios(point, low, high)
+
+
+def _of_stack(trial: JudgedTrial) -> Iterator[Sentence]:
+    """Yield what techniques do together, and what each still brings to the whole."""
+    name = trial.data.declared.trial
+    stack = stack_of(trial.data)
+    if stack is None:
+        return
+    limits = thresholds_of(trial.data, trial.plan)
+    if _confirms(trial):
+        for part in parts(stack, trial.plan, limits):
+            yield Sentence("In the stack", _still(part), name)
+        return
+    for effect in effects(stack, trial.plan, limits):
+        if effect.word:
+            yield Sentence("Together", _words(effect), name)
+    corner = best_corner(stack)
+    foretold = predicted(stack, corner, trial.plan)
+    if corner and foretold:
+        names = _listed([t.replace("_", " ") for t in stack.techniques if t in corner])
+        says = f"{names}: as many blocks again should find {_ratio(foretold)} the step time"
+        yield Sentence("Predicted", says, name)
+
+
+def _words(effect: Effect) -> str:
+    a, b = (name.replace("_", " ") for name in effect.techniques)
+    return (
+        f"{a} and {b} {effect.word}: what both bring is {_ratio(effect.estimate)} the product of "
+        "what each brings alone"
+        if effect.word != "undecided"
+        else f"{a} and {b}: undecided whether they multiply ({_ratio(effect.estimate)})"
+    )
+
+
+def _still(part: Part) -> str:
+    says = {
+        Verdict.BETTER: "it still brings something",
+        Verdict.WORSE: "leave it out",
+        Verdict.EQUIVALENT: "leave it out, it brings nothing more",
+        Verdict.INCONCLUSIVE: "undecided",
+    }[part.verdict]
+    name = part.technique.replace("_", " ")
+    return f"{name} makes it {_ratio(part.estimate)} of what it is without it: {says}"
+
+
+def written(found: Iterable[Advice]) -> str:
+    """Return advice as lines for a terminal."""
+    lines = []
+    for own in found:
+        lines.append(f"advice for {own.subject}")
+        lines += [f"  {sentence}" for sentence in own.sentences]
+        lines += [f"      {line}" for s in own.sentences[:1] for line in s.paste.splitlines()]
+    return "\n".join(lines)
