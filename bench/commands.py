@@ -41,7 +41,7 @@ def _add_try(commands: Any) -> None:
         "--techniques",
         default="",
         metavar="NAME,NAME",
-        help="only these, in place of all that apply",
+        help="only these, not all that apply",
     )
     trial.add_argument("--budget", type=float, default=6.0, metavar="MINUTES")
     trial.add_argument("--backend", default="tensorflow", choices=KERAS)

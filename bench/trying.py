@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -208,7 +209,7 @@ def parts(names: Sequence[str], most: int) -> list[Sequence[str]]:
     """Return names in as few parts as may be, of nearly equal size."""
     count = -(-len(names) // most)
     ends = [len(names) * i // count for i in range(count + 1)] if count else [0]
-    return [names[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [names[a:b] for a, b in pairwise(ends)]
 
 
 def takes_s(found: Found, count: int) -> float:
@@ -225,7 +226,7 @@ def affordable(found: Found, names: Sequence[str], budget_s: float) -> list[str]
 
 
 def gained(trials: Sequence[TrialData], plan: Plan) -> list[str]:
-    """Return the techniques that made it faster, the best first; of two that exclude each other one."""
+    """Return the techniques that made it faster, the best first; of rivals only the better."""
     found = [f for data in trials for arm in data.treatments if (f := step_time(data, arm, plan))]
     better = sorted(
         (f for f in found if f.verdict is Verdict.BETTER), key=lambda f: f.estimate.point

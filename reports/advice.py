@@ -115,7 +115,10 @@ def _confirms(trial: JudgedTrial) -> bool:
 
 
 def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
-    """Yield a sentence on each arm, or on the first few."""
+    """Yield a sentence on each arm, or on the first few; of a broken trial, on what broke it."""
+    if trial.data.invalid:
+        yield from _broken(trial)
+        return
     arms = {arm.name: arm for arm in trial.data.declared.arms}
     for answer in trial.answers[:most]:
         arm, step = arms[answer.arm], answer.part("time").finding
@@ -129,6 +132,16 @@ def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
                 answer.arm,
                 arm.code if answer.word in (Word.GAIN, Word.TRADE) else "",
             )
+
+
+def _broken(trial: JudgedTrial) -> Iterator[Sentence]:
+    """Yield what did not keep its promise, so that the rest was measured without it."""
+    for check in trial.data.broken:
+        guard = trial.data.guard(check)
+        says = guard.says if guard else check.observed
+        off = "not finite" if check.relative_error is None else text.error(check.relative_error)
+        said = f"{check.arm.replace('_', ' ')}: {says}? Off by {off}"
+        yield Sentence("Left out", said, trial.data.declared.trial)
 
 
 def _what(arm: ArmRecord) -> str:
