@@ -44,7 +44,7 @@ def subject(tmp_path):
         file.write_text(source)
         return Subject(str(file), function)
 
-    yield write
+    return write
 
 
 def seen(subject, **change):
