@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_ab import bench
 from keras_ab.bench.lab.record.runs_folder import runs_folder
-from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.backend_names import NAMES
+
+if TYPE_CHECKING:
+    from keras_ab.bench.asked import Asked, AskedFunctions
 
 
 def add_commands(commands: Any) -> None:
@@ -35,16 +38,24 @@ def _add_try(commands: Any) -> None:
         "of keras-ab is imported in it. Every technique that applies is tried in fresh processes, "
         "against the file as it is.",
     )
-    trial.add_argument("subject", metavar="FILE.py:FUNCTION", help="also MODULE:FUNCTION")
+    trial.add_argument("subject", nargs="?", metavar="FILE.py:FUNCTION", help="or MODULE:FUNCTION")
     trial.add_argument("--stack", action="store_true", help="then cross those that gained")
     trial.add_argument(
-        "--techniques",
-        default="",
-        metavar="NAME,NAME",
-        help="only these, not all that apply",
+        "--largest-batch", action="store_true", help="find the largest batch that fits, in the end"
     )
+    trial.add_argument(
+        "--techniques", default="", metavar="NAME,NAME", help="only these, not all that apply"
+    )
+    trial.add_argument(
+        "--ab",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE.py:FUNCTION",
+        help="hold plain functions against the first of them, in place of a model",
+    )
+    trial.add_argument("--setup", metavar="FILE.py:FUNCTION", help="makes the arguments of --ab")
     trial.add_argument("--budget", type=float, default=6.0, metavar="MINUTES")
-    trial.add_argument("--backend", default="tensorflow", choices=KERAS)
+    trial.add_argument("--backend", choices=NAMES, help="default: tensorflow; plain for --ab")
     trial.add_argument("--runs", type=Path, help="where run files go (default: as for pytest)")
     trial.set_defaults(execute=run_try)
 
@@ -59,24 +70,48 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_try(arguments: argparse.Namespace) -> int:
-    """Put a reader's own model on trial and print advice."""
+    """Put a reader's own model on trial, or functions; print advice, or answers."""
+    from keras_ab.bench.asked import run, run_functions
+
+    say = partial(print, flush=True)
+    if arguments.ab:
+        print(run_functions(_functions(arguments), say))
+    else:
+        print(run(_model(arguments), say))
+    return 0
+
+
+def _model(arguments: argparse.Namespace) -> Asked:
+    from keras_ab.bench.asked import Asked
     from keras_ab.bench.own.subject import named
     from keras_ab.bench.own.techniques import technique
-    from keras_ab.bench.trying import Asked, run
 
     names = tuple(filter(None, arguments.techniques.split(",")))
     for name in names:
         technique(name)
-    asked = Asked(
-        subject=named(arguments.subject),
-        backend=arguments.backend,
+    return Asked(
+        subject=named(arguments.subject or ""),
+        backend=arguments.backend or "tensorflow",
         runs=arguments.runs or runs_folder(),
         budget_s=60 * arguments.budget,
         names=names,
         stack=arguments.stack,
+        largest_batch=arguments.largest_batch,
     )
-    print(run(asked, partial(print, flush=True)))
-    return 0
+
+
+def _functions(arguments: argparse.Namespace) -> AskedFunctions:
+    from keras_ab.bench.asked import AskedFunctions
+    from keras_ab.bench.own.subject import named
+
+    pairs = [given.partition("=") for given in arguments.ab]
+    return AskedFunctions(
+        functions={name: named(place) for name, _, place in pairs},
+        setup=named(arguments.setup) if arguments.setup else None,
+        backend=arguments.backend or "plain",
+        runs=arguments.runs or runs_folder(),
+        budget_s=60 * arguments.budget,
+    )
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

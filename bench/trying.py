@@ -16,7 +16,7 @@ from keras_ab.bench.lab.judge.effort import duration
 from keras_ab.bench.lab.judge.findings import Finding, assess
 from keras_ab.bench.lab.judge.stacks import best_corner, predicted, stack_of
 from keras_ab.bench.lab.judge.verdicts import Verdict
-from keras_ab.bench.lab.loop.asking import NoAnswer
+from keras_ab.bench.lab.loop.asking import NoAnswer, ask
 from keras_ab.bench.lab.loop.facts import usable_cores
 from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.records import Absent, Block, Failure, TrialLine
@@ -40,14 +40,7 @@ START_S = 1.0
 ROUNDS_S = 2.0
 """What the rounds of a block take, about, for each arm."""
 
-FEWEST_BLOCKS = 5
-
 Say = Callable[[str], None]
-
-
-def plan_for(budget_s: float) -> Plan:
-    """Return a plan that comes to verdicts with few blocks, as many as fit into a budget."""
-    return Plan(min_blocks=FEWEST_BLOCKS, rounds=60, budget_s=budget_s / 2, precision=0.015)
 
 
 @dataclass
@@ -58,14 +51,12 @@ class Trying:
         subject: on trial.
         session: the run.
         backend: of the run.
-        budget_s: seconds that singles may take, as far as that can be told before.
         say: tells a line.
     """
 
     subject: Subject
     session: Session
     backend: str
-    budget_s: float
     say: Say
 
     def look(self) -> Found:
@@ -74,13 +65,14 @@ class Trying:
         Raises:
             DeclarationError: the subject cannot be put on trial.
         """
-        file = self._declared("first_look", f"({self.subject!r})")
+        file = self.declared("first_look", f"({self.subject!r})")
         name = f"{self.subject.name}_look"
         request = Try(str(file), name, "look", self.backend, self.session.plan.seed)
-        try:
-            return look.found(self.session.ask(request, LOOK_S) or "")
-        except NoAnswer as why:
-            raise refused(self.subject, why) from why
+        with self.session.worker() as worker:
+            try:
+                return look.found(ask(worker, request, LOOK_S) or "")
+            except NoAnswer as why:
+                raise refused(self.subject, why) from why
 
     def singles(self, found: Found, names: Sequence[str]) -> list[TrialData]:
         """Measure techniques one by one, as many side by side as fit into memory.
@@ -141,22 +133,32 @@ class Trying:
     def measure(self, which: str, found: Found, names: Sequence[str], *more: object) -> TrialData:
         """Declare one of the subject's experiments, and measure it."""
         given = ", ".join(map(repr, (tuple(names), *more)))
-        file = self._declared(which, f"({self.subject!r}, {found!r}, {given})")
+        return self.measured(which, f"({self.subject!r}, {found!r}, {given})")
+
+    def measured(self, which: str, call: str, where: str = "experiments") -> TrialData:
+        """Declare an experiment and measure it; see `declared`."""
+        file = self.declared(which, call, where)
         experiment = load_module(str(file)).EXPERIMENT
         case = experiment.cases[0].id
         task = Task(str(file), experiment.name, case, self.backend, self.session.plan)
         self.say(f"\n{experiment.question}\n  {', '.join(a.name for a in experiment.arms[1:])}")
         return self.session.measure(task, self._tell)
 
-    def _declared(self, which: str, call: str) -> Path:
-        """Write the file in which an experiment on the subject is declared."""
+    def declared(self, which: str, call: str, where: str = "experiments") -> Path:
+        """Write the file in which an experiment on the subject is declared.
+
+        Args:
+            which: function that declares it.
+            call: what it is called with.
+            where: module of `keras_ab.bench.own` that has it.
+        """
         folder = self.session.path.with_suffix(".own")
         folder.mkdir(exist_ok=True)
         count = len(list(folder.iterdir()))
         file = folder / f"keras_ab_{self.subject.name}_{count}_{which}.py"
         file.write_text(
             f'"""{self.subject.title} on trial: written by keras-ab try."""\n\n'
-            f"from keras_ab.bench.own.experiments import {which}\n"
+            f"from keras_ab.bench.own.{where} import {which}\n"
             "from keras_ab.bench.own.look import Found\n"
             "from keras_ab.bench.own.subject import Subject\n\n"
             f"EXPERIMENT = {which}{call}\n",
@@ -217,7 +219,7 @@ def takes_s(found: Found, count: int) -> float:
     process_s = START_S + found.build_s + 1.5 * found.first_s
     steps_s = 3 * experiments.batches_a_step(found) * found.batch_s
     one_block_s = (count + 2) * (process_s + max(ROUNDS_S, steps_s))
-    return FEWEST_BLOCKS * one_block_s + (count + 1) * process_s / min(usable_cores(), count + 1)
+    return 5 * one_block_s + (count + 1) * process_s / min(usable_cores(), count + 1)
 
 
 def affordable(found: Found, names: Sequence[str], budget_s: float) -> list[str]:
@@ -238,72 +240,3 @@ def gained(trials: Sequence[TrialData], plan: Plan) -> list[str]:
         if not fields & taken:
             chosen, taken = [*chosen, name], taken | fields
     return chosen[: experiments.MOST_STACKED]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What `keras-ab try` was asked for; see its help.
-
-    Args:
-        subject: on trial.
-        backend: name of the backend.
-        runs: folder of run files.
-        budget_s: seconds that there are for the techniques one by one.
-        names: of techniques; empty for all that apply.
-        stack: whether those that gained are crossed.
-    """
-
-    subject: Subject
-    backend: str
-    runs: Path
-    budget_s: float
-    names: tuple[str, ...] = ()
-    stack: bool = False
-
-
-def chosen(found: Found, asked: Asked, say: Say) -> list[str]:
-    """Return the techniques to try, and say what was found and what is left out."""
-    say(f"found: {found}")
-    applicable = [technique.name for technique in techniques.applicable(found)]
-    for name, why in techniques.left_out(found).items():
-        say(f"  not {name}: {why}")
-    wanted = [name for name in applicable if not asked.names or name in asked.names]
-    names = wanted if asked.names else affordable(found, wanted, asked.budget_s)
-    if not names:
-        raise LabError(
-            "at least one technique applies to a subject",
-            f"none of {', '.join(asked.names) or 'those that there are'}",
-            "name others with --techniques",
-        )
-    if late := [name for name in wanted if name not in names]:
-        say(f"  for want of time not {', '.join(late)}: --budget takes minutes")
-    say(f"{text.count(len(names), 'technique')}, {duration(takes_s(found, len(names)))}")
-    return names
-
-
-def run(asked: Asked, say: Say) -> str:
-    """Put a subject on trial; return what the reports say in the end.
-
-    What was measured stays where something ends it midway.
-    """
-    from keras_ab.reports.closing import close
-
-    began = clock.now()
-    say(f"starting {asked.backend} …")
-    session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
-    whole = False
-    try:
-        trying = Trying(asked.subject, session, asked.backend, asked.budget_s, say)
-        found = trying.look()
-        names = chosen(found, asked, say)
-        singles = trying.singles(found, names)
-        winners = gained(singles, session.plan)
-        if asked.stack and len(winners) > 1:
-            trying.stack(found, winners)
-        elif asked.stack:
-            say("fewer than two techniques gained by themselves: there is nothing to stack")
-        whole = True
-    finally:
-        session.close(seal=whole)
-    say(f"took {duration(clock.now() - began)}")
-    return close(session.path, session.trials, session.plan)

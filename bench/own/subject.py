@@ -73,6 +73,7 @@ class Subject:
             NotMeasuredHere: the change did not reach the model.
         """
         function = self.imported()
+        check_calls_for_nothing(function, self.title)
         check_untouched()
         with ExitStack() as stack:
             stack.enter_context(precision(change.dtype_policy or policy()))
@@ -83,7 +84,7 @@ class Subject:
         check_reached(made.model, change)
         return made
 
-    def imported(self) -> Callable[[], Any]:
+    def imported(self) -> Callable[..., Any]:
         """Return the reader's function."""
         module = load_module(self.file)
         function = getattr(module, self.function, None)
@@ -92,9 +93,8 @@ class Subject:
             raise DeclarationError(
                 "a subject is a function in the file that is named",
                 f"{self.title}, and {Path(self.file).name} has {', '.join(known) or 'no function'}",
-                "name one that makes a compiled model and its data",
+                "name one of these; for keras-ab try, one that makes a compiled model and its data",
             )
-        check_calls_for_nothing(function, self.title)
         return function
 
 

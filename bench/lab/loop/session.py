@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop import ceilings, facts
-from keras_ab.bench.lab.loop.asking import NoAnswer, ask
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.differences import differences
@@ -29,7 +29,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.errors import LabError, RecordError
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.bench.lab.worker.protocol import Answer, Facts, Request
+from keras_ab.bench.lab.worker.protocol import Facts
 
 OPENING_LIMIT_S = 300.0
 """How long a framework may take to open its device."""
@@ -150,17 +150,18 @@ class Session:
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
 
-    def ask(self, request: Request[Answer], limit_s: float) -> Answer:
-        """Return what a fresh process answers, which then ends; nothing of it is recorded.
-
-        Raises:
-            NoAnswer: it gave none.
-        """
+    @contextmanager
+    def worker(self) -> Iterator[Worker]:
+        """Start a fresh process, of whose answers nothing is recorded; it ends with the block."""
         worker = self._server.start()
         try:
-            return ask(worker, request, limit_s)
+            yield worker
         finally:
             worker.stop()
+
+    def notice(self, message: str) -> None:
+        """Record something that a reader of the run should know."""
+        self._writer.write(Notice(at=timestamp(), message=message))
 
     def _note(self) -> None:
         """Record what the forkservers had to mend."""
