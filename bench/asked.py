@@ -51,7 +51,7 @@ class Asked:
 
 
 def plan_for(budget_s: float) -> Plan:
-    """Return a plan that comes to verdicts with few blocks, and with more as long as there is time."""
+    """Return a plan that comes to verdicts with few blocks, and more where there is time."""
     return Plan(min_blocks=FEWEST_BLOCKS, rounds=60, budget_s=budget_s / 2, precision=0.015)
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.effort import duration
 from keras_ab.bench.lab.judge.findings import Finding, assess
 from keras_ab.bench.lab.judge.stacks import best_corner, predicted, stack_of
 from keras_ab.bench.lab.judge.verdicts import Verdict
