@@ -8,24 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
-from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.judge.findings import Finding, mean_value
-from keras_ab.bench.lab.judge.stacks import (
-    Effect,
-    Part,
-    best_corner,
-    effects,
-    parts,
-    predicted,
-    stack_of,
-    thresholds_of,
-)
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.declared import ArmRecord
 from keras_ab.bench.lab.words.arms import NOTHING_LOADED
 from keras_ab.bench.lab.words.metrics import FIRST_STEP_TIME
+from keras_ab.reports.citing import WHOLE, Quotable
 from keras_ab.reports.judged import JudgedTrial
 from keras_ab.reports.sections import TrialView
+from keras_ab.reports.together import Told, confirms, crosses, listed, ratio_of
 
 VERBS = {
     Word.GAIN: "Use",
@@ -50,6 +41,7 @@ class Sentence:
         trial: the trial that it rests on.
         arm: the arm; empty where it rests on several.
         paste: what to write to have it.
+        told: what it repeats of several arms.
     """
 
     verb: str
@@ -57,6 +49,12 @@ class Sentence:
     trial: str
     arm: str = ""
     paste: str = ""
+    told: Told | None = None
+
+    @property
+    def cited(self) -> tuple[str, str]:
+        """What its trial's quotables have it by."""
+        return self.told.cited if self.told else (self.arm, WHOLE)
 
     def __str__(self) -> str:
         return f"{self.verb}: {self.says}"
@@ -69,8 +67,12 @@ class Advice:
     subject: str
     sentences: list[Sentence]
     machine: str = ""
-    anchors: Mapping[str, str] = field(default_factory=dict)
-    """Where a page has the details of each trial."""
+    views: Mapping[str, TrialView] = field(default_factory=dict)
+    """What a page has of each trial."""
+
+    def quotable(self, sentence: Sentence) -> Quotable | None:
+        """Return what cites a sentence."""
+        return self.views[sentence.trial].quotables.get(sentence.cited)
 
 
 def advised(views: Sequence[TrialView]) -> list[Advice]:
@@ -78,9 +80,9 @@ def advised(views: Sequence[TrialView]) -> list[Advice]:
     found = []
     for machine in dict.fromkeys(view.machine for view in views):
         here = [view for view in views if view.machine == machine]
-        anchors = {view.declared.trial: view.anchor for view in here}
+        by_trial = {view.declared.trial: view for view in here}
         own = advice(view.trial for view in here)
-        found += [replace(a, machine=machine, anchors=anchors) for a in own]
+        found += [replace(a, machine=machine, views=by_trial) for a in own]
     return found
 
 
@@ -95,23 +97,16 @@ def advice(trials: Iterable[JudgedTrial]) -> list[Advice]:
 
 def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
     """Return the confirmed stack, then what each technique does, then what they do together."""
-    told = [sentence for trial in trials for sentence in _of_stack(trial)]
-    lead = [sentence for trial in trials if _confirms(trial) for sentence in _of_arms(trial, 1)]
-    singles = [s for trial in trials if not _crosses(trial) for s in _of_arms(trial)]
+    together = [_together(trial, told) for trial in trials for told in trial.told]
+    lead = [s for trial in trials if confirms(trial.data.declared) for s in _of_arms(trial, 1)]
+    singles = [s for t in trials if not crosses(t.data.declared) for s in _of_arms(t)]
     order = list(VERBS.values())
     ranked = sorted(singles, key=lambda s: order.index(s.verb) if s.verb in order else -1)
-    return [*lead, *told, *ranked]
+    return [*lead, *together, *ranked]
 
 
-def _crosses(trial: JudgedTrial) -> bool:
-    """Tell whether an arm of a trial has several techniques."""
-    return any(len(arm.techniques) > 1 for arm in trial.data.declared.arms)
-
-
-def _confirms(trial: JudgedTrial) -> bool:
-    """Tell whether a trial measures the best stack once more: its first treatment has it all."""
-    arms = trial.data.declared.arms
-    return _crosses(trial) and len(arms[1].techniques) == max(len(a.techniques) for a in arms)
+def _together(trial: JudgedTrial, told: Told) -> Sentence:
+    return Sentence(told.verb, told.says, trial.data.declared.trial, told=told)
 
 
 def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
@@ -146,11 +141,7 @@ def _broken(trial: JudgedTrial) -> Iterator[Sentence]:
 
 def _what(arm: ArmRecord) -> str:
     names = [name.replace("_", " ") for name in arm.techniques or [arm.name]]
-    return _listed(names)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return listed(names)
 
 
 def _came_to(trial: JudgedTrial, answer: Answer) -> str:
@@ -184,7 +175,7 @@ def _loading(trial: JudgedTrial, step: Finding) -> Sentence:
     e = step.estimate
     return Sentence(
         "Data",
-        f"with the same batch over and over, nothing loaded, a step takes {_ratio(e)} of what it "
+        f"with the same batch over and over, nothing loaded, a step takes {ratio_of(e)} of what it "
         f"takes with yours; {_limits(step)}",
         trial.data.declared.trial,
         step.arm,
@@ -195,54 +186,6 @@ def _limits(step: Finding) -> str:
     if step.verdict is Verdict.BETTER:
         return "no technique on the device saves the rest"
     return "loading does not limit it" if step.verdict is Verdict.EQUIVALENT else "undecided"
-
-
-def _ratio(e: Estimate) -> str:
-    point, low, high = (math.exp(min(x, 700.0)) for x in (e.point, e.low, e.high))
-    return text.ratios(point, low, high)
-
-
-def _of_stack(trial: JudgedTrial) -> Iterator[Sentence]:
-    """Yield what techniques do together, and what each still brings to the whole."""
-    name = trial.data.declared.trial
-    stack = stack_of(trial.data)
-    if stack is None:
-        return
-    limits = thresholds_of(trial.data, trial.plan)
-    if _confirms(trial):
-        for part in parts(stack, trial.plan, limits):
-            yield Sentence("In the stack", _still(part), name)
-        return
-    for effect in effects(stack, trial.plan, limits):
-        if effect.word:
-            yield Sentence("Together", _words(effect), name)
-    corner = best_corner(stack)
-    foretold = predicted(stack, corner, trial.plan)
-    if corner and foretold:
-        names = _listed([t.replace("_", " ") for t in stack.techniques if t in corner])
-        says = f"{names}: as many blocks again should find {_ratio(foretold)} the step time"
-        yield Sentence("Predicted", says, name)
-
-
-def _words(effect: Effect) -> str:
-    a, b = (name.replace("_", " ") for name in effect.techniques)
-    return (
-        f"{a} and {b} {effect.word}: what both bring is {_ratio(effect.estimate)} the product of "
-        "what each brings alone"
-        if effect.word != "undecided"
-        else f"{a} and {b}: undecided whether they multiply ({_ratio(effect.estimate)})"
-    )
-
-
-def _still(part: Part) -> str:
-    says = {
-        Verdict.BETTER: "it still brings something",
-        Verdict.WORSE: "leave it out",
-        Verdict.EQUIVALENT: "leave it out, it brings nothing more",
-        Verdict.INCONCLUSIVE: "undecided",
-    }[part.verdict]
-    name = part.technique.replace("_", " ")
-    return f"{name} makes it {_ratio(part.estimate)} of what it is without it: {says}"
 
 
 def written(found: Iterable[Advice]) -> str:

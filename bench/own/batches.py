@@ -167,11 +167,13 @@ def _again(data: Any) -> Iterator[Any]:
             type(data).__name__,
             "return what you would hand to fit",
         )
+    import keras
+
     while True:
         count = 0
         for batch in _once(data):
             count += 1
-            yield batch
+            yield keras.tree.map_structure(np.asarray, batch)  # of whatever framework it is
         if isinstance(data, types.GeneratorType) or not count:
             raise DeclarationError(
                 "data goes on for as long as it is trained on, or can be gone through again",

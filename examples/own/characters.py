@@ -1,10 +1,11 @@
 """A transformer that learns to write Python's documentation, character by character."""
 
+from pydoc_data.topics import topics
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from pydoc_data.topics import topics
 
 LENGTH = 64
 
