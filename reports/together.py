@@ -101,10 +101,8 @@ def _still(part: Part) -> Told:
 def _together(effect: Effect) -> Told:
     word = effect.word
     does = "may multiply or not" if word is Together.UNDECIDED else str(word)
-    says = (
-        f"{listed(effect.techniques)} {does}: both together take {ratio_of(effect.estimate)} of the "
-        "product of each alone"
-    )
+    of_product = f"both take {ratio_of(effect.estimate)} of the product of each alone"
+    says = f"{listed(effect.techniques)} {does}: {of_product}"
     return Told("Together", "together", effect.techniques, says)
 
 
