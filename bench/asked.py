@@ -16,6 +16,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.own import largest, techniques
+from keras_ab.bench.own.experiments import Terms
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
 from keras_ab.bench.trying import Say, Trying, affordable, gained, takes_s
@@ -39,6 +40,7 @@ class Asked:
         names: of techniques; empty for all that apply.
         stack: whether those that gained are crossed.
         largest_batch: whether the largest batch that fits is looked for.
+        terms: of all experiments.
     """
 
     subject: Subject
@@ -48,6 +50,7 @@ class Asked:
     names: tuple[str, ...] = ()
     stack: bool = False
     largest_batch: bool = False
+    terms: Terms = Terms()
 
 
 def plan_for(budget_s: float) -> Plan:
@@ -75,6 +78,16 @@ def chosen(found: Found, asked: Asked, say: Say) -> list[str]:
     return names
 
 
+def check_judged(found: Found, terms: Terms) -> None:
+    """Refuse to judge what is learnt where there is nothing to judge it by."""
+    if terms.quality and not found.validation:
+        raise LabError(
+            "what is learnt is judged by validation data of the subject's",
+            "a model and data alone",
+            "return model, data, validation from the function",
+        )
+
+
 def run(asked: Asked, say: Say) -> str:
     """Put a subject on trial; return what the reports say in the end.
 
@@ -85,8 +98,9 @@ def run(asked: Asked, say: Say) -> str:
     session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
     whole = False
     try:
-        trying = Trying(asked.subject, session, asked.backend, say)
+        trying = Trying(asked.subject, session, asked.backend, say, asked.terms)
         found = trying.look()
+        check_judged(found, asked.terms)
         names = chosen(found, asked, say)
         winners = gained(trying.singles(found, names), session.plan)
         if asked.stack:

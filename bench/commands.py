@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from keras_ab import bench
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.words.backend_names import NAMES
+from keras_ab.bench.lab.words.errors import DeclarationError
 
 if TYPE_CHECKING:
     from keras_ab.bench.asked import Asked, AskedFunctions
@@ -54,6 +56,14 @@ def _add_try(commands: Any) -> None:
         help="hold plain functions against the first of them, in place of a model",
     )
     trial.add_argument("--setup", metavar="FILE.py:FUNCTION", help="makes the arguments of --ab")
+    trial.add_argument(
+        "--quality",
+        action="store_true",
+        help="also judge what is learnt, by your validation data, over 5 seeds",
+    )
+    trial.add_argument(
+        "--price", default="0/h", metavar="2.50/h", help="what an hour costs; kept in the run"
+    )
     trial.add_argument("--budget", type=float, default=6.0, metavar="MINUTES")
     trial.add_argument("--backend", choices=NAMES, help="default: tensorflow; plain for --ab")
     trial.add_argument("--runs", type=Path, help="where run files go (default: as for pytest)")
@@ -83,6 +93,7 @@ def run_try(arguments: argparse.Namespace) -> int:
 
 def _model(arguments: argparse.Namespace) -> Asked:
     from keras_ab.bench.asked import Asked
+    from keras_ab.bench.own.experiments import Terms
     from keras_ab.bench.own.subject import named
     from keras_ab.bench.own.techniques import technique
 
@@ -97,7 +108,20 @@ def _model(arguments: argparse.Namespace) -> Asked:
         names=names,
         stack=arguments.stack,
         largest_batch=arguments.largest_batch,
+        terms=Terms(arguments.quality, _price(arguments.price)),
     )
+
+
+def _price(given: str) -> float:
+    """Return the price of an hour that ``2.50/h`` tells."""
+    amount, _, unit = given.partition("/")
+    try:
+        price = float(amount)
+    except ValueError:
+        price = -1.0
+    if unit != "h" or not 0 <= price < math.inf:
+        raise DeclarationError("a price is of an hour", repr(given), "write --price 2.50/h")
+    return price
 
 
 def _functions(arguments: argparse.Namespace) -> AskedFunctions:

@@ -26,6 +26,7 @@ from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker.protocol import Try
 from keras_ab.bench.own import experiments, look, techniques
+from keras_ab.bench.own.experiments import Terms
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
 
@@ -50,12 +51,14 @@ class Trying:
         session: the run.
         backend: of the run.
         say: tells a line.
+        terms: of all its experiments.
     """
 
     subject: Subject
     session: Session
     backend: str
     say: Say
+    terms: Terms = Terms()
 
     def look(self) -> Found:
         """Return what a first look finds.
@@ -130,7 +133,7 @@ class Trying:
 
     def measure(self, which: str, found: Found, names: Sequence[str], *more: object) -> TrialData:
         """Declare one of the subject's experiments, and measure it."""
-        given = ", ".join(map(repr, (tuple(names), *more)))
+        given = ", ".join(map(repr, (tuple(names), self.terms, *more)))
         return self.measured(which, f"({self.subject!r}, {found!r}, {given})")
 
     def measured(self, which: str, call: str, where: str = "experiments") -> TrialData:
@@ -157,6 +160,7 @@ class Trying:
         file.write_text(
             f'"""{self.subject.title} on trial: written by keras-ab try."""\n\n'
             f"from keras_ab.bench.own.{where} import {which}\n"
+            "from keras_ab.bench.own.experiments import Terms\n"
             "from keras_ab.bench.own.look import Found\n"
             "from keras_ab.bench.own.subject import Subject\n\n"
             f"EXPERIMENT = {which}{call}\n",

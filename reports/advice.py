@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
+from keras_ab.bench.lab.judge.contrasts import block_logs
+from keras_ab.bench.lab.judge.estimate import interval
 from keras_ab.bench.lab.judge.findings import Finding, mean_value
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.declared import ArmRecord
@@ -95,6 +97,10 @@ def advice(trials: Iterable[JudgedTrial]) -> list[Advice]:
     return [Advice(subject, _sentences(own)) for subject, own in by_subject.items()]
 
 
+def _name(trial: JudgedTrial) -> str:
+    return trial.data.declared.trial
+
+
 def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
     """Return the confirmed stack, then what each technique does, then what they do together."""
     together = [_together(trial, told) for trial in trials for told in trial.told]
@@ -102,11 +108,12 @@ def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
     singles = [s for t in trials if not crosses(t.data.declared) for s in _of_arms(t)]
     order = list(VERBS.values())
     ranked = sorted(singles, key=lambda s: order.index(s.verb) if s.verb in order else -1)
-    return [*lead, *together, *ranked]
+    costs = [sentence for trial in trials[-1:] for sentence in _costs(trial)]
+    return [*lead, *costs, *together, *ranked]
 
 
 def _together(trial: JudgedTrial, told: Told) -> Sentence:
-    return Sentence(told.verb, told.says, trial.data.declared.trial, told=told)
+    return Sentence(told.verb, told.says, _name(trial), told=told)
 
 
 def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
@@ -123,7 +130,7 @@ def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
             yield Sentence(
                 VERBS.get(answer.word, str(answer.word)),
                 f"{_what(arm)}: {_came_to(trial, answer)}",
-                trial.data.declared.trial,
+                _name(trial),
                 answer.arm,
                 arm.code if answer.word in (Word.GAIN, Word.TRADE) else "",
             )
@@ -136,7 +143,7 @@ def _broken(trial: JudgedTrial) -> Iterator[Sentence]:
         says = guard.says if guard else check.observed
         off = "not finite" if check.relative_error is None else text.error(check.relative_error)
         said = f"{check.arm.replace('_', ' ')}: {says}? Off by {off}"
-        yield Sentence("Left out", said, trial.data.declared.trial)
+        yield Sentence("Left out", said, _name(trial))
 
 
 def _what(arm: ArmRecord) -> str:
@@ -177,9 +184,27 @@ def _loading(trial: JudgedTrial, step: Finding) -> Sentence:
         "Data",
         f"with the same batch over and over, nothing loaded, a step takes {ratio_of(e)} of what it "
         f"takes with yours; {_limits(step)}",
-        trial.data.declared.trial,
+        _name(trial),
         step.arm,
     )
+
+
+def _costs(trial: JudgedTrial) -> Iterator[Sentence]:
+    """Yield what a million examples cost as it is and with the first arm, by the reader's price."""
+    case = trial.data.declared.case
+    if not (price := float(case.get("price_per_h", 0))):
+        return
+    million = 1e6 / (int(case["batches"]) * int(case["batch"]))
+    hour_s = 3600.0
+    for arm in (a.name for a in trial.data.declared.arms[:2]):
+        if logs := block_logs(trial.data, arm):
+            e = interval(logs, trial.plan.confidence)
+            low, point, high = (
+                text.number(price * million * math.exp(x) / hour_s)
+                for x in (e.low, e.point, e.high)
+            )
+            says = f"{arm.replace('_', ' ')}: {point} [{low}, {high}] for a million examples"
+            yield Sentence("Costs", f"{says}, at {text.number(price)} an hour", _name(trial), arm)
 
 
 def _limits(step: Finding) -> str:

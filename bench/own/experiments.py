@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
 from keras_ab.bench.lab.words.arms import Arm, Attempt, arm
 from keras_ab.bench.lab.words.cases import Case
-from keras_ab.bench.lab.words.declare import Experiment, Guard, Source
+from keras_ab.bench.lab.words.declare import Experiment, Guard, Quality, Source
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS
 from keras_ab.bench.own.change import Tried, together
 from keras_ab.bench.own.look import Found, look
 from keras_ab.bench.own.subject import Subject
 from keras_ab.bench.own.techniques import applicable, technique
-from keras_ab.bench.own.training import INPUTS, Trained
+from keras_ab.bench.own.training import INPUTS, VALIDATION_LOSS, Trained
 from keras_ab.bench.sources import KERAS_TRAINING
 
 STEP_S = 0.04
 """What a step of these experiments should last; it is so many batches, a power of two."""
 
 MOST_BATCHES = 16
+
+TRAINED_S = 8.0
+"""How long one training lasts, about, where what is learnt is judged."""
+EPOCHS = 3
+"""Of the data in such a training at most."""
+SEEDS = (1, 2, 3, 4, 5)
+
 FULL_FACTORIAL = 4
 """Techniques whose every combination is measured. Of five, every second one is."""
 MOST_STACKED = 5
@@ -36,6 +44,19 @@ FACTORIAL = Source(
     year=1961,
     url="https://doi.org/10.1080/00401706.1961.10489951",
 )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is the same in every experiment on a subject.
+
+    Args:
+        quality: whether what is learnt is judged too, by the subject's validation data.
+        price_per_h: what an hour of the machine costs, in the reader's currency; 0 unknown.
+    """
+
+    quality: bool = False
+    price_per_h: float = 0.0
 
 
 def batches_a_step(found: Found) -> int:
@@ -65,7 +86,12 @@ def first_look(subject: Subject) -> Experiment:
 
 
 def singles(
-    subject: Subject, found: Found, names: Sequence[str], says: str = "", part: int = 1
+    subject: Subject,
+    found: Found,
+    names: Sequence[str],
+    terms: Terms,
+    says: str = "",
+    part: int = 1,
 ) -> Experiment:
     """Return the experiment in which each technique is tried by itself.
 
@@ -73,12 +99,14 @@ def singles(
         subject: on trial.
         found: by the first look.
         names: of the techniques.
+        terms: of all its experiments.
         says: what was left out and why.
         part: number of the experiment, where there are several.
     """
     return _experiment(
         subject,
         found,
+        terms,
         f"{subject.name}_singles{part if part > 1 else ''}",
         f"Which techniques make {subject.title} faster or smaller, each by itself?",
         "Each arm is the model and the data of the file with one thing changed.",
@@ -87,7 +115,7 @@ def singles(
     )
 
 
-def stacked(subject: Subject, found: Found, names: Sequence[str]) -> Experiment:
+def stacked(subject: Subject, found: Found, names: Sequence[str], terms: Terms) -> Experiment:
     """Return the experiment in which techniques are crossed.
 
     Up to four are combined in every way. Of five, the combinations with an even number of them
@@ -97,6 +125,7 @@ def stacked(subject: Subject, found: Found, names: Sequence[str]) -> Experiment:
     return _experiment(
         subject,
         found,
+        replace(terms, quality=False),
         f"{subject.name}_stack",
         f"Which techniques multiply, compete or help each other in {subject.title}?",
         "Techniques that gained by themselves, in combinations: a two-level factorial design.",
@@ -105,12 +134,13 @@ def stacked(subject: Subject, found: Found, names: Sequence[str]) -> Experiment:
     )
 
 
-def confirmed(subject: Subject, found: Found, names: Sequence[str]) -> Experiment:
+def confirmed(subject: Subject, found: Found, names: Sequence[str], terms: Terms) -> Experiment:
     """Return the experiment in which the best stack is measured anew, and without each part."""
     without = [(f"without_{name}", tuple(n for n in names if n != name)) for name in names]
     return _experiment(
         subject,
         found,
+        terms,
         f"{subject.name}_confirmed",
         f"What does the best stack bring to {subject.title}, and each of its parts still?",
         "The stack that came out best, in fresh blocks: the one that wins is always a little too "
@@ -159,6 +189,7 @@ def _arm(subject: Subject, name: str, names: Collection[str]) -> Arm:
 def _experiment(
     subject: Subject,
     found: Found,
+    terms: Terms,
     name: str,
     question: str,
     method: str,
@@ -169,6 +200,7 @@ def _experiment(
     made = [_arm(subject, name, names) for name, names in [(AS_IT_IS, ()), *arms]]
     used = [technique(name) for name in dict.fromkeys(n for a in made for n in a.techniques)]
     count = batches_a_step(found)
+    price = {"price_per_h": terms.price_per_h} if terms.price_per_h else {}
     return Experiment(
         name=name,
         question=question,
@@ -178,12 +210,21 @@ def _experiment(
         does_not_show=f"Other batch sizes and machines. {says}".strip(),
         sources=tuple(dict.fromkeys((*(t.source for t in used), *more))),
         arms=tuple(made),
-        cases=(Case({"batches": count, "batch": found.batch}),),
+        cases=(Case({"batches": count, "batch": found.batch} | price),),
         metrics=(LABELS, INPUTS),
         guards=_guards(made),
+        quality=_quality(subject, found, count) if terms.quality else None,
         subject=subject.title,
         backends=("tensorflow", "jax", "torch"),
     )
+
+
+def _quality(subject: Subject, found: Found, count: int) -> Quality:
+    """Return how what is learnt is judged: in some seconds, or three times through the data."""
+    most = int(TRAINED_S / found.batch_s)
+    wanted = min(most, EPOCHS * found.batches) if found.batches else most
+    train = partial(Trained(subject).validated, max(1, wanted // count))
+    return Quality(VALIDATION_LOSS, train, SEEDS, learning_rates=(1.0,), tuning_seeds=())
 
 
 def _guards(arms: Iterable[Arm]) -> tuple[Guard, ...]:

@@ -114,7 +114,7 @@ def look(subject: Subject) -> str:
     built = clock.now()
     loss = float(training.untrained_loss(made.model, first))
     check_finite(loss, "before anything is trained")
-    step = training.steps(made.model, stream, made.model.steps_per_execution, first)
+    step = training.steps(made.model, stream, made.model.steps_per_execution, first).step
     step()
     ready = clock.now()
     times = list(_timed(step, made.model.steps_per_execution))

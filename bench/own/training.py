@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,20 @@ from keras_ab.bench.own.subject import Made, Subject
 from keras_ab.bench.workloads.training import flat, nbytes
 
 INPUTS = Metric("input_bytes", "stored inputs", "B")
+VALIDATION_LOSS = Metric("validation_loss", "validation loss", "1", margin=0.02)
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """A subject's training under way.
+
+    Args:
+        step: train on so many batches; returns the mean loss that Keras then reports.
+        settle: bring the model's variables up to date.
+    """
+
+    step: Callable[[], Any]
+    settle: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -35,23 +49,65 @@ class Trained:
 
     def __call__(self, tried: Tried, case: Params) -> Prepared:
         """Make the model and its batches; nothing is trained yet."""
-        change = tried.change
-        made = self.subject.make(change)
-        stream = batches.endless(made, change)
-        count = int(case["batches"]) * change.accumulate // change.larger
+        made = self.subject.make(tried.change)
+        stream = batches.endless(made, tried.change)
         first = taken(stream, self.subject)
         build(made.model, first)
-        loss = partial(untrained_loss, made.model, first)
-        step = steps(made.model, stream, count, first)
+        stepping = steps(made.model, stream, count(tried.change, case), first)
         return Prepared(
-            step=step,
-            sizes=sizes(made, change),
-            observe=lambda: {
-                "loss": loss(),
-                "trained_loss": step(),
-                "weights": flat(made.model.trainable_variables),
-            },
+            step=stepping.step,
+            sizes=sizes(made, tried.change),
+            observe=partial(observe, made.model, stepping, first),
         )
+
+    def validated(
+        self, times: int, tried: Tried, case: Params, seed: int, _learning_rate: float
+    ) -> float:
+        """Train from a seed for so many steps; return the loss on the subject's validation data.
+
+        The seed sets the weights and the order of arrays. A loss that is NaN says so.
+        """
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        made = self.subject.make(tried.change)
+        order = None
+        if batches.of_arrays(made.data):
+            order = np.random.default_rng(seed).permutation(batches.rows(made.data))
+        stream = batches.endless(made, tried.change, order)
+        first = taken(stream, self.subject)
+        build(made.model, first)
+        stepping = steps(made.model, stream, count(tried.change, case), first)
+        for _ in range(times):
+            stepping.step()
+        stepping.settle()
+        return validation_loss(made, tried.change)
+
+
+def count(change: Change, case: Params) -> int:
+    """Return how many batches of its own a step has under a change."""
+    return int(case["batches"]) * change.accumulate // change.larger
+
+
+def observe(model: Any, stepping: Stepping, batch: Any) -> dict[str, Any]:
+    """Return what guards compare: the loss before anything is trained, and all after a step."""
+    loss = untrained_loss(model, batch)
+    trained_loss = np.asarray(stepping.step())
+    stepping.settle()
+    return {
+        "loss": loss,
+        "trained_loss": trained_loss,
+        "weights": flat(model.trainable_variables),
+    }
+
+
+def validation_loss(made: Made, change: Change) -> float:
+    """Return the loss on the validation data, in the form that a change gives it."""
+    data = made.validation
+    if batches.of_arrays(data):
+        parts = batches.arrays(replace(made, data=data), change)
+        return made.model.evaluate(*parts[:2], verbose=0, return_dict=True)["loss"]
+    return made.model.evaluate(data, verbose=0, return_dict=True)["loss"]
 
 
 def sizes(made: Made, change: Change) -> dict[str, float]:
@@ -133,16 +189,20 @@ def untrained_loss(model: Any, batch: Any) -> np.ndarray:
         return np.asarray(loss)
 
 
-def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Callable[[], Any]:
-    """Return what trains on `count` batches and returns the mean loss that Keras then reports."""
+def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping:
+    """Return the training of a model on a stream of batches, so many in a step."""
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        return partial(_by_fit, model, stream, count)
+        return Stepping(partial(_by_fit, model, stream, count), _nothing)
     untrained_loss(model, first)  # builds the metrics' variables, which the step carries
     model.optimizer.build(model.trainable_variables)
     training = backends.of_keras().training(model, jit=model.jit_compile)
-    return partial(_one_by_one, training, stream, count)
+    return Stepping(partial(_one_by_one, training, stream, count), training.settle)
+
+
+def _nothing() -> None:
+    """Do nothing: TensorFlow trains a model's variables in place."""
 
 
 def _by_fit(model: Any, stream: Iterator[Any], count: int) -> Any:

@@ -10,6 +10,7 @@ from keras_ab.bench.own.subject import Subject, named
 from keras_ab.bench.own.training import Trained
 
 CASE = {"batches": 2}
+TERMS = experiments.Terms()
 
 MODEL = """
 import keras
@@ -161,20 +162,37 @@ def test_changes_are_stacked():
 
 def test_an_experiment_on_a_subject_is_an_ordinary_one(subject, found):
     own = subject()
-    declared = experiments.singles(own, found, ("xla", "bfloat16"))
+    declared = experiments.singles(own, found, ("xla", "bfloat16"), TERMS)
     assert [a.name for a in declared.arms] == ["as_it_is", "xla", "bfloat16"]
     assert declared.subject == "train.py:make"
     assert declared.guards[0].arms == ("as_it_is", "xla")
     assert "jit_compile=True" in declared.arms[1].code
-    crossed = experiments.stacked(own, found, ("xla", "bfloat16"))
+    crossed = experiments.stacked(own, found, ("xla", "bfloat16"), TERMS)
     assert [a.techniques for a in crossed.arms] == [
         (),
         ("xla",),
         ("bfloat16",),
         ("xla", "bfloat16"),
     ]
-    again = experiments.confirmed(own, found, ("xla", "bfloat16"))
+    again = experiments.confirmed(own, found, ("xla", "bfloat16"), TERMS)
     assert [a.name for a in again.arms[1:]] == ["stack", "without_xla", "without_bfloat16"]
+
+
+def test_what_is_learnt_is_judged_by_validation_data(subject):
+    own = subject(f"{MODEL}\ndef make():\n    return model(), (x, y), (x[:32], y[:32])\n")
+    found = look.found(look.look(own))
+    assert found.validation
+    declared = experiments.singles(own, found, ("sparse_labels",), experiments.Terms(quality=True))
+    train = declared.quality.train
+    plain, sparse = (train(arm.recipe, CASE, 3, 1.0) for arm in declared.arms)
+    assert 0 < plain < 10
+    assert sparse == pytest.approx(plain, rel=1e-4)
+    assert train(declared.arms[0].recipe, CASE, 4, 1.0) != plain
+
+
+def test_a_price_is_kept_in_the_case(subject, found):
+    declared = experiments.singles(subject(), found, ("xla",), experiments.Terms(price_per_h=2.5))
+    assert declared.cases[0].params["price_per_h"] == 2.5
 
 
 # -- data -----------------------------------------------------------------------------------------

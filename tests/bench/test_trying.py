@@ -115,6 +115,7 @@ def test_what_was_asked_for_is_chosen_and_the_rest_has_a_reason(tmp_path):
         (["try", "nowhere.py:make"], "lies in a Python file"),
         (["try", "--techniques", "alchemy", "x.py:f"], "one of those that can be tried"),
         (["try", "--ab", "old=nowhere.py:f"], "lies in a Python file"),
+        (["try", "--price", "cheap", "x.py:f"], "a price is of an hour"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(capsys, arguments, message):
