@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Asked:
     names: tuple[str, ...] = ()
     stack: bool = False
     largest_batch: bool = False
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
 
 
 def plan_for(budget_s: float) -> Plan:

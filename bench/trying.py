@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Trying:
     session: Session
     backend: str
     say: Say
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
 
     def look(self) -> Found:
         """Return what a first look finds.
