@@ -19,10 +19,13 @@ others are full, and the first batches of a sample cost nothing."""
 
 
 def of_arrays(data: Any) -> bool:
-    """Tell whether data is arrays, or nested arrays, with an example in each row."""
+    """Tell whether data is a tuple of arrays, or of nested arrays, an example in each row.
+
+    A list is of batches.
+    """
     import keras
 
-    if not isinstance(data, tuple | list) or not 1 <= len(data) <= 3:
+    if not isinstance(data, tuple) or not 1 <= len(data) <= 3:
         return False
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     return bool(leaves) and all(hasattr(x, "shape") and hasattr(x, "dtype") for x in leaves)
@@ -44,7 +47,8 @@ def arrays(made: Made, change: Change) -> tuple[Any, ...]:
     """Return arrays in the form of a change, each with at least one row."""
     import keras
 
-    inputs, *rest = (keras.tree.map_structure(np.asarray, part) for part in made.data)
+    given = (part for part in made.data if part is not None)
+    inputs, *rest = (keras.tree.map_structure(np.asarray, part) for part in given)
     if change.inputs:
         inputs = keras.tree.map_structure(lambda x: x.astype(change.inputs), inputs)
     if change.labels == "sparse":
