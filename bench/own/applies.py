@@ -97,11 +97,6 @@ def cache(found: Found) -> str:
     return "" if found.batches else "nobody knows whether its examples ever end"
 
 
-def one_batch(found: Found) -> str:
-    """Say why not, unless a batch can be held still."""
-    return "" if found.data in ("arrays", "tf.data") else "only arrays and tf.data are held still"
-
-
 def adam(found: Found) -> str:
     """Say why not, unless our Adam can take its place."""
     return "" if found.optimizer == "Adam" else f"the optimizer is {found.optimizer}, not Adam"

@@ -108,12 +108,17 @@ def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iter
         found = arrays(made, change)
         if on_tensorflow:
             return iter(_shaped(_gathered(found, order, many), change))
-        return _sliced(found, order, many)
+        return _held(_sliced(found, order, many), change)
     if of_tensorflow(made.data):
         check_enough(_cardinality(made.data), "its dataset")
-        if on_tensorflow:
-            return iter(_shaped(made.data, change, endless=True))
-    return _again(made.data)
+        dataset = _shaped(made.data, change, endless=on_tensorflow)
+        return iter(dataset) if on_tensorflow else _again(dataset)
+    return _held(_again(made.data), change)
+
+
+def _held(stream: Iterator[Any], change: Change) -> Iterator[Any]:
+    """Return a stream, or its first batch over and over."""
+    return itertools.repeat(next(stream)) if change.pipeline == "one_batch" else stream
 
 
 def _cardinality(dataset: Any) -> int:

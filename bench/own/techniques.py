@@ -210,7 +210,6 @@ TECHNIQUES = (
         {"pipeline": "one_batch"},
         "nothing: it shows what loading costs",
         DATA,
-        applies.one_batch,
         same=False,
     ),
 )

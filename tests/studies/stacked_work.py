@@ -1,7 +1,7 @@
 """Is a planted truth found for real? Effects of known work, each with its interval and the truth.
 
-``python -m tests.studies.stacked_work RUN.jsonl`` reads what ``pytest --benchmark --ab-backend plain
-tests/studies/bench_stacked_work.py`` measured.
+``python -m tests.studies.stacked_work RUN.jsonl`` reads what was measured by
+``pytest --benchmark --ab-backend plain tests/studies/bench_stacked_work.py``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(path: str) -> None:
     (run,) = reports.load(path).runs
     (trial,) = run.trials
     stack = stack_of(trial.data)
-    assert stack is not None  # noqa: S101 - the experiment crosses
+    assert stack is not None
     for effect in effects(stack, trial.plan, thresholds_of(trial.data, trial.plan)):
         e, true = effect.estimate, truth(effect.techniques)
         holds = "holds" if e.low <= true <= e.high else "misses"
