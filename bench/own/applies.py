@@ -132,3 +132,10 @@ def accumulate(found: Found) -> str:
     if "BatchNormalization" in found.layers:
         return "BatchNormalization would see half batches: not the same work"
     return arrays(found)
+
+
+def cpu(found: Found) -> str:
+    """Say why not, unless TensorFlow computes on the processor."""
+    if found.backend != "tensorflow":
+        return f"it is a setting of TensorFlow's, not of {found.backend}"
+    return "a GPU computes" if found.on_gpu else ""

@@ -26,6 +26,14 @@ LARGE_BATCHES = Source(
     year=2018,
     url="https://arxiv.org/abs/1812.06162",
 )
+ONE_DNN = Source(
+    author="J. Xu, P. Venkatesh, H.-J. Tsai",
+    title="Maximize TensorFlow Performance on CPU: Considerations and Recommendations for "
+    "Inference Workloads",
+    year=2021,
+    url="https://www.intel.com/content/www/us/en/developer/articles/technical/"
+    "maximize-tensorflow-performance-on-cpu-considerations-and-recommendations-for-inference.html",
+)
 DATA = Source(
     author="the TensorFlow authors",
     title="Better performance with the tf.data API",
@@ -41,7 +49,8 @@ class Technique:
     Args:
         name: as it appears in node ids and reports.
         says: what is done, in one line.
-        change: the one field of `Change` that is other than the file says, and its value.
+        change: the one field of `Change` that is other than the file says, and its value; none
+            where it is the environment.
         paste: what a reader writes to have it.
         source: who says so.
         why_not: why a subject leaves nothing to do for it; empty where it applies.
@@ -211,6 +220,26 @@ TECHNIQUES = (
         "nothing: it shows what loading costs",
         DATA,
         same=False,
+    ),
+    Technique(
+        "without_one_dnn",
+        "TensorFlow's own kernels in place of oneDNN's",
+        {},
+        "export TF_ENABLE_ONEDNN_OPTS=0  # before TensorFlow is imported",
+        ONE_DNN,
+        applies.cpu,
+        same=False,
+        environment={"TF_ENABLE_ONEDNN_OPTS": "0"},
+    ),
+    Technique(
+        "one_thread",
+        "one thread for the inside of operations",
+        {},
+        "export TF_NUM_INTRAOP_THREADS=1  # before TensorFlow is imported",
+        ONE_DNN,
+        applies.cpu,
+        same=False,
+        environment={"TF_NUM_INTRAOP_THREADS": "1"},
     ),
 )
 """Those that are there, in the order in which they are tried."""
