@@ -13,7 +13,7 @@ from keras_ab.bench.lab.words.declare import Experiment, Guard, Quality, Source
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS
 from keras_ab.bench.own.change import Tried, together
-from keras_ab.bench.own.look import Found, look
+from keras_ab.bench.own.look import Found, look, loss_again
 from keras_ab.bench.own.subject import Subject
 from keras_ab.bench.own.techniques import applicable, technique
 from keras_ab.bench.own.training import INPUTS, VALIDATION_LOSS, Trained
@@ -70,7 +70,7 @@ def batches_a_step(found: Found) -> int:
 
 
 def first_look(subject: Subject) -> Experiment:
-    """Return the experiment that holds the first look, as its one attempt."""
+    """Return the experiment that holds the first look, as an attempt."""
     arms = tuple(_arm(subject, name, ()) for name in (AS_IT_IS, "again"))
     return Experiment(
         name=f"{subject.name}_look",
@@ -79,7 +79,10 @@ def first_look(subject: Subject) -> Experiment:
         sources=(KERAS_TRAINING,),
         arms=arms,
         cases=(Case({"batches": 2}),),
-        attempts=(Attempt("look", "a first look", partial(look, subject), time_limit_s=600.0),),
+        attempts=(
+            Attempt("look", "a first look", partial(look, subject)),
+            Attempt("again", "the loss once more", partial(loss_again, subject)),
+        ),
         timed=False,
         backends=("tensorflow", "jax", "torch"),
     )
@@ -115,21 +118,39 @@ def singles(
     )
 
 
-def stacked(subject: Subject, found: Found, names: Sequence[str], terms: Terms) -> Experiment:
+def stacked(
+    subject: Subject,
+    found: Found,
+    names: Sequence[str],
+    terms: Terms,
+    broken: Collection[str] = (),
+    part: int = 1,
+) -> Experiment:
     """Return the experiment in which techniques are crossed.
 
     Up to four are combined in every way. Of five, the combinations with an even number of them
     are measured: a half of resolution V, in which no average effect and no effect of two together
     is mixed up with another such.
+
+    Args:
+        subject: on trial.
+        found: by the first look.
+        names: of the techniques.
+        terms: of all its experiments.
+        broken: arms that did not do the same work, left out.
+        part: number of the experiment, where it is declared anew.
     """
+    crossed = [("_".join(corner), corner) for corner in corners(names) if corner]
+    says = f"Left out, since they broke a guard: {', '.join(broken)}." if broken else ""
     return _experiment(
         subject,
         found,
         replace(terms, quality=False),
-        f"{subject.name}_stack",
+        f"{subject.name}_stack{part if part > 1 else ''}",
         f"Which techniques multiply, compete or help each other in {subject.title}?",
         "Techniques that gained by themselves, in combinations: a two-level factorial design.",
-        [("_".join(corner), corner) for corner in corners(names) if corner],
+        [(name, corner) for name, corner in crossed if name not in broken],
+        says,
         more=(FACTORIAL,),
     )
 

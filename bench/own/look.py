@@ -17,6 +17,9 @@ from keras_ab.bench.own import batches, training
 from keras_ab.bench.own.change import Change
 from keras_ab.bench.own.subject import Made, Subject
 
+SAME = 1e-4
+"""How far the loss of a subject may be from that of the same subject made again, as a share."""
+
 LOOKED_AT = 4
 """Batches that are trained on and timed, after one that compiles."""
 
@@ -47,6 +50,7 @@ class Found:
         steps_per_execution: as compiled.
         clipped: whether the optimizer clips gradients.
         validation: whether there is data to judge by.
+        loss_before: of the first batch, before anything is trained.
         build_s: seconds to import and make model and data.
         first_s: of the first batch, trace and compilation included.
         batch_s: of a later batch.
@@ -74,6 +78,7 @@ class Found:
     steps_per_execution: int
     clipped: bool
     validation: bool
+    loss_before: float
     build_s: float
     first_s: float
     batch_s: float
@@ -124,6 +129,7 @@ def look(subject: Subject) -> str:
             Found(
                 **_of_model(made.model),
                 **_of_data(made, first),
+                loss_before=loss,
                 build_s=built - began,
                 first_s=ready - built,
                 batch_s=float(np.median(times)),
@@ -131,6 +137,25 @@ def look(subject: Subject) -> str:
             )
         )
     )
+
+
+def loss_again(subject: Subject) -> str:
+    """Make a subject once more and return the loss of its first batch, before training."""
+    made = subject.make(Change())
+    first = training.taken(batches.endless(made, Change()), subject)
+    training.build(made.model, first)
+    return repr(float(training.untrained_loss(made.model, first)))
+
+
+def check_repeats(subject: Subject, found: Found, again: float) -> None:
+    """Refuse a subject that is another model, or other data, each time it is made."""
+    if not math.isclose(found.loss_before, again, rel_tol=SAME):
+        raise DeclarationError(
+            f"{subject.title} makes the same model and data whenever it is called, under the seed "
+            "that Keras is given",
+            f"a loss of {found.loss_before:g} before training, then of {again:g}",
+            "seed every generator of random numbers in the file: numpy.random.default_rng(0)",
+        )
 
 
 def _timed(step: Any, batches_each: int) -> Iterator[float]:

@@ -330,6 +330,14 @@ def test_a_policy_of_the_files_own_is_not_overruled_in_silence(subject):
         own.make(Change(dtype_policy="mixed_bfloat16"))
 
 
+def test_a_subject_that_is_another_each_time_is_refused(subject, found):
+    own = subject()
+    again = float(look.loss_again(own))
+    look.check_repeats(own, found, found.loss_before)
+    with pytest.raises(DeclarationError, match="makes the same model and data"):
+        look.check_repeats(own, found, 1.1 * again)
+
+
 def test_an_unknown_technique_is_refused():
     with pytest.raises(DeclarationError, match="one of those that can be tried"):
         techniques.technique("alchemy")

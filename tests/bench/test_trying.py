@@ -38,6 +38,7 @@ FOUND = Found(
     steps_per_execution=1,
     clipped=False,
     validation=False,
+    loss_before=1.1,
     build_s=1.0,
     first_s=2.0,
     batch_s=0.002,
