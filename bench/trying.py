@@ -110,8 +110,7 @@ class Trying:
             )
         for check in data.broken:
             self.say(f"  {check.arm}: not the same {check.observed}, left out")
-        kept = [name for name in names if name not in broken] if broken else []
-        return kept
+        return [name for name in names if name not in broken] if broken else []
 
     def stack(self, found: Found, names: Sequence[str]) -> TrialData:
         """Measure techniques crossed, then the best of their combinations once more."""
@@ -132,11 +131,13 @@ class Trying:
     def _crossed(self, found: Found, names: Sequence[str]) -> TrialData:
         """Measure techniques crossed; where corners break a guard, the others without them."""
         data = self.measure("stacked", found, names)
-        part, broken = 2, set[str]()
-        while data.broken:
-            broken |= {check.arm for check in data.broken}
+        part, left_out = 2, set[str]()
+        while broken := {check.arm for check in data.broken} - left_out:
+            left_out |= broken
+            if experiments.AS_IT_IS in broken or len(left_out) == len(data.treatments):
+                break
             self.say(f"  left out: {', '.join(sorted(broken))}")
-            data = self.measure("stacked", found, names, sorted(broken), part)
+            data = self.measure("stacked", found, names, sorted(left_out), part)
             part += 1
         return data
 
