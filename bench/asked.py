@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,6 +72,13 @@ def chosen(found: Found, asked: Asked, say: Say) -> list[str]:
             "at least one technique applies to a subject",
             f"none of {', '.join(asked.names) or 'those that there are'}",
             "name others with --techniques",
+        )
+    if not asked.names and (least_s := takes_s(found, 1)) > asked.budget_s:
+        raise LabError(
+            "a trial of one technique fits into the budget",
+            f"{duration(least_s)}; a batch takes {text.seconds(found.batch_s)}, to make and compile "
+            f"the subject {text.seconds(found.build_s + found.first_s)}",
+            f"return a smaller batch_size, or give --budget {math.ceil(least_s / 60)} or more",
         )
     if late := [name for name in wanted if name not in names]:
         say(f"  for want of time not {', '.join(late)}: --budget takes minutes")

@@ -9,6 +9,7 @@ import pytest
 from keras_ab import command_line, reports
 from keras_ab.bench import asked, trying
 from keras_ab.bench.lab.judge.stacks import stack_of
+from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
 from tests.bench.invocation import environment
@@ -107,6 +108,14 @@ def test_what_was_asked_for_is_chosen_and_the_rest_has_a_reason(tmp_path):
     assert asked.chosen(FOUND, only, said.append) == ["xla"]
     with pytest.raises(Exception, match="at least one technique applies"):
         asked.chosen(FOUND, replace(whole, names=("cache",)), said.append)
+
+
+def test_a_step_that_takes_minutes_is_refused_with_how_long_it_would_be(tmp_path):
+    own = asked.Asked(Subject("train.py", "make"), "tensorflow", tmp_path, 360.0)
+    with pytest.raises(LabError, match="fits into the budget") as refused:
+        asked.chosen(replace(FOUND, batch_s=60.0), own, lambda _: None)
+    assert "a batch takes 60.0 s" in refused.value.received
+    assert "smaller batch_size" in refused.value.do
 
 
 @pytest.mark.parametrize(
