@@ -1,7 +1,7 @@
 """Do models that no one here wrote go through? Those of Keras' applications, as they come.
 
-``python -m tests.studies.published`` looks at each, tries every technique that applies for two steps
-in this process, and prints what did not work.
+``python -m tests.studies.published`` looks at each, tries every technique that applies for two
+steps in this process, and prints what did not work.
 """
 
 from __future__ import annotations
