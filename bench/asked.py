@@ -76,7 +76,7 @@ def chosen(found: Found, asked: Asked, say: Say) -> list[str]:
     if not asked.names and (least_s := takes_s(found, 1)) > asked.budget_s:
         raise LabError(
             "a trial of one technique fits into the budget",
-            f"{duration(least_s)}; a batch takes {text.seconds(found.batch_s)}, making and compiling "
+            f"{duration(least_s)}; a batch takes {text.seconds(found.batch_s)}, making it "
             f"{text.seconds(found.build_s + found.first_s)}",
             f"return a smaller batch_size, or give --budget {math.ceil(least_s / 60)} or more",
         )

@@ -160,7 +160,7 @@ def test_a_broken_promise_is_told_without_the_rest(tmp_path):
     ]
     path = write(tmp_path / "run.jsonl", header("a"), [broken])
     (found,) = advice(reports.load(path).runs[0].trials)
-    assert [str(s) for s in found.sentences] == ["Left out: xla: same loss? Off by 5.0e-01"]
+    assert [str(s) for s in found.sentences] == ["Left out: xla: same loss? Off by 5.0e−01"]
 
 
 def test_the_terminal_ends_with_it(run):
