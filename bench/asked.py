@@ -25,7 +25,7 @@ from keras_ab.bench.trying import Say, Trying, affordable, gained, takes_s
 FEWEST_BLOCKS = 5
 """Of a trial: what a verdict needs."""
 
-SMALLER = ("recompute", "bfloat16", "accumulate", "adafactor")
+SMALLER = ("recompute", "recompute_all", "bfloat16", "accumulate", "adafactor")
 """Techniques with which the largest batch is looked for, where they apply."""
 
 

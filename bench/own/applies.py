@@ -125,6 +125,13 @@ def arrays(found: Found) -> str:
     return "" if found.data == "arrays" else "batches come as large as they are"
 
 
+def recompute_all(found: Found) -> str:
+    """Say why not, unless Keras can compute any layer again."""
+    if found.backend != "tensorflow":
+        return ""
+    return "Keras cannot: in a graph of TensorFlow's it recomputes no layer that is told `training`"
+
+
 def accumulate(found: Found) -> str:
     """Say why not, unless two halves of a batch are the same work."""
     if found.batch % 2:

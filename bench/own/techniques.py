@@ -20,6 +20,12 @@ MIXED_PRECISION = Source(
     year=2017,
     url="https://arxiv.org/abs/1710.03740",
 )
+CHEN = Source(
+    author="T. Chen, B. Xu, C. Zhang, C. Guestrin",
+    title="Training Deep Nets with Sublinear Memory Cost",
+    year=2016,
+    url="https://arxiv.org/abs/1604.06174",
+)
 LARGE_BATCHES = Source(
     author="S. McCandlish, J. Kaplan, D. Amodei",
     title="An Empirical Model of Large-Batch Training",
@@ -173,9 +179,18 @@ TECHNIQUES = (
     ),
     Technique(
         "recompute",
-        "activations computed again in the backward pass",
+        "activation functions computed again in the backward pass",
+        {"recompute": "activations"},
+        'with keras.RematScope(mode="activations"): model = ...',
+        CHEN,
+    ),
+    Technique(
+        "recompute_all",
+        "every layer computed again in the backward pass",
         {"recompute": "full"},
         'with keras.RematScope(mode="full"): model = ...',
+        CHEN,
+        applies.recompute_all,
     ),
     Technique(
         "accumulate",
