@@ -100,6 +100,7 @@ def _model(arguments: argparse.Namespace) -> Asked:
     names = tuple(filter(None, arguments.techniques.split(",")))
     for name in names:
         technique(name)
+    terms = Terms(arguments.quality, _price(arguments.price))
     return Asked(
         subject=named(arguments.subject or ""),
         backend=arguments.backend or "tensorflow",
@@ -108,7 +109,7 @@ def _model(arguments: argparse.Namespace) -> Asked:
         names=names,
         stack=arguments.stack,
         largest_batch=arguments.largest_batch,
-        terms=Terms(arguments.quality, _price(arguments.price)),
+        terms=terms,
     )
 
 
