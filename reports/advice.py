@@ -101,6 +101,12 @@ def _name(trial: JudgedTrial) -> str:
     return trial.data.declared.trial
 
 
+def _parameter(trial: JudgedTrial, name: str, default: float) -> float:
+    """Return a number that the case of a trial sets."""
+    value = trial.data.declared.case.get(name)
+    return float(value) if isinstance(value, int | float) else default
+
+
 def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
     """Return the confirmed stack, then what each technique does, then what they do together."""
     together = [_together(trial, told) for trial in trials for told in trial.told]
@@ -173,7 +179,7 @@ def _break_even(trial: JudgedTrial, answer: Answer) -> Iterator[str]:
     later = mean_value(trial.data, first, arms[0]) - mean_value(trial.data, first, arms[1])
     saved = step.baseline_value - step.arm_value
     if later > 0 and saved > 0:
-        batches = math.ceil(later / saved) * int(trial.data.declared.case.get("batches", 1))
+        batches = math.ceil(later / saved) * int(_parameter(trial, "batches", 1))
         yield f"a first step {text.seconds(later)} longer, paid back after {batches} batches"
 
 
@@ -191,10 +197,9 @@ def _loading(trial: JudgedTrial, step: Finding) -> Sentence:
 
 def _costs(trial: JudgedTrial) -> Iterator[Sentence]:
     """Yield what a million examples cost as it is and with the first arm, by the reader's price."""
-    case = trial.data.declared.case
-    if not (price := float(case.get("price_per_h", 0))):
+    if not (price := _parameter(trial, "price_per_h", 0)):
         return
-    million = 1e6 / (int(case["batches"]) * int(case["batch"]))
+    million = 1e6 / (_parameter(trial, "batches", 1) * _parameter(trial, "batch", 1))
     hour_s = 3600.0
     for arm in (a.name for a in trial.data.declared.arms[:2]):
         if logs := block_logs(trial.data, arm):
@@ -214,10 +219,12 @@ def _limits(step: Finding) -> str:
 
 
 def written(found: Iterable[Advice]) -> str:
-    """Return advice as lines for a terminal."""
+    """Return advice as lines for a terminal; what to write stands below what to use."""
     lines = []
     for own in found:
         lines.append(f"advice for {own.subject}")
-        lines += [f"  {sentence}" for sentence in own.sentences]
-        lines += [f"      {line}" for s in own.sentences[:1] for line in s.paste.splitlines()]
+        for sentence in own.sentences:
+            lines.append(f"  {sentence}")
+            pasted = sentence.paste.splitlines() if sentence.verb == VERBS[Word.GAIN] else []
+            lines += [f"      {line}" for line in pasted]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import combinations
 
 from keras_ab.bench.lab.words.arms import Arm, Attempt, arm
-from keras_ab.bench.lab.words.cases import Case
+from keras_ab.bench.lab.words.cases import Case, Value
 from keras_ab.bench.lab.words.declare import Experiment, Guard, Quality, Source
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS
@@ -221,7 +221,9 @@ def _experiment(
     made = [_arm(subject, name, names) for name, names in [(AS_IT_IS, ()), *arms]]
     used = [technique(name) for name in dict.fromkeys(n for a in made for n in a.techniques)]
     count = batches_a_step(found)
-    price = {"price_per_h": terms.price_per_h} if terms.price_per_h else {}
+    case: dict[str, Value] = {"batches": count, "batch": found.batch}
+    if terms.price_per_h:
+        case["price_per_h"] = terms.price_per_h
     return Experiment(
         name=name,
         question=question,
@@ -231,7 +233,7 @@ def _experiment(
         does_not_show=f"Other batch sizes and machines. {says}".strip(),
         sources=tuple(dict.fromkeys((*(t.source for t in used), *more))),
         arms=tuple(made),
-        cases=(Case({"batches": count, "batch": found.batch} | price),),
+        cases=(Case(case),),
         metrics=(LABELS, INPUTS),
         guards=_guards(made),
         quality=_quality(subject, found, count) if terms.quality else None,

@@ -43,6 +43,16 @@ def compare(
         same: largest ``max|result - first's| / max|first's|``; None where results may differ.
         functions: two or more, by the names of their arms.
     """
+    return experiment(functions, setup, name, same)
+
+
+def experiment(
+    functions: Mapping[str, Function],
+    setup: Function | None = None,
+    name: str = "functions",
+    same: float | None = None,
+) -> Experiment:
+    """Return what `compare` does, of functions or of names of some."""
     if len(functions) < 2:
         raise DeclarationError(
             "a comparison is of two functions or more",
@@ -61,13 +71,6 @@ def compare(
         guards=guards,
         backends=NAMES,
     )
-
-
-def named_functions(
-    functions: Mapping[str, Subject], setup: Subject | None = None, name: str = "functions"
-) -> Experiment:
-    """Return the same for functions that are named by their files."""
-    return compare(setup=setup, name=name, **functions)
 
 
 def _arm(name: str, function: Function, setup: Function | None) -> Arm:

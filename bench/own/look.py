@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import psutil
+from pydantic import TypeAdapter
 
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.words.errors import DeclarationError
@@ -99,10 +99,12 @@ class Found:
         )
 
 
+_FOUND = TypeAdapter(Found)
+
+
 def found(written: str) -> Found:
     """Return what a first look found, from its JSON."""
-    fields = json.loads(written)
-    return Found(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    return _FOUND.validate_json(written)
 
 
 def look(subject: Subject) -> str:
@@ -124,19 +126,16 @@ def look(subject: Subject) -> str:
     ready = clock.now()
     times = list(_timed(step, made.model.steps_per_execution))
     check_finite(float(np.asarray(step())), f"after {len(times)} batches")
-    return json.dumps(
-        asdict(
-            Found(
-                **_of_model(made.model),
-                **_of_data(made, first),
-                loss_before=loss,
-                build_s=built - began,
-                first_s=ready - built,
-                batch_s=float(np.median(times)),
-                process_bytes=psutil.Process().memory_info().rss,
-            )
-        )
+    found = Found(
+        **_of_model(made.model),
+        **_of_data(made, first),
+        loss_before=loss,
+        build_s=built - began,
+        first_s=ready - built,
+        batch_s=float(np.median(times)),
+        process_bytes=psutil.Process().memory_info().rss,
     )
+    return _FOUND.dump_json(found).decode()
 
 
 def loss_again(subject: Subject) -> str:
