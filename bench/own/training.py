@@ -29,10 +29,12 @@ class Stepping:
     """A subject's training under way.
 
     Args:
+        untrained: the loss of the first batch before anything was trained, see `untrained_loss`.
         step: train on so many batches; returns the mean loss that Keras then reports.
         settle: bring the model's variables up to date.
     """
 
+    untrained: Callable[[], np.ndarray]
     step: Callable[[], Any]
     settle: Callable[[], None]
 
@@ -57,7 +59,7 @@ class Trained:
         return Prepared(
             step=stepping.step,
             sizes=sizes(made, tried.change),
-            observe=partial(observe, made.model, stepping, first),
+            observe=partial(observe, made.model, stepping),
         )
 
     def validated(
@@ -89,9 +91,9 @@ def count(change: Change, case: Params) -> int:
     return int(case["batches"]) * change.accumulate // change.larger
 
 
-def observe(model: Any, stepping: Stepping, batch: Any) -> dict[str, Any]:
+def observe(model: Any, stepping: Stepping) -> dict[str, Any]:
     """Return what guards compare: the loss before anything is trained, and all after a step."""
-    loss = untrained_loss(model, batch)
+    loss = stepping.untrained()
     trained_loss = np.asarray(stepping.step())
     stepping.settle()
     return {
@@ -194,11 +196,12 @@ def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        return Stepping(partial(_by_fit, model, stream, count), _nothing)
-    untrained_loss(model, first)  # builds the metrics' variables, which the step carries
+        untrained = partial(untrained_loss, model, first)
+        return Stepping(untrained, partial(_by_fit, model, stream, count), _nothing)
+    loss = untrained_loss(model, first)  # builds the metrics' variables, which the step carries
     model.optimizer.build(model.trainable_variables)
     training = backends.of_keras().training(model, jit=model.jit_compile)
-    return Stepping(partial(_one_by_one, training, stream, count), training.settle)
+    return Stepping(lambda: loss, partial(_one_by_one, training, stream, count), training.settle)
 
 
 def _nothing() -> None:
