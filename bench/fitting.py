@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 
 from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, begin
@@ -12,7 +14,7 @@ from keras_ab.bench.trying import Trying
 
 LIMIT_S = 600.0
 LOOK_EVERY_S = 0.02
-"""How often a process's memory is looked at. Filling a gigabyte takes ten times as long."""
+"""How often a process's memory is looked at: filling a gigabyte takes ten times as long."""
 
 SHARE = 0.8
 """Of the memory that is free, what a process may take."""
@@ -48,13 +50,24 @@ def fits(trying: Trying, names: tuple[str, ...], times: int, limit_bytes: int) -
 
 
 def stays_below(worker: Worker, limit_bytes: int) -> bool:
-    """Wait for an answer; end the process once it holds more than a limit, and tell that."""
-    while not worker.answered(LOOK_EVERY_S):
-        try:
-            held = psutil.Process(worker.pid).memory_info().rss
-        except psutil.Error:
-            return True  # it has ended: its answer says how
-        if held > limit_bytes:
+    """Wait for an answer; end the process if it ever holds more than a limit, and tell that."""
+    answered = False
+    while not answered:
+        answered = worker.answered(LOOK_EVERY_S)
+        if (most_held_bytes(worker.pid) or 0) > limit_bytes:
             worker.stop()
             return False
     return True
+
+
+def most_held_bytes(pid: int) -> int | None:
+    """Return the most memory that a process ever held; None where it has ended.
+
+    That is the kernel's high-water mark: what comes and goes between two looks is in it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    _, marked, rest = status.partition("VmHWM:")
+    return int(rest.split()[0]) * 1024 if marked else None

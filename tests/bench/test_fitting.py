@@ -1,5 +1,8 @@
 """The largest batch: bisection, and processes that may die of it."""
 
+import itertools
+import os
+
 import pytest
 
 from keras_ab.bench import fitting
@@ -62,13 +65,8 @@ class Growing:
 @pytest.fixture
 def held(monkeypatch):
     """Let a worker hold a hundred bytes more at each look."""
-
-    def process(_):
-        process.bytes += 100
-        return type("Process", (), {"memory_info": lambda self: self, "rss": process.bytes})()
-
-    process.bytes = 0
-    monkeypatch.setattr(fitting.psutil, "Process", process)
+    looks = itertools.count(1)
+    monkeypatch.setattr(fitting, "most_held_bytes", lambda _: 100 * next(looks))
 
 
 @pytest.mark.usefixtures("held")
@@ -79,3 +77,12 @@ def test_a_process_that_takes_too_much_is_ended():
     assert greedy.looks <= 11
     assert fitting.stays_below(modest, limit_bytes=10_000)
     assert not modest.stopped
+
+
+def test_what_came_and_went_counts():
+    before = fitting.most_held_bytes(os.getpid())
+    block = bytearray(64 * 2**20)
+    block[::4096] = b"x" * len(block[::4096])
+    del block
+    assert fitting.most_held_bytes(os.getpid()) >= max(before, 64 * 2**20)
+    assert fitting.most_held_bytes(2**22 + 1) is None
