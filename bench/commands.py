@@ -1,12 +1,20 @@
-"""The commands that declare or examine: list, doctor."""
+"""The commands that declare, examine or put a model on trial: list, doctor, try."""
 
 from __future__ import annotations
 
 import argparse
+import math
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_ab import bench
+from keras_ab.bench.lab.record.runs_folder import runs_folder
+from keras_ab.bench.lab.words.backend_names import NAMES
+from keras_ab.bench.lab.words.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from keras_ab.bench.asked import Asked, AskedFunctions
 
 
 def add_commands(commands: Any) -> None:
@@ -21,6 +29,46 @@ def add_commands(commands: Any) -> None:
     doctor.add_argument("--device", default="auto", help="auto, cpu, or a GPU by UUID or number")
     doctor.add_argument("--ceilings", action="store_true", help="also measure how fast it can be")
     doctor.set_defaults(execute=run_doctor)
+    _add_try(commands)
+
+
+def _add_try(commands: Any) -> None:
+    trial = commands.add_parser(
+        "try",
+        help="put your own model on trial: which techniques help it, and by how much",
+        description="Your file has a function without arguments that returns a compiled Keras "
+        "model and its data: return model, (x, y), or whatever else you would hand to fit. Nothing "
+        "of keras-ab is imported in it. Every technique that applies is tried in fresh processes, "
+        "against the file as it is.",
+    )
+    trial.add_argument("subject", nargs="?", metavar="FILE.py:FUNCTION", help="or MODULE:FUNCTION")
+    trial.add_argument("--stack", action="store_true", help="then cross those that gained")
+    trial.add_argument(
+        "--largest-batch", action="store_true", help="find the largest batch that fits, in the end"
+    )
+    trial.add_argument(
+        "--techniques", default="", metavar="NAME,NAME", help="only these, not all that apply"
+    )
+    trial.add_argument(
+        "--ab",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE.py:FUNCTION",
+        help="hold plain functions against the first of them, in place of a model",
+    )
+    trial.add_argument("--setup", metavar="FILE.py:FUNCTION", help="makes the arguments of --ab")
+    trial.add_argument(
+        "--quality",
+        action="store_true",
+        help="also judge what is learnt, by your validation data, over 5 seeds",
+    )
+    trial.add_argument(
+        "--price", default="0/h", metavar="2.50/h", help="what an hour costs; kept in the run"
+    )
+    trial.add_argument("--budget", type=float, default=6.0, metavar="MINUTES")
+    trial.add_argument("--backend", choices=NAMES, help="default: tensorflow; plain for --ab")
+    trial.add_argument("--runs", type=Path, help="where run files go (default: as for pytest)")
+    trial.set_defaults(execute=run_try)
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -30,6 +78,66 @@ def run_list(arguments: argparse.Namespace) -> int:
     show = claims if arguments.claims else catalogue
     print(show(arguments.folder, arguments.names))
     return 0
+
+
+def run_try(arguments: argparse.Namespace) -> int:
+    """Put a reader's own model on trial, or functions; print advice, or answers."""
+    from keras_ab.bench.asked import run, run_functions
+
+    say = partial(print, flush=True)
+    if arguments.ab:
+        print(run_functions(_functions(arguments), say))
+    else:
+        print(run(_model(arguments), say))
+    return 0
+
+
+def _model(arguments: argparse.Namespace) -> Asked:
+    from keras_ab.bench.asked import Asked
+    from keras_ab.bench.own.experiments import Terms
+    from keras_ab.bench.own.subject import named
+    from keras_ab.bench.own.techniques import technique
+
+    names = tuple(filter(None, arguments.techniques.split(",")))
+    for name in names:
+        technique(name)
+    terms = Terms(arguments.quality, _price(arguments.price))
+    return Asked(
+        subject=named(arguments.subject or ""),
+        backend=arguments.backend or "tensorflow",
+        runs=arguments.runs or runs_folder(),
+        budget_s=60 * arguments.budget,
+        names=names,
+        stack=arguments.stack,
+        largest_batch=arguments.largest_batch,
+        terms=terms,
+    )
+
+
+def _price(given: str) -> float:
+    """Return the price of an hour that ``2.50/h`` tells."""
+    amount, _, unit = given.partition("/")
+    try:
+        price = float(amount)
+    except ValueError:
+        price = -1.0
+    if unit != "h" or not 0 <= price < math.inf:
+        raise DeclarationError("a price is of an hour", repr(given), "write --price 2.50/h")
+    return price
+
+
+def _functions(arguments: argparse.Namespace) -> AskedFunctions:
+    from keras_ab.bench.asked import AskedFunctions
+    from keras_ab.bench.own.subject import named
+
+    pairs = [given.partition("=") for given in arguments.ab]
+    return AskedFunctions(
+        functions={name: named(place) for name, _, place in pairs},
+        setup=named(arguments.setup) if arguments.setup else None,
+        backend=arguments.backend or "plain",
+        runs=arguments.runs or runs_folder(),
+        budget_s=60 * arguments.budget,
+    )
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

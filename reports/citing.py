@@ -17,6 +17,7 @@ from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible
 from keras_ab.reports.machines import is_simulated, machine_name, versions
 from keras_ab.reports.markdown import SPECIAL
+from keras_ab.reports.together import Told, listed
 
 MARK = "keras-ab:"
 """What an id in a document begins with."""
@@ -92,10 +93,13 @@ class Quotable:
     finding: Finding | None
     claim: ClaimFinding | None = None
     answer: Answer | None = None
+    told: Told | None = None
 
     @property
     def says(self) -> str:
         """What the number is about, in a few words."""
+        if self.told:
+            return f"{self.told.kind} of {_short(listed(self.told.techniques))}"
         if self.answer:
             return f"answer for {_short(self.answer.arm)}"
         if self.claim:
@@ -134,6 +138,9 @@ class Quotable:
         ]
 
     def _own_parts(self) -> list[tuple[str, bool]]:
+        if self.told:
+            level = text.level(self.trial.plan.confidence)
+            return [(f"{_short(self.told.says, 300)} ({level} interval).", False)]
         if self.answer:
             return self._whole(self.answer)
         return self._claim() if self.claim else self._estimate()
@@ -210,6 +217,8 @@ def of_trial(run: JudgedRun, trial: JudgedTrial) -> Iterator[Quotable]:
         if answer.measured:
             number = number_id(run.header.run, name, answer.arm, WHOLE)
             yield Quotable(run, trial, number, None, answer=answer)
+    for told in trial.told:
+        yield Quotable(run, trial, number_id(run.header.run, name, *told.cited), None, told=told)
     for claim in trial.claims:
         number = claim_id(run.header.run, name, claim.claim.id)
         yield Quotable(run, trial, number, claim.finding, claim)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports.advice import advice, written
+from keras_ab.reports.judged import judge_trials
 from keras_ab.reports.legible import visible
 from keras_ab.reports.page import write_page
 from keras_ab.reports.terminal import coloured, verdict_table
@@ -26,7 +28,9 @@ def close(
         in_colour: whether the terminal has colours.
     """
     page = write_page([path], path.with_suffix(".html"))
-    says = visible(f"{verdict_table(trials, plan)}\n\nrun file: {path}\nreport:   {page}")
+    advised = written(advice(judge_trials(list(trials.values()), plan)))
+    parts = (verdict_table(trials, plan), advised, f"run file: {path}\nreport:   {page}")
+    says = visible("\n\n".join(filter(None, parts)))
     return coloured(says) if in_colour else says
 
 

@@ -23,6 +23,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports.together import Told, told_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class JudgedTrial:
     answers: list[Answer]
     control: Finding | None
     """The A/A comparison of step time."""
+    told: list[Told] = field(default_factory=list)
+    """What it says of techniques together."""
 
     def find(self, arm: str, metric: str) -> Finding | None:
         """Return the finding on one metric of one arm, if there is one."""
@@ -78,7 +81,8 @@ def judge_trial(data: TrialData, plan: Plan, prior: Prior | None = None) -> Judg
     step = next((m for m in data.declared.metrics if m.name == STEP_TIME.name), None)
     control = assess(data, step, CONTROL, plan, prior=prior) if step else None
     found, claims = findings(data, plan, prior), claim_findings(data, plan, prior)
-    return JudgedTrial(data, plan, found, claims, answers(data, found), control)
+    together = told_of(data, plan)
+    return JudgedTrial(data, plan, found, claims, answers(data, found), control, together)
 
 
 def judge_trials(trials: Sequence[TrialData], plan: Plan) -> list[JudgedTrial]:

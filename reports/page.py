@@ -32,6 +32,7 @@ from keras_ab.reports import (
     sweeps,
     views,
 )
+from keras_ab.reports.advice import advised
 from keras_ab.reports.citing import WHOLE
 from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
@@ -142,6 +143,7 @@ def page(runs: Runs, done: str = "") -> str:
             trials=every,
             detailed=detailed,
             rows=rows,
+            advised=advised(every),
             summary=summary.groups(rows),
             matrix=summary.matrix(rows),
             absent=summary.not_measured(rows),

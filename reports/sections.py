@@ -118,6 +118,8 @@ def _cited(quotable: Quotable) -> tuple[str, str]:
         return "claim", quotable.claim.claim.id
     if quotable.answer:
         return quotable.answer.arm, WHOLE
+    if quotable.told:
+        return quotable.told.cited
     assert quotable.finding is not None  # noqa: S101 - a number without a claim has a finding
     return quotable.finding.arm, quotable.finding.metric.name
 

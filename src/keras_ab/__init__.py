@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from keras_ab.bench.lab.words.errors import NotMeasuredHere as NotMeasuredHere
     from keras_ab.bench.lab.words.metrics import Metric as Metric
     from keras_ab.bench.lab.worker import backends as backends
+    from keras_ab.bench.own.functions import compare as compare
     from keras_ab.bench.workloads.built import Built as Built
     from keras_ab.bench.workloads.built import built as built
     from keras_ab.bench.workloads.recipe import Recipe as Recipe
@@ -68,6 +69,7 @@ _HOMES = {
     "keras_ab.bench.lab.words.errors": ("NotMeasuredHere",),
     "keras_ab.bench.lab.words.metrics": ("Metric",),
     "keras_ab.bench.lab.worker": ("backends",),
+    "keras_ab.bench.own.functions": ("compare",),
     "keras_ab.bench.workloads.built": ("Built", "built"),
     "keras_ab.bench.workloads.recipe": ("Recipe",),
     "keras_ab.bench.workloads.training": ("TEST_ACCURACY", "Workload"),

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     f"{LAB}.worker": (f"{LAB}.words", f"{LAB}.clock"),
     f"{LAB}.loop": (LAB, "keras_ab.bench", FACE),
     "keras_ab.bench.workloads": (*EXPERIMENTS, FACE),
+    "keras_ab.bench.own": (*EXPERIMENTS, f"{LAB}.clock", FACE),
     "keras_ab.bench.bench_": (*EXPERIMENTS, "keras_ab.bench.bench_", FACE),
     "keras_ab.kernels": (),
     "keras_ab.reports": (f"{LAB}.words", f"{LAB}.record", f"{LAB}.judge", f"{LAB}.clock"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop import ceilings, facts
-from keras_ab.bench.lab.loop.asking import NoAnswer, ask
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask
 from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.measure import measure_trial
@@ -167,6 +167,19 @@ class Session:
                 progress(line, data)
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
+
+    @contextmanager
+    def worker(self) -> Iterator[Worker]:
+        """Start a fresh process, of whose answers nothing is recorded; it ends with the block."""
+        worker = self._server.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+    def notice(self, message: str) -> None:
+        """Record something that a reader of the run should know."""
+        self._writer.write(Notice(at=timestamp(), message=message))
 
     def _note(self) -> None:
         """Record what the forkservers had to mend."""

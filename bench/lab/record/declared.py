@@ -23,6 +23,8 @@ class ArmRecord(Record):
     says: str
     code: str
     yardstick: bool = False
+    techniques: list[str] = []
+    """Those that it has and the baseline has not, where it is a corner of a stack."""
 
 
 class ClaimRecord(Record):
@@ -85,6 +87,8 @@ class Trial(Record):
     """Names of further outcomes of the same trainings."""
     purpose: Dimension = "time"
     """What the technique is for."""
+    subject: str = ""
+    """The reader's own model that was on trial; empty for a workload of ours."""
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from keras_ab.bench.lab.record.records import (
     GuardRecord,
     Trial,
 )
+from keras_ab.bench.lab.words.arms import Arm
 from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
 from keras_ab.bench.lab.words.plan import Plan
 
@@ -53,10 +54,7 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         does_not_show=experiment.does_not_show,
         sources=[str(source) for source in experiment.sources],
         case=dict(case.params),
-        arms=[
-            ArmRecord(name=a.name, says=a.says, code=a.code, yardstick=a.yardstick)
-            for a in experiment.arms
-        ],
+        arms=[_arm(arm) for arm in experiment.arms],
         metrics=list(experiment.all_metrics),
         claims=_claims(experiment, case),
         guards=[
@@ -67,6 +65,17 @@ def declaration(task: Task, experiment: Experiment, case: Case) -> Trial:
         timed=experiment.timed,
         also=[metric.name for metric in quality.also] if quality else [],
         purpose=experiment.purpose,
+        subject=experiment.subject,
+    )
+
+
+def _arm(arm: Arm) -> ArmRecord:
+    return ArmRecord(
+        name=arm.name,
+        says=arm.says,
+        code=arm.code,
+        yardstick=arm.yardstick,
+        techniques=list(arm.techniques),
     )
 
 

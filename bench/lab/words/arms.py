@@ -19,6 +19,8 @@ from keras_ab.bench.lab.words.steps import StepWork
 R = TypeVar("R")
 CONTROL = "control"
 """The arm that the lab adds to every trial: the baseline once more, in a process of its own."""
+NOTHING_LOADED = "one_batch"
+"""The arm of a subject's trial that trains on the same batch over and over."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Arm:
         backend: the backend of this arm's processes; None for the run's.
         yardstick: whether it is a limit to hold the others against, and no technique: what is told
             of techniques leaves it out.
+        techniques: those that it has and the baseline has not, where it is a corner of a stack.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Arm:
     environment: Mapping[str, str] = field(default_factory=dict)
     backend: str | None = None
     yardstick: bool = False
+    techniques: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("an arm", self.name)
@@ -121,7 +125,7 @@ def arm(name: str, work: Callable[[R, Params], Prepared], recipe: R, says: str, 
         work: called in a worker as ``work(recipe, case)``.
         recipe: what distinguishes the arm.
         says: the arm in one line, for people.
-        more: further fields of `Arm`: environment, backend, time_limit_s.
+        more: further fields of `Arm`: environment, backend, time_limit_s, techniques.
     """
     return Arm(name, partial(work, recipe), says, recipe=recipe, **more)
 

@@ -180,6 +180,8 @@ class Experiment:
     """What the technique is for; answers begin with it."""
     first: str = ""
     """What the first process of all has to make, and keeps: said where nothing else would be."""
+    subject: str = ""
+    """The reader's own model that is on trial, ``train.py:make``; empty for a workload of ours."""
 
     def __post_init__(self) -> None:
         check_name("an experiment", self.name)

@@ -1,0 +1,148 @@
+"""Why a technique leaves a subject nothing to gain; empty where it may."""
+
+from __future__ import annotations
+
+from keras_ab.bench.own.look import Found
+
+WORTH_MERGING_S = 0.01
+"""A batch that takes longer has nothing to gain from several in one execution: Keras hands one over
+in a millisecond or less."""
+
+FLOATS = ("float32", "float64")
+
+
+def always(_: Found) -> str:
+    """Say nothing against it."""
+    return ""
+
+
+def xla(found: Found) -> str:
+    """Say why not, unless XLA has something to compile."""
+    if found.jit:
+        return "the step is compiled by XLA already"
+    if found.eager:
+        return "run_eagerly=True leaves nothing to compile"
+    return "JAX compiles every step" if found.backend == "jax" else ""
+
+
+def graph(found: Found) -> str:
+    """Say why not, unless there is something to do without XLA."""
+    return "" if found.jit and found.backend != "jax" else "XLA compiles nothing as it is"
+
+
+def not_eager(found: Found) -> str:
+    """Say why not, unless the step runs eagerly."""
+    return "" if found.eager else "the step is compiled already"
+
+
+def execution(found: Found) -> str:
+    """Say why not, unless several batches in one execution save anything."""
+    if found.backend != "tensorflow":
+        return f"Keras has one batch an execution on {found.backend}"
+    if found.steps_per_execution > 1:
+        return f"{found.steps_per_execution} batches an execution as it is"
+    if found.batch_s > WORTH_MERGING_S:
+        return f"a batch takes {found.batch_s:.2g} s: what lies between two is next to nothing"
+    return "a step that runs eagerly has no execution" if found.eager else ""
+
+
+def policy(found: Found) -> str:
+    """Say why not, unless the model computes in float32."""
+    return "" if found.policy == "float32" else f"the model computes in {found.policy}"
+
+
+def half(found: Found) -> str:
+    """Say why not, unless the device has half precision."""
+    return policy(found) or ("" if found.on_gpu else "float16 is for GPUs; bfloat16 is tried")
+
+
+def sparse(found: Found) -> str:
+    """Say why not, unless labels are stored as one-hot rows."""
+    if found.labels == "indices":
+        return "labels are class indices already"
+    if found.labels != "one-hot" or found.loss != "categorical_crossentropy":
+        return "labels are no one-hot rows under a categorical cross-entropy"
+    return "" if found.data == "arrays" else "batches come with their labels made"
+
+
+def byte_inputs(found: Found) -> str:
+    """Say why not, unless inputs would fit into bytes."""
+    if found.data != "arrays":
+        return "batches come with their inputs made"
+    if any(dtype not in (*FLOATS, "int64", "int32") for dtype in found.inputs):
+        return f"inputs are {', '.join(found.inputs)}"
+    return "" if found.whole else "inputs are not whole numbers from 0 to 255"
+
+
+def float64_inputs(found: Found) -> str:
+    """Say why not, unless inputs are stored in double precision."""
+    if found.data != "arrays":
+        return "batches come with their inputs made"
+    return "" if set(found.inputs) == {"float64"} else "no inputs are float64"
+
+
+def prefetch(found: Found) -> str:
+    """Say why not, unless nothing prefetches yet."""
+    if found.prefetches:
+        return "the input pipeline prefetches already"
+    return "" if found.data == "tf.data" else f"{found.data} has no pipeline to prefetch in"
+
+
+def cache(found: Found) -> str:
+    """Say why not, unless nothing is cached yet."""
+    if found.caches:
+        return "the examples are kept in memory already"
+    if found.data != "tf.data":
+        return f"{found.data} has no pipeline to cache in"
+    return "" if found.batches else "nobody knows whether its examples ever end"
+
+
+def adam(found: Found) -> str:
+    """Say why not, unless our Adam can take its place."""
+    return "" if found.optimizer == "Adam" else f"the optimizer is {found.optimizer}, not Adam"
+
+
+def other_optimizer(found: Found) -> str:
+    """Say why not, unless the optimizer keeps two numbers a weight."""
+    kept = ("Adam", "AdamW", "Nadam", "Adamax")
+    return "" if found.optimizer in kept else f"{found.optimizer} keeps little state as it is"
+
+
+def cross_entropy(found: Found) -> str:
+    """Say why not, unless our loss can take its place."""
+    if found.loss != "sparse_categorical_crossentropy":
+        return f"the loss is {found.loss or 'its own'}, not a sparse cross-entropy"
+    return "" if found.from_logits else "the model returns probabilities; the kernel takes logits"
+
+
+def clip(found: Found) -> str:
+    """Say why not, unless nothing is clipped yet."""
+    return "gradients are clipped already" if found.clipped else ""
+
+
+def arrays(found: Found) -> str:
+    """Say why not, unless batches can be of another size."""
+    return "" if found.data == "arrays" else "batches come as large as they are"
+
+
+def recompute_all(found: Found) -> str:
+    """Say why not, unless Keras can compute any layer again."""
+    if found.backend != "tensorflow":
+        return ""
+    return "Keras cannot: in a graph of TensorFlow's it recomputes no layer that is told `training`"
+
+
+def accumulate(found: Found) -> str:
+    """Say why not, unless two halves of a batch are the same work."""
+    if found.batch % 2:
+        return f"a batch of {found.batch} has no halves"
+    if "BatchNormalization" in found.layers:
+        return "BatchNormalization would see half batches: not the same work"
+    return arrays(found)
+
+
+def cpu(found: Found) -> str:
+    """Say why not, unless TensorFlow computes on the processor."""
+    if found.backend != "tensorflow":
+        return f"it is a setting of TensorFlow's, not of {found.backend}"
+    return "a GPU computes" if found.on_gpu else ""

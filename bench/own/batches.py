@@ -1,0 +1,200 @@
+"""A subject's data as batches without end, in the form and the pipeline of a change."""
+
+from __future__ import annotations
+
+import itertools
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.own.change import Change
+from keras_ab.bench.own.subject import Made
+
+PREFETCHED = 2
+"""Batches that ``pipeline="prefetch"`` makes ahead. Few: while one arm is timed, the buffers of the
+others are full, and the first batches of a sample cost nothing."""
+
+
+def of_arrays(data: Any) -> bool:
+    """Tell whether data is a tuple of arrays, or of nested arrays, an example in each row.
+
+    A list is of batches.
+    """
+    import keras
+
+    if not isinstance(data, tuple) or not 1 <= len(data) <= 3:
+        return False
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return bool(leaves) and all(hasattr(x, "shape") and hasattr(x, "dtype") for x in leaves)
+
+
+def of_tensorflow(data: Any) -> bool:
+    """Tell whether data is a `tf.data.Dataset`."""
+    return any(kind.__name__ == "DatasetV2" for kind in type(data).__mro__)
+
+
+def kind(data: Any) -> str:
+    """Return what data is, for people."""
+    if of_arrays(data):
+        return "arrays"
+    return "tf.data" if of_tensorflow(data) else type(data).__name__
+
+
+def arrays(made: Made, change: Change) -> tuple[Any, ...]:
+    """Return arrays in the form of a change, each with at least one row."""
+    import keras
+
+    given = (part for part in made.data if part is not None)
+    inputs, *rest = (keras.tree.map_structure(np.asarray, part) for part in given)
+    if change.inputs:
+        inputs = keras.tree.map_structure(lambda x: x.astype(change.inputs), inputs)
+    if change.labels == "sparse":
+        rest[0] = rest[0].argmax(axis=-1).astype("int32")
+    return (inputs, *rest)
+
+
+def rows(data: Any) -> int:
+    """Return how many examples arrays hold.
+
+    Raises:
+        DeclarationError: they do not all hold as many.
+    """
+    import keras
+
+    counts = {len(leaf) for leaf in keras.tree.flatten(data) if leaf is not None}
+    if len(counts) != 1:
+        raise DeclarationError(
+            "inputs, labels and weights have a row for each example",
+            f"{' and '.join(map(str, sorted(counts)))} rows",
+            "return arrays of equal length",
+        )
+    return counts.pop()
+
+
+def size(made: Made, change: Change) -> int:
+    """Return how many examples a batch of arrays has under a change."""
+    return made.batch_size * change.larger // change.accumulate
+
+
+def check_enough(batches: int, of: str) -> None:
+    """Refuse data that is one batch or none: there is no loading to look at, and no next step."""
+    if batches < 2:
+        raise DeclarationError(
+            "a subject's data is two batches or more",
+            f"{batches} of {of}",
+            "return more examples, or a smaller batch_size",
+        )
+
+
+def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iterator[Any]:
+    """Return the batches of a subject, over and over.
+
+    Args:
+        made: what the subject's function returned.
+        change: pipeline and form of the data.
+        order: of the rows of arrays; None for that in which they come.
+    """
+    import keras
+
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if of_arrays(made.data):
+        count = rows(made.data)
+        many = size(made, change)
+        check_enough(count // many, f"{many} of {count} examples")
+        order = np.arange(count) if order is None else order
+        found = arrays(made, change)
+        if on_tensorflow:
+            return iter(_shaped(_gathered(found, order, many), change))
+        return _held(_sliced(found, order, many), change)
+    if of_tensorflow(made.data):
+        check_enough(_cardinality(made.data), "its dataset")
+        dataset = _shaped(made.data, change, endless=on_tensorflow)
+        return iter(dataset) if on_tensorflow else _again(dataset)
+    return _held(_again(made.data), change)
+
+
+def _held(stream: Iterator[Any], change: Change) -> Iterator[Any]:
+    """Return a stream, or its first batch over and over."""
+    return itertools.repeat(next(stream)) if change.pipeline == "one_batch" else stream
+
+
+def _cardinality(dataset: Any) -> int:
+    """Return how many batches a dataset has; two where it does not know, or they never end."""
+    count = int(dataset.cardinality())
+    return count if count >= 0 else 2
+
+
+def _gathered(data: tuple[Any, ...], order: np.ndarray, many: int) -> Any:
+    """Return batches of rows as `fit` gathers and prefetches them, without end."""
+    import keras
+    import tensorflow as tf
+
+    held = keras.tree.map_structure(tf.convert_to_tensor, data)
+    places = tf.constant(order[: len(order) // many * many].reshape(-1, many))
+
+    def batch(number: Any) -> Any:
+        wanted = places[number]
+        return keras.tree.map_structure(lambda array: tf.gather(array, wanted), held)
+
+    numbers = tf.data.Dataset.range(len(places)).repeat()
+    made = numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return made.prefetch(PREFETCHED)
+
+
+def _shaped(dataset: Any, change: Change, *, endless: bool = False) -> Any:
+    """Return a dataset in the pipeline of a change."""
+    import tensorflow as tf
+
+    if change.pipeline == "one_batch":
+        return tf.data.Dataset.from_tensors(next(iter(dataset))).repeat()
+    if change.pipeline == "cache":
+        dataset = dataset.cache()
+    dataset = dataset.repeat() if endless else dataset
+    return dataset.prefetch(PREFETCHED) if change.pipeline == "prefetch" else dataset
+
+
+def _sliced(data: tuple[Any, ...], order: np.ndarray, many: int) -> Iterator[Any]:
+    import keras
+
+    for start in itertools.cycle(range(0, len(order) - many + 1, many)):
+        wanted = order[start : start + many]
+        yield keras.tree.map_structure(lambda array, rows=wanted: array[rows], data)
+
+
+def _again(data: Any) -> Iterator[Any]:
+    """Go through data again and again.
+
+    Raises:
+        DeclarationError: it cannot be gone through, or not again.
+    """
+    if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
+        raise DeclarationError(
+            "data is arrays, a tf.data.Dataset, or something that yields batches",
+            type(data).__name__,
+            "return what you would hand to fit",
+        )
+    import keras
+
+    while True:
+        count = 0
+        for batch in _once(data):
+            count += 1
+            yield keras.tree.map_structure(np.asarray, batch)  # of whatever framework it is
+        if isinstance(data, types.GeneratorType) or not count:
+            raise DeclarationError(
+                "data goes on for as long as it is trained on, or can be gone through again",
+                f"{type(data).__name__}, which ended after {count} batches",
+                "return a keras.utils.PyDataset or a tf.data.Dataset, or loop inside the generator",
+            )
+
+
+def _once(data: Any) -> Iterator[Any]:
+    """Yield each batch of a `PyDataset`, which ends where its length says, or of any iterable."""
+    if hasattr(data, "num_batches") and hasattr(data, "__getitem__"):
+        count = data.num_batches
+        yield from (data[i] for i in (range(count) if count else itertools.count()))
+    else:
+        yield from data

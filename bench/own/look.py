@@ -1,0 +1,269 @@
+"""A first look at a subject: what there is to be changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+from pydantic import TypeAdapter
+
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.own import batches, training
+from keras_ab.bench.own.change import Change
+from keras_ab.bench.own.subject import Made, Subject
+
+SAME = 1e-4
+"""How far the loss of a subject may be from that of the same subject made again, as a share."""
+
+LOOKED_AT = 4
+"""Batches that are trained on and timed, after one that compiles."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a first look finds; numbers, names and answers only, so that it travels as JSON.
+
+    Args:
+        backend: that Keras runs on.
+        devices: kinds of device that the framework sees.
+        parameters: that are trained.
+        layers: class names, each once.
+        optimizer: class name.
+        loss: name of the loss, empty where it is a function of the reader's.
+        from_logits: whether that loss takes logits.
+        labels: ``one-hot``, ``indices`` or ``other``.
+        data: ``arrays``, ``tf.data`` or the class of what yields batches.
+        batch: examples in a batch.
+        batches: that the data has; 0 where nobody knows.
+        inputs: dtypes of the inputs as stored.
+        whole: whether inputs are whole numbers from 0 to 255.
+        prefetches: whether the pipeline ends in a prefetch.
+        caches: whether it holds a cache.
+        policy: dtype policy of the model.
+        jit: whether the step is compiled by the backend's compiler.
+        eager: whether it runs operation by operation.
+        steps_per_execution: as compiled.
+        clipped: whether the optimizer clips gradients.
+        validation: whether there is data to judge by.
+        loss_before: of the first batch, before anything is trained.
+        build_s: seconds to import and make model and data.
+        first_s: of the first batch, trace and compilation included.
+        batch_s: of a later batch.
+        process_bytes: host memory of the process after that.
+    """
+
+    backend: str
+    devices: tuple[str, ...]
+    parameters: int
+    layers: tuple[str, ...]
+    optimizer: str
+    loss: str
+    from_logits: bool
+    labels: str
+    data: str
+    batch: int
+    batches: int
+    inputs: tuple[str, ...]
+    whole: bool
+    prefetches: bool
+    caches: bool
+    policy: str
+    jit: bool
+    eager: bool
+    steps_per_execution: int
+    clipped: bool
+    validation: bool
+    loss_before: float
+    build_s: float
+    first_s: float
+    batch_s: float
+    process_bytes: int
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether there is a GPU."""
+        return "gpu" in self.devices
+
+    def __str__(self) -> str:
+        compiled = "XLA" if self.jit else "eager" if self.eager else "graph"
+        many = f"{self.batches} batches of {self.batch}" if self.batches else f"of {self.batch}"
+        return (
+            f"{self.parameters:,} parameters, {self.policy}, {self.optimizer}, "
+            f"{self.loss or 'a loss of its own'}, labels {self.labels}, "
+            f"{self.data} ({', '.join(self.inputs)}; {many}), {compiled}"
+        )
+
+
+_FOUND = TypeAdapter(Found)
+
+
+def found(written: str) -> Found:
+    """Return what a first look found, from its JSON."""
+    return _FOUND.validate_json(written)
+
+
+def look(subject: Subject) -> str:
+    """Make a subject as it is, train on a few batches, and return what was found as JSON.
+
+    Raises:
+        DeclarationError: it cannot be put on trial, and why.
+    """
+    began = clock.now()
+    made = subject.make(Change())
+    stream = batches.endless(made, Change())
+    first = training.taken(stream, subject)
+    training.build(made.model, first)
+    built = clock.now()
+    loss = float(training.untrained_loss(made.model, first))
+    check_finite(loss, "before anything is trained")
+    step = training.steps(made.model, stream, made.model.steps_per_execution, first).step
+    step()
+    ready = clock.now()
+    times = list(_timed(step, made.model.steps_per_execution))
+    check_finite(float(np.asarray(step())), f"after {len(times)} batches")
+    found = Found(
+        **_of_model(made.model),
+        **_of_data(made, first),
+        loss_before=loss,
+        build_s=built - began,
+        first_s=ready - built,
+        batch_s=float(np.median(times)),
+        process_bytes=psutil.Process().memory_info().rss,
+    )
+    return _FOUND.dump_json(found).decode()
+
+
+def loss_again(subject: Subject) -> str:
+    """Make a subject once more and return the loss of its first batch, before training."""
+    made = subject.make(Change())
+    first = training.taken(batches.endless(made, Change()), subject)
+    training.build(made.model, first)
+    return repr(float(training.untrained_loss(made.model, first)))
+
+
+def check_repeats(subject: Subject, found: Found, again: float) -> None:
+    """Refuse a subject that is another model, or other data, each time it is made."""
+    if not math.isclose(found.loss_before, again, rel_tol=SAME):
+        raise DeclarationError(
+            f"{subject.title} makes the same model and data whenever it is called, under the seed "
+            "that Keras is given",
+            f"a loss of {found.loss_before:g} before training, then of {again:g}",
+            "seed every generator of random numbers in the file: numpy.random.default_rng(0)",
+        )
+
+
+def _timed(step: Any, batches_each: int) -> Iterator[float]:
+    for _ in range(LOOKED_AT):
+        start = clock.now()
+        float(np.asarray(step()))  # waits for the device
+        yield (clock.now() - start) / batches_each
+
+
+def check_finite(loss: float, when: str) -> None:
+    """Refuse a subject that does not learn: techniques cannot be held against NaN."""
+    if not math.isfinite(loss):
+        raise DeclarationError(
+            "a subject's loss is finite",
+            f"{loss} {when}",
+            "lower the learning rate, or look for NaN in the data; then try again",
+        )
+
+
+def _of_model(model: Any) -> dict[str, Any]:
+    import keras
+
+    optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    loss = model.loss
+    layers = {type(layer).__name__ for layer in model._flatten_layers(include_self=False)}
+    policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
+    return {
+        "backend": keras.backend.backend(),
+        "devices": _devices(),
+        "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+        "layers": tuple(sorted(layers)),
+        "optimizer": type(inner).__name__,
+        "loss": _name(loss),
+        "from_logits": bool(getattr(loss, "from_logits", False)),
+        "policy": ", ".join(sorted(policies)),
+        "jit": bool(model.jit_compile),
+        "eager": bool(model.run_eagerly),
+        "steps_per_execution": int(model.steps_per_execution),
+        "clipped": any((inner.clipnorm, inner.clipvalue, inner.global_clipnorm)),
+    }
+
+
+def _devices() -> tuple[str, ...]:
+    from keras_ab.bench.lab.worker import backends
+
+    return tuple(str(device["kind"]) for device in backends.of_keras().facts()["devices"])
+
+
+def _name(loss: Any) -> str:
+    """Return a loss as Keras names it; empty for a function of the reader's."""
+    import keras
+
+    known = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if not getattr(known, "__module__", "").startswith("keras."):
+        return ""
+    return getattr(getattr(known, "fn", known), "__name__", type(known).__name__)
+
+
+def _of_data(made: Made, first: Any) -> dict[str, Any]:
+    import keras
+
+    inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
+    leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(inputs)]
+    held = batches.of_arrays(made.data)
+    names = _pipeline(made.data) if batches.of_tensorflow(made.data) else []
+    return {
+        "labels": form(None if labels is None else keras.tree.flatten(labels)),
+        "data": batches.kind(made.data),
+        "batch": len(leaves[0]),
+        "batches": batches.rows(made.data) // made.batch_size if held else _count(made.data),
+        "inputs": tuple(str(leaf.dtype) for leaf in leaves),
+        "whole": all(map(_whole, leaves)),
+        "prefetches": held or any("Prefetch" in name for name in names[:1]),
+        "caches": held or any("Cache" in name for name in names),
+        "validation": made.validation is not None,
+    }
+
+
+def form(labels: list[Any] | None) -> str:
+    """Return the form of a batch of labels: rows with a single one in them, or whole numbers."""
+    if labels is None or len(labels) != 1:
+        return "other"
+    y = np.asarray(labels[0])
+    if y.ndim > 1 and y.shape[-1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(-1) == 1).all():
+        return "one-hot"
+    return "indices" if y.dtype.kind in "iu" else "other"
+
+
+def _whole(x: np.ndarray) -> bool:
+    if x.dtype.kind not in "iuf" or not x.size:
+        return False
+    return bool(np.equal(np.mod(x, 1), 0).all() and x.min() >= 0 and x.max() <= 255)
+
+
+def _count(data: Any) -> int:
+    if batches.of_tensorflow(data):
+        return max(0, int(data.cardinality()))
+    try:
+        return len(data)
+    except TypeError:
+        return 0
+
+
+def _pipeline(dataset: Any) -> list[str]:
+    """Return the class names of a dataset and those it is made of, the last stage first."""
+    stages, names = [dataset], []
+    while stages:
+        stage = stages.pop(0)
+        names.append(type(stage).__name__)
+        stages += list(getattr(stage, "_inputs", list)())
+    return names

@@ -1,0 +1,226 @@
+"""A subject under a change, ready to be timed: some batches trained on as `fit` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from keras_ab.bench.lab.words.arms import Prepared
+from keras_ab.bench.lab.words.cases import Params
+from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.metrics import LABELS, OPTIMIZER_STATE, WEIGHTS, Metric
+from keras_ab.bench.lab.worker import backends
+from keras_ab.bench.own import batches
+from keras_ab.bench.own.change import Change, Tried
+from keras_ab.bench.own.subject import Made, Subject
+from keras_ab.bench.workloads.training import flat, nbytes
+
+INPUTS = Metric("input_bytes", "stored inputs", "B")
+VALIDATION_LOSS = Metric("validation_loss", "validation loss", "1", margin=0.02)
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """A subject's training under way.
+
+    Args:
+        untrained: the loss of the first batch before anything was trained, see `untrained_loss`.
+        step: train on so many batches; returns the mean loss that Keras then reports.
+        settle: bring the model's variables up to date.
+    """
+
+    untrained: Callable[[], np.ndarray]
+    step: Callable[[], Any]
+    settle: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A subject's own training; called with what is tried and a case, it makes a step ready.
+
+    A step is so many batches as the case says, as the subject's file cuts them: one with larger
+    batches takes fewer of them, one that accumulates more.
+    """
+
+    subject: Subject
+
+    def __call__(self, tried: Tried, case: Params) -> Prepared:
+        """Make the model and its batches; nothing is trained yet."""
+        made = self.subject.make(tried.change)
+        stream = batches.endless(made, tried.change)
+        first = taken(stream, self.subject)
+        build(made.model, first)
+        stepping = steps(made.model, stream, count(tried.change, case), first)
+        return Prepared(
+            step=stepping.step,
+            sizes=sizes(made, tried.change),
+            observe=partial(observe, made.model, stepping),
+        )
+
+    def validated(
+        self, times: int, tried: Tried, case: Params, seed: int, _learning_rate: float
+    ) -> float:
+        """Train from a seed for so many steps; return the loss on the subject's validation data.
+
+        The seed sets the weights and the order of arrays. A loss that is NaN says so.
+        """
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        made = self.subject.make(tried.change)
+        order = None
+        if batches.of_arrays(made.data):
+            order = np.random.default_rng(seed).permutation(batches.rows(made.data))
+        stream = batches.endless(made, tried.change, order)
+        first = taken(stream, self.subject)
+        build(made.model, first)
+        stepping = steps(made.model, stream, count(tried.change, case), first)
+        for _ in range(times):
+            stepping.step()
+        stepping.settle()
+        return validation_loss(made, tried.change)
+
+
+def count(change: Change, case: Params) -> int:
+    """Return how many batches of its own a step has under a change."""
+    return int(case["batches"]) * change.accumulate // change.larger
+
+
+def observe(model: Any, stepping: Stepping) -> dict[str, Any]:
+    """Return what guards compare: the loss before anything is trained, and all after a step."""
+    loss = stepping.untrained()
+    trained_loss = np.asarray(stepping.step())
+    stepping.settle()
+    return {
+        "loss": loss,
+        "trained_loss": trained_loss,
+        "weights": flat(model.trainable_variables),
+    }
+
+
+def validation_loss(made: Made, change: Change) -> float:
+    """Return the loss on the validation data, in the form that a change gives it."""
+    data = made.validation
+    if batches.of_arrays(data):
+        parts = batches.arrays(replace(made, data=data), change)
+        return made.model.evaluate(*parts[:2], verbose=0, return_dict=True)["loss"]
+    return made.model.evaluate(data, verbose=0, return_dict=True)["loss"]
+
+
+def sizes(made: Made, change: Change) -> dict[str, float]:
+    """Return what is stored, in bytes: weights, the optimizer's state, and arrays of data."""
+    made.model.optimizer.build(made.model.trainable_variables)
+    found = {
+        WEIGHTS.name: nbytes(made.model.trainable_variables),
+        OPTIMIZER_STATE.name: nbytes(made.model.optimizer.variables),
+    }
+    if not batches.of_arrays(made.data):
+        return found
+    import keras
+
+    inputs, *rest = batches.arrays(made, change)
+    found[INPUTS.name] = float(sum(x.nbytes for x in keras.tree.flatten(inputs)))
+    if rest:
+        found[LABELS.name] = float(sum(x.nbytes for x in keras.tree.flatten(rest[0])))
+    return found
+
+
+def taken(stream: Iterator[Any], subject: Subject) -> Any:
+    """Return the first batch.
+
+    Raises:
+        DeclarationError: there is none.
+    """
+    for batch in stream:
+        return batch
+    raise DeclarationError(
+        "a subject's data yields batches", f"none from {subject.title}", "look at its data"
+    )
+
+
+@contextmanager
+def fitting(batch: Any) -> Iterator[None]:
+    """Say of what Keras refuses inside that the batch does not fit the model.
+
+    Raises:
+        DeclarationError: it does not.
+    """
+    import keras
+
+    try:
+        yield
+    except Exception as error:
+        leaves = [leaf for leaf in keras.tree.flatten(batch) if hasattr(leaf, "shape")]
+        shapes = ", ".join(
+            f"{keras.backend.standardize_dtype(x.dtype)}{tuple(x.shape)}" for x in leaves
+        )
+        raise DeclarationError(
+            "a batch of the data fits the model and its loss",
+            f"a batch of {shapes}, of which Keras says: {error}"[:2000],
+            "call model.fit on the data yourself, and mend what it says",
+        ) from error
+
+
+def build(model: Any, batch: Any) -> None:
+    """Let a model that waits for its first batch make its variables."""
+    import keras
+
+    inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+    if not model.built:
+        with fitting(batch):
+            model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs))
+
+
+def untrained_loss(model: Any, batch: Any) -> np.ndarray:
+    """Return the loss of a batch with the model as it is, as in evaluation: no dropout.
+
+    Raises:
+        DeclarationError: the batch does not fit the model.
+    """
+    import keras
+
+    with fitting(batch):
+        parts = keras.utils.unpack_x_y_sample_weight(batch)
+        loss = model.test_on_batch(*parts, return_dict=True)["loss"]
+        model.reset_metrics()
+        return np.asarray(loss)
+
+
+def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping:
+    """Return the training of a model on a stream of batches, so many in a step."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        untrained = partial(untrained_loss, model, first)
+        return Stepping(untrained, partial(_by_fit, model, stream, count), _nothing)
+    loss = untrained_loss(model, first)  # builds the metrics' variables, which the step carries
+    model.optimizer.build(model.trainable_variables)
+    training = backends.of_keras().training(model, jit=model.jit_compile)
+    return Stepping(lambda: loss, partial(_one_by_one, training, stream, count), training.settle)
+
+
+def _nothing() -> None:
+    """Do nothing: TensorFlow trains a model's variables in place."""
+
+
+def _by_fit(model: Any, stream: Iterator[Any], count: int) -> Any:
+    """Call the function that `fit` makes and calls, once for each execution."""
+    train = model.make_train_function() or model.train_function
+    for _ in range(max(1, count // model.steps_per_execution)):
+        logs = train(stream)
+    return logs["loss"]
+
+
+def _one_by_one(training: Any, stream: Iterator[Any], count: int) -> Any:
+    """Take the step that Keras takes on this backend, batch by batch."""
+    import keras
+
+    for _ in range(count):
+        batch = keras.tree.map_structure(keras.ops.convert_to_tensor, next(stream))
+        loss = training.step(batch)
+    return loss

@@ -1,0 +1,176 @@
+"""Advice on a reader's own model: what it says, what it rests on, and that it can be verified."""
+
+import pytest
+
+from keras_ab import reports
+from keras_ab.bench.lab.record.declared import ArmRecord, Trial
+from keras_ab.bench.lab.record.records import GuardCheck
+from keras_ab.bench.lab.words.arms import NOTHING_LOADED
+from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME
+from keras_ab.reports.advice import advice, written
+from keras_ab.reports.citing import cite, quotables
+from keras_ab.reports.closing import close
+from keras_ab.reports.page import page, write_page
+from keras_ab.reports.verify import verify
+from tests.reports.simulated import Scene, header, write
+
+SINGLES = {
+    "as_it_is": ((), 1.0),
+    "xla": (("xla",), 0.7),
+    "bfloat16": (("bfloat16",), 0.8),
+    "cache": (("cache",), 1.0),
+    "recompute": (("recompute",), 1.3),
+    NOTHING_LOADED: ((NOTHING_LOADED,), 0.9),
+}
+CROSSED = {
+    "as_it_is": ((), 1.0),
+    "xla": (("xla",), 0.7),
+    "bfloat16": (("bfloat16",), 0.8),
+    "xla_bfloat16": (("xla", "bfloat16"), 0.7 * 0.8 * 1.2),
+}
+CONFIRMED = {
+    "as_it_is": ((), 1.0),
+    "stack": (("xla", "bfloat16"), 0.67),
+    "without_xla": (("bfloat16",), 0.8),
+    "without_bfloat16": (("xla",), 0.67),
+}
+
+
+def scene(name, arms, **more):
+    declared = Trial(
+        trial=f"{name}[batches:4]",
+        experiment=name,
+        question="Which techniques make it faster?",
+        method="Simulated.",
+        held_fixed="",
+        does_not_show="Not tried: sparse_labels: labels are class indices already.",
+        sources=["A. Simulated (2020), A technique, https://example.org/technique"],
+        case={"batches": 4},
+        arms=[
+            ArmRecord(name=arm, says=f"the {arm} arm", code=f"write_{arm}()", techniques=list(has))
+            for arm, (has, _) in arms.items()
+        ],
+        metrics=[STEP_TIME, *MEASURED[1:]],
+        claims=[],
+        guards=[],
+        quality=None,
+        subject="train.py:make",
+    )
+    step = {arm: time for arm, (_, time) in arms.items()}
+    return Scene(
+        name, declared.question, declared.case, step, noise=0.004, declared_as=declared, **more
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a run file of all that a subject goes through."""
+    trials = [
+        scene("train_make_singles", SINGLES, first_step={"xla": 4.0}),
+        scene("train_make_stack", CROSSED),
+        scene("train_make_confirmed", CONFIRMED),
+    ]
+    return write(tmp_path / "run.jsonl", header("a"), trials)
+
+
+@pytest.fixture
+def sentences(run):
+    (found,) = advice(reports.load(run).runs[0].trials)
+    assert found.subject == "train.py:make"
+    return found.sentences
+
+
+def test_it_begins_with_the_stack_that_was_confirmed(sentences):
+    first = str(sentences[0])
+    assert first.startswith("Use: xla and bfloat16: step time 0.6")
+    assert sentences[0].paste == "write_stack()"
+
+
+def test_each_technique_has_its_sentence(sentences):
+    by_arm = {s.arm: s for s in sentences if s.trial.startswith("train_make_singles")}
+    assert by_arm["xla"].verb == "Use"
+    assert by_arm["recompute"].verb == "Not"
+    assert by_arm["cache"].verb in ("No difference", "Undecided")
+    assert by_arm["xla"].paste == "write_xla()"
+
+
+def test_a_longer_first_step_says_when_it_is_paid_back(sentences):
+    (xla,) = (s for s in sentences if s.arm == "xla" and s.trial.startswith("train_make_singles"))
+    assert "paid back after" in xla.says
+
+
+def test_what_limits_is_told(sentences):
+    (data,) = (s for s in sentences if s.verb == "Data")
+    assert "no technique on the device saves the rest" in data.says
+
+
+def test_what_techniques_do_together_is_told_in_words(sentences):
+    (pair,) = (s for s in sentences if s.verb == "Together")
+    assert pair.says.startswith("xla and bfloat16 compete: both take 1.2")
+    assert sum(s.verb == "Predicted" for s in sentences) == 1
+
+
+def test_what_no_longer_brings_anything_is_left_out(sentences):
+    still = {s.told.techniques[0]: s.says for s in sentences if s.verb == "In the stack"}
+    assert "it still brings something" in still["xla"]
+    assert "still brings something" not in still["bfloat16"]
+
+
+def test_workloads_of_ours_get_no_advice(tmp_path):
+    arms = {"plain": 1.0, "fast": 0.5}
+    ours = Scene("trick", "Does it help?", {"batch": 64}, arms)
+    path = write(tmp_path / "run.jsonl", header("a"), [ours])
+    assert advice(reports.load(path).runs[0].trials) == []
+    assert "Advice" not in page(reports.load(path))
+
+
+def test_the_page_begins_with_it_and_verifies(run, tmp_path):
+    target = write_page(run, tmp_path / "report.html")
+    html = target.read_text()
+    assert html.index("Advice for train.py:make") < html.index("In short")
+    assert [str(entry.state) for entry in verify(target, run)] == ["holds"]
+
+
+def test_every_sentence_of_a_stack_can_be_cited_and_verified(run, tmp_path):
+    runs = reports.load(run).runs
+    together = [q for q in quotables(runs) if q.told]
+    assert {q.told.kind for q in together} == {"together", "predicted", "still"}
+    for form in ("plain", "markdown", "latex"):
+        document = tmp_path / f"{form}.md"
+        document.write_text("\n\n".join(q.sentence(form) for q in together))
+        checked = verify(document, run)
+        assert [entry.state for entry in checked] == ["holds"] * len(together)
+    spoilt = document.read_text().replace("compete", "multiply")
+    assert spoilt != document.read_text()
+    document.write_text(spoilt)
+    assert "altered" in {entry.state for entry in verify(document, run)}
+    assert cite(runs, "xla:bfloat16/together") in together
+
+
+def test_a_broken_promise_is_told_without_the_rest(tmp_path):
+    from keras_ab.bench.lab.record.declared import GuardRecord
+
+    broken = scene("train_make_singles", SINGLES)
+    guard = GuardRecord(observed="loss", tolerance=1e-3, says="same loss", arms=[])
+    broken.declared_as = broken.declared_as.model_copy(update={"guards": [guard]})
+    name = broken.declared_as.trial
+    broken.guard_error = 0.0
+    broken.extra = [
+        GuardCheck(trial=name, arm="xla", observed="loss", finite=True, relative_error=0.5)
+    ]
+    path = write(tmp_path / "run.jsonl", header("a"), [broken])
+    (found,) = advice(reports.load(path).runs[0].trials)
+    assert [str(s) for s in found.sentences] == ["Left out: xla: same loss? Off by 5.0e−01"]
+
+
+def test_the_terminal_ends_with_it(run):
+    loaded = reports.load(run).runs[0]
+    trials = {trial.data.declared.trial: trial.data for trial in loaded.trials}
+    told = close(run, trials, loaded.header.plan)
+    assert "advice for train.py:make" in told
+    assert "write_stack()" in told
+
+
+def test_advice_is_written_subject_by_subject(run):
+    found = advice(reports.load(run).runs[0].trials)
+    assert written(found).splitlines()[0] == "advice for train.py:make"
