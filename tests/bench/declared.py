@@ -16,7 +16,7 @@ DECLARED = {
     for path in sorted(BENCH.glob("bench_*.py"))
     for name, experiment in experiments_in(load_module(str(path))).items()
 }
-REHEARSED = ("trial", "imported", "guard", "failure", "absent")
+REHEARSED = ("trial", "imported", "guard", "failure", "absent", "memory")
 
 
 def first_case(experiment):

@@ -9,7 +9,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import answers
 from keras_ab.bench.lab.judge.findings import claim_findings, findings
 from keras_ab.bench.lab.judge.peaks import COUNTED, TOO_SMALL, Peaks, Ranges, ranged
-from keras_ab.bench.lab.record.records import Block
+from keras_ab.bench.lab.record.records import Block, MemoryCurve
 from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.plan import Plan
 from tests.reports import simulated
@@ -42,6 +42,27 @@ def test_what_repeats_is_exact():
     finding = found(trial([4 * MIB] * 5, [4 * MIB] * 5, [3 * MIB] * 5))
     assert finding.verdict == "better"
     assert text.compact(finding) == "0.75× exactly"
+
+
+def test_peaks_that_the_blocks_do_not_tell_are_those_that_were_counted_beside_them():
+    """The allocator that is timed may not count: five steps of an arm do, in another process."""
+    data = trial([4 * MIB] * 5, [4 * MIB] * 5, [4 * MIB] * 5)
+    for number, block in list(data.blocks.items()):
+        values = {arm: {k: v for k, v in x.items() if k != NAME} for arm, x in block.values.items()}
+        data.add(Block(trial=block.trial, block=number, values=values))
+    assert found(data) is None
+    for arm, peaks in {"base": [4, 4, 4, 4, 5], "other": [2, 2, 2, 2, 3]}.items():
+        bytes_ = [peak * 2**20 for peak in peaks]
+        data.add(curve(data.declared.trial, arm).model_copy(update={"peak_device_bytes": bytes_}))
+    finding = found(data)
+    assert finding.verdict == "better"
+    assert finding.p_value == 2 / math.comb(10, 5)
+    assert finding.estimate.baseline == Peaks(4 * MIB, 5 * MIB, 5, counted=True)
+
+
+def curve(trial: str, arm: str) -> MemoryCurve:
+    """Return what was in use during some steps, where nobody counts the device's peak."""
+    return MemoryCurve(trial=trial, arm=arm, steps=2, at_s=[0.0], host_bytes=[1], device_bytes=None)
 
 
 def test_the_same_range_is_equivalent_and_no_interval_is_made_up():

@@ -44,8 +44,9 @@ def server():
 
 @pytest.fixture
 def ask(server):
-    """Return a function that asks one fresh worker."""
+    """Return a function that asks one fresh worker, which counts its memory."""
     worker = server.start()
+    asking.ask(worker, protocol.Open("tensorflow", counted=True), 120)
     yield partial(asking.ask, worker, limit_s=120)
     worker.stop()
 
@@ -75,9 +76,8 @@ def test_peak_memory_differs_by_exactly_one_tensor(server):
     task = Task(file, "tensor", "only", "tensorflow", PLAN)
     data = group(measure_trial(task, server))[task.trial]
     assert len(data.blocks) == 2, data.failures
-    for block in data.blocks.values():
-        one, two = (block.values[arm]["peak_device_memory_bytes"] for arm in ("one", "two"))
-        assert two - one == TENSOR_BYTES
+    one, two = (data.values("peak_device_memory_bytes", arm) for arm in ("one", "two"))
+    assert {b - a for a, b in zip(one, two, strict=True)} == {TENSOR_BYTES}
 
 
 def test_host_memory_is_sampled_and_has_a_high_water_mark(server):
@@ -124,17 +124,19 @@ def test_sizes_are_what_arithmetic_says(server, name, arm, metric, ratio):
 def test_a_worker_knows_its_device(ask):
     facts = ask(protocol.Facts("tensorflow"))
     assert facts["devices"]
-    assert facts["memory_statistics"] is True
     assert facts["dtype_policy"] == "float32"
 
 
 @pytest.mark.parametrize("one_dnn", ["0", "1"])
-def test_memory_is_counted_with_one_dnn_and_without(server, one_dnn):
+@pytest.mark.parametrize("counted", [False, True])
+def test_memory_is_counted_without_one_dnn_only_where_that_is_asked(server, one_dnn, counted):
+    """TensorFlow's own allocator is the one that is timed, whether it counts or not."""
     worker = server.other("tensorflow", {"TF_ENABLE_ONEDNN_OPTS": one_dnn}).start()
+    asking.ask(worker, protocol.Open("tensorflow", counted=counted), 120)
     facts = asking.ask(worker, protocol.Facts("tensorflow"), 120)
     worker.stop()
-    assert (facts["one_dnn"], facts["cpu_pool"]) == (one_dnn == "1", one_dnn == "0")
-    assert facts["memory_statistics"] is True
+    assert (facts["one_dnn"], facts["cpu_pool"]) == (one_dnn == "1", counted)
+    assert facts["memory_statistics"] is (counted or one_dnn == "1")
 
 
 def test_tensorflows_probes_of_the_device_run(ask):

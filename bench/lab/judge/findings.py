@@ -65,11 +65,7 @@ def mean_value(data: TrialData, metric: Metric, arm: str) -> float:
     if metric.per == "seed":
         values = [found[arm] for found in data.lessons(metric.name) if arm in found]
     else:
-        values = [
-            b.values[arm][metric.name]
-            for b in data.blocks.values()
-            if metric.name in b.values.get(arm, {})
-        ]
+        values = data.values(metric.name, arm)
     return sum(values) / len(values) if values else math.nan
 
 

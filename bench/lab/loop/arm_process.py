@@ -40,6 +40,9 @@ On a GPU that is where kernels are compiled and tried out, one after the other.
 CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
 
+PEAKS = 5
+"""Steps of which the allocator's peak is read: the executor's order may move it; see `peaks`."""
+
 
 class ArmFailed(Exception):
     """An arm could not go on; carries the record that says why."""
@@ -73,7 +76,7 @@ class ArmProcess:
         self._names = protocol.ArmNames(task.file, task.experiment, arm, task.case, backend)
 
     def opening(
-        self, layout: int, memory: MemoryShare | None, products: Products
+        self, layout: int, memory: MemoryShare | None, products: Products, counted: bool
     ) -> Callable[[], None]:
         """Begin to open the device; return what waits for it.
 
@@ -81,11 +84,11 @@ class ArmProcess:
             layout: seed of the memory layout.
             memory: the process's share of a GPU's memory.
             products: precision of float32 products on a GPU.
+            counted: whether its memory is to be counted, whatever that costs in time.
         """
-        seed = self._task.plan.seed
-        return self._begin(
-            "start", protocol.Open(self._names.backend, seed, layout, memory, products)
-        )
+        seed, backend = self._task.plan.seed, self._names.backend
+        asked = protocol.Open(backend, seed, layout, memory, products, counted)
+        return self._begin("start", asked)
 
     def build(self) -> dict[str, float]:
         """Prepare the arm and keep its notes; return the metrics of building it."""
@@ -155,9 +158,17 @@ class ArmProcess:
         return peak
 
     def memory_curve(self) -> MemoryCurve:
-        """Run a few steps, watched; return what was in use all the while."""
+        """Run a few steps, watched, and more; return what was in use and the device's peaks."""
         curve = self._ask("watching memory", protocol.WatchMemory(CURVE_STEPS))
-        return MemoryCurve(trial=self._task.trial, arm=self.arm, steps=CURVE_STEPS, **vars(curve))
+        looks = [self._ask("memory", protocol.Memory()) for _ in range(PEAKS)]
+        found = [look.peak_device_memory_bytes for look in looks]
+        return MemoryCurve(
+            trial=self._task.trial,
+            arm=self.arm,
+            steps=CURVE_STEPS,
+            peak_device_bytes=[peak for peak in found if peak is not None],
+            **vars(curve),
+        )
 
     def work(self) -> Work | None:
         """Return what a step has to do, or why that is not known; None where the arm is silent."""

@@ -69,13 +69,15 @@ class Arms:
         rng: random.Random | None = None,
         unfit: Callable[[ArmFailed], TrialLine] | None = None,
         products: Products = "tf32",
+        counted: bool = False,
     ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
         """Start a process for each arm, its device open; they end with the stack.
 
         Devices are opened side by side: that is not timed, and takes a tenth of a second or more.
         Where a process is to be timed, `rng` draws its memory layout. Yields `unfit` of those that
         cannot be started, and drops them where that is not given. `products` is the precision of
-        float32 products on a GPU; what is timed has the frameworks' own choice, on each of them.
+        float32 products on a GPU; what is timed has the frameworks' own choice, on each of them,
+        and their own allocator: one that counts (`counted`) may have another price.
         """
         rng, unfit = rng or random.Random(0), unfit or self.drop
         opening = {}
@@ -83,7 +85,10 @@ class Arms:
             try:
                 process = self._start(stack, arm)
                 layout = rng.getrandbits(32)
-                opening[arm] = process, process.opening(layout, self._memory, products)
+                opening[arm] = (
+                    process,
+                    process.opening(layout, self._memory, products, counted),
+                )
             except ArmFailed as failed:
                 yield unfit(failed)
         started = {}

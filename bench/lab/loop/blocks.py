@@ -174,16 +174,14 @@ class Blocks:
     ) -> Iterator[TrialLine]:
         """Measure energy and memory in each process; make sure that its numbers are still finite.
 
-        What a step has to do, and how memory comes and goes, is the same in every block: it is
-        looked at in the first.
+        What a step has to do is the same in every block: it is counted in the first.
         """
         for arm, process in list(processes.items()):
             try:
                 values[arm] |= self._energy(process)
                 values[arm] |= process.memory()
-                if arm != CONTROL and arm not in self.data.curves:
-                    yield process.memory_curve()
-                    yield from filter(None, [process.work()] if self.plan.ceilings else [])
+                if self.plan.ceilings and arm != CONTROL and not self.data.blocks:
+                    yield from filter(None, [process.work()])
                 process.finish()
             except ArmFailed as failed:
                 del processes[arm]

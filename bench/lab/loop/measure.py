@@ -172,7 +172,9 @@ class _Loop:
         """Hold the arms against each other, in processes that multiply float32 as it is.
 
         In TensorFloat-32 the same model gives losses and gradients that differ by the kernels that
-        each process happened to choose: by more than guards of 1e-5 and 1e-4 allow.
+        each process happened to choose: by more than guards of 1e-5 and 1e-4 allow. Nothing is
+        timed here, so it is here that how memory comes and goes is watched, by an allocator that
+        counts.
         """
         observed: dict[str, dict[str, np.ndarray]] = {}
         code: dict[str, dict[str, str]] = {}
@@ -181,7 +183,9 @@ class _Loop:
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(TemporaryDirectory(dir=self.arms.folder)))
-                processes = yield from self.arms.started(stack, arms, products="float32")
+                processes = yield from self.arms.started(
+                    stack, arms, products="float32", counted=True
+                )
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
                     for number, (arm, process) in enumerate(processes.items())
@@ -190,6 +194,8 @@ class _Loop:
                     try:
                         observed[arm] = under_way[arm]()
                         code[arm] = processes[arm].imports()
+                        if self.experiment.timed:
+                            yield processes[arm].memory_curve()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
         yield from imported(self.task.trial, code)
@@ -242,7 +248,9 @@ class _Loop:
         folder = self.traces / re.sub(r"[^A-Za-z0-9.=_-]+", "_", self.task.trial)
         with ExitStack() as stack:
             arms = [arm for arm in self.arms.active if arm not in self.data.profiles]
-            processes = yield from self.arms.started(stack, arms, rng, self._not_traced)
+            processes = yield from self.arms.started(
+                stack, arms, rng, self._not_traced, counted=True
+            )
             time_s = self.plan.profile_time_s
             for line in profiled(processes, self.blocks.steps, time_s, folder, rng):
                 yield self._not_traced(line) if isinstance(line, ArmFailed) else line

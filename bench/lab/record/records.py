@@ -197,6 +197,8 @@ class MemoryCurve(Record):
     host_bytes: list[Number]
     device_bytes: list[Number] | None
     """None where nobody counts."""
+    peak_device_bytes: list[Number] = Field(default_factory=list)
+    """The allocator's own peak in each of some more steps; none where nobody counts."""
 
     @model_validator(mode="after")
     def _one_value_a_look(self) -> MemoryCurve:

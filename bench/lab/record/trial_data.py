@@ -26,7 +26,7 @@ from keras_ab.bench.lab.record.records import (
     Work,
 )
 from keras_ab.bench.lab.words.declare import CONTROL
-from keras_ab.bench.lab.words.metrics import LEAST_MOVED, STEP_FLOP, Metric
+from keras_ab.bench.lab.words.metrics import LEAST_MOVED, PEAK_DEVICE_MEMORY, STEP_FLOP, Metric
 
 
 @dataclass
@@ -127,6 +127,17 @@ class TrialData:
         if metric == self.declared.quality:
             return [line.values for line in judged]
         return [line.also.get(metric, {}) for line in judged]
+
+    def values(self, metric: str, arm: str) -> list[float]:
+        """Return a metric's values of an arm, one a finished block.
+
+        Peaks of device memory that the blocks do not tell are those that were counted beside them.
+        """
+        found = (block.values.get(arm, {}) for block in self.blocks.values())
+        told = [value[metric] for value in found if metric in value]
+        if not told and metric == PEAK_DEVICE_MEMORY.name and self.blocks and arm in self.curves:
+            return [float(peak) for peak in self.curves[arm].peak_device_bytes]
+        return told
 
     def metric(self, name: str) -> Metric:
         """Return the declared metric called `name`."""

@@ -69,7 +69,7 @@ class Handler:
             self.padding = padding(random.Random(asked.layout))
         if self.backend is None:
             self.backend = backends.load(asked.backend)
-            self.backend.open_device(asked.memory)
+            self.backend.open_device(asked.memory, asked.counted)
             backends.refuse_fallback(self.backend)
         if asked.products:
             self.backend.use_products(asked.products)

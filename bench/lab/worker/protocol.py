@@ -126,6 +126,8 @@ class Open(Request[None]):
         layout: seeds a shift of the heap.
         memory: this process's share of a GPU's memory; None lets it grow.
         products: precision of float32 products on a GPU; None leaves it to the framework.
+        counted: where the framework's own allocator does not count, open the device with one that
+            does; allocating then costs something else, so what is timed is not opened so.
     """
 
     backend: str
@@ -133,6 +135,7 @@ class Open(Request[None]):
     layout: int | None = None
     memory: MemoryShare | None = None
     products: Products | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,11 @@ class Backend(Protocol):
     INSTALL_GPU: str
     """What to do where it does not see the GPU; empty where it has no device of its own."""
 
-    def open_device(self, memory: MemoryShare | None) -> None:
+    def open_device(self, memory: MemoryShare | None, counted: bool = False) -> None:
         """Make the device ready, in a fresh worker, with a fixed share of a GPU's memory.
 
-        None lets the share grow.
+        None lets the share grow. Where memory is to be `counted`, the device gets an allocator that
+        counts, if there is one; it may have another price.
         """
 
     def seed(self, seed: int) -> None:

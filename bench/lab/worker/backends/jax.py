@@ -31,7 +31,7 @@ PRODUCTS: dict[Products, str] = {"tf32": "tensorfloat32", "float32": "highest"}
 """Names of precisions as JAX has them."""
 
 
-def open_device(memory: MemoryShare | None) -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Make the device ready; the GPU's pool takes its share at once.
 
     One that grows hands out chunks up to twice too large.

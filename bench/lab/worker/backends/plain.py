@@ -17,7 +17,7 @@ INSTALL = "pip install keras-ab"
 INSTALL_GPU = ""
 
 
-def open_device(memory: MemoryShare | None) -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Do nothing: what arms compute on is theirs to open."""
 
 

@@ -27,7 +27,7 @@ INSTALL = "pip install 'keras-ab[torch]'"
 INSTALL_GPU = "install PyTorch's CUDA build, as https://pytorch.org/get-started says"
 
 
-def open_device(memory: MemoryShare | None) -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Make the device ready, with its share of the GPU's memory."""
     import torch
 
