@@ -54,7 +54,9 @@ GUARDS = (
 )
 ACTIVATIONS_DOMINATE = (
     *grid(model=("resnet",), blocks=(1,), channels=(8,), batch=(32,)),
-    *grid(model=("vit",), depth=(2,), width=(32,), heads=(2,), patch=(4,), batch=(64,)),
+    *grid(
+        quick=False, model=("vit",), depth=(2,), width=(32,), heads=(2,), patch=(4,), batch=(64,)
+    ),
 )
 """A small convolutional network and a small transformer: megabytes of activations, hardly a weight.
 

@@ -177,7 +177,7 @@ EXPERIMENT = Experiment(
         )
     ),
     cases=(
-        *grid(epochs=(3,), steps=(8,), batch=(32,), kept=(128,), width=(32,)),
+        *grid(epochs=(2,), steps=(4,), batch=(32,), kept=(64,), width=(32,)),
         *grid(quick=False, epochs=(5,), steps=(32,), batch=(128,), kept=(512,), width=(512,)),
     ),
     guards=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
@@ -95,7 +95,7 @@ def source(echo: Echo, case: Params) -> Any:
 def upstream(case: Params) -> Prepared:
     """Make ready what comes before the echo: reading and decoding the images of a batch."""
     loaded = iter(image_files.elements(case).repeat().batch(int(case["batch"])))
-    return Prepared(step=lambda: next(loaded), observe=lambda: {"decoded": decoded(case)})
+    return Prepared(step=lambda: next(loaded)[0], observe=lambda: {"decoded": decoded(case)})
 
 
 def decoded(case: Params) -> Any:
@@ -117,6 +117,17 @@ def observe(echo: Echo, case: Params, model: Any) -> dict[str, Any]:
     return {"uses": uses, "loss": loss, "decoded": decoded(case)}
 
 
+@cache
+def learnt_from() -> Any:
+    """Return the images that are trained on, decoded once for all trainings: none is timed."""
+    import tensorflow as tf
+
+    size = int(LEARNT_FROM["files"])
+    return tf.data.Dataset.from_tensor_slices(
+        next(image_files.elements(LEARNT_FROM).batch(size).as_numpy_iterator())
+    )
+
+
 def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str, float]:
     """Train on the budget of fresh data, at least; return how accurate that is, and when.
 
@@ -126,8 +137,7 @@ def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str
 
     keras.utils.set_random_seed(seed)
     model, training = DIGITS.to_be_trained(Recipe(learning_rate=learning_rate), case)
-    files = image_files.elements({**case, **LEARNT_FROM})
-    fresh = files.shuffle(int(LEARNT_FROM["files"]), seed=seed).repeat()
+    fresh = learnt_from().shuffle(int(LEARNT_FROM["files"]), seed=seed).repeat()
     loaded = iter(batches(echo, case, fresh, seed))
     curve = {}
     for steps in range(LOOK, BUDGET * max(echo.factor, LONGEST) + 1, LOOK):

@@ -87,8 +87,8 @@ def augment(image: Any, label: Any) -> tuple[Any, Any]:
 def elements(case: Params, payload: np.ndarray | None = None) -> Any:
     """Return a `tf.data.Dataset` that reads and decodes each file once, in order.
 
-    Everything happens when an element is asked for and nothing ahead of it: an arm that read ahead
-    would do so while another is being timed.
+    Everything happens when an element is asked for and nothing ahead of it, so that what loading
+    takes is in the step that asked.
 
     Args:
         case: see `written`.
@@ -99,4 +99,18 @@ def elements(case: Params, payload: np.ndarray | None = None) -> Any:
     beside = labels(case) if payload is None else payload
     edge, encoding = int(case["edge"]), str(case["encoding"])
     paths = tf.data.Dataset.from_tensor_slices((written(case), beside))
-    return paths.map(lambda path, label: read(edge, encoding, path, label))
+    images = paths.map(lambda path, label: read(edge, encoding, path, label))
+    return images.with_options(nothing_ahead())
+
+
+def nothing_ahead() -> Any:
+    """Return the options of a pipeline that makes an element when it is asked for, never before.
+
+    By itself tf.data runs the maps and batches of a pipeline in parallel, which fills buffers, and
+    puts another buffer at the end.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return options

@@ -83,6 +83,7 @@ class FakeWorker:
         return 7
 
     def sample(self, asked):
+        self.lab.awake_in_samples.append(self.lab.awake - {self})
         lasts = asked.steps * self.lab.step_time_s(self.arm)
         self.lab.clock.seconds += lasts
         return protocol.Sampled(lasts, lasts, 0.75 * lasts)
@@ -113,6 +114,12 @@ class FakeWorker:
     def finish(self, _asked):
         return True
 
+    def rest(self):
+        self.lab.awake.discard(self)
+
+    def wake(self):
+        self.lab.awake.add(self)
+
     def output(self):
         return ""
 
@@ -126,6 +133,7 @@ class FakeLab:
     def __init__(self, noise=0.0, build_s=0.0, twice_s=0.02):
         self.clock = FakeClock()
         self.calls = []
+        self.awake, self.awake_in_samples = set(), []
         self._rng = np.random.default_rng(0)
         self._noise = noise
         self._twice_s = twice_s
@@ -191,6 +199,14 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         assert take(len(wanted)) == wanted
         assert sorted(take(3)) == ["stop control", "stop once", "stop twice"]
     assert next(calls, None) is None
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_while_an_arm_is_sampled_all_others_rest(profile):
+    lab = FakeLab()
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3, profile=profile, profile_time_s=0.1))
+    assert len(lab.awake_in_samples) >= 2 * 3 * 4
+    assert not any(lab.awake_in_samples)
 
 
 def test_the_orders_within_a_block_are_balanced():

@@ -63,10 +63,23 @@ def failed(trial: str, arm: str, stage: str, why: NoAnswer) -> ArmFailed:
 
 
 class ArmProcess:
-    """Asks a worker process about one arm; whatever goes wrong becomes `ArmFailed`."""
+    """Asks a worker process about one arm; whatever goes wrong becomes `ArmFailed`.
 
-    def __init__(self, worker: Worker, arm: str, task: Task, experiment: Experiment) -> None:
+    Args:
+        worker: the process.
+        arm: its name.
+        task: the trial.
+        experiment: as declared.
+        rests: whether the process is stopped while nothing is asked of it. What an arm would do
+            meanwhile, such as to load batches ahead, no sample of its own would count, and another
+            arm's would be disturbed.
+    """
+
+    def __init__(
+        self, worker: Worker, arm: str, task: Task, experiment: Experiment, rests: bool = False
+    ) -> None:
         self.arm = arm
+        self._rests = rests
         self.notes: dict[str, str] = {}
         self.on_gpu = False
         self._worker = worker
@@ -216,6 +229,8 @@ class ArmProcess:
         return self._begin(stage, request)()
 
     def _begin(self, stage: str, request: Request[Answer], limits: int = 1) -> Callable[[], Answer]:
+        if self._rests:
+            self._worker.wake()
         wait = begin(self._worker, request, limits * self._limit_s)
 
         def answer() -> Answer:
@@ -223,6 +238,9 @@ class ArmProcess:
                 return wait()
             except NoAnswer as why:
                 raise self._failed(stage, why) from why
+            finally:
+                if self._rests:
+                    self._worker.rest()
 
         return answer
 

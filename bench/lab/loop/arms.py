@@ -74,16 +74,17 @@ class Arms:
         """Start a process for each arm, its device open; they end with the stack.
 
         Devices are opened side by side: that is not timed, and takes a tenth of a second or more.
-        Where a process is to be timed, `rng` draws its memory layout. Yields `unfit` of those that
+        Where a process is to be timed, `rng` draws its memory layout, and it rests while others are
+        asked. Yields `unfit` of those that
         cannot be started, and drops them where that is not given. `products` is the precision of
         float32 products on a GPU; what is timed has the frameworks' own choice, on each of them,
         and their own allocator: one that counts (`counted`) may have another price.
         """
-        rng, unfit = rng or random.Random(0), unfit or self.drop
+        timed, rng, unfit = rng is not None, rng or random.Random(0), unfit or self.drop
         opening = {}
         for arm in list(arms):
             try:
-                process = self._start(stack, arm)
+                process = self._start(stack, arm, timed)
                 layout = rng.getrandbits(32)
                 opening[arm] = (
                     process,
@@ -100,13 +101,13 @@ class Arms:
                 yield unfit(failed)
         return started
 
-    def _start(self, stack: ExitStack, arm: str) -> ArmProcess:
+    def _start(self, stack: ExitStack, arm: str, timed: bool) -> ArmProcess:
         try:
             worker = self.worker(stack, arm)
         except LabError as error:
             why = NoAnswer.of(error)
             raise failed(self._task.trial, arm, "start", why) from error
-        return ArmProcess(worker, arm, self._task, self._experiment)
+        return ArmProcess(worker, arm, self._task, self._experiment, rests=timed)
 
     def worker(self, stack: ExitStack, arm: str) -> Worker:
         """Start a process in an arm's backend and environment; it ends with the stack."""

@@ -46,6 +46,12 @@ class Worker(Protocol):
     def receive(self, timeout_s: float) -> bytes:
         """Return the answer; raises `WorkerLost` or `WorkerTimeout` where none comes."""
 
+    def rest(self) -> None:
+        """Stop all of the process until it is woken."""
+
+    def wake(self) -> None:
+        """Let the process go on."""
+
     def output(self) -> str:
         """Return the end of what the process printed."""
 

@@ -196,6 +196,7 @@ class _Loop:
                         code[arm] = processes[arm].imports()
                         if self.experiment.timed:
                             yield processes[arm].memory_curve()
+                            processes[arm].finish()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
         yield from imported(self.task.trial, code)

@@ -77,6 +77,22 @@ class WorkerProcess:
         how = f"its answer was longer than {MOST_BYTES} bytes" if too_long else ended(status)
         raise WorkerLost(how, self.output())
 
+    def rest(self) -> None:
+        """Stop the process, and all that it started, until it is woken: none of its threads runs.
+
+        Its own parent's end still ends it: the kernel hangs up on what is orphaned while stopped.
+        """
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let the process go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
     def output(self) -> str:
         """Return the last lines that the process had printed when it ended."""
         return self._output
