@@ -1,10 +1,13 @@
 """Data echoing: the model that bounds it, its two parts, and what is learnt."""
 
+import os
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_ab.bench import bench_data_echoing as bench
-from keras_ab.bench.workloads import echoing
+from keras_ab.bench.workloads import echoing, image_files
 from keras_ab.bench.workloads.echoing import Echo, prepare, train
 
 CASE = {"edge": 28, "encoding": "png", "files": 16, "batch": 4, "width": 4}
@@ -28,9 +31,25 @@ def test_the_two_parts_are_the_whole():
     after = prepare(Echo(part="downstream"), CASE).observe()
     np.testing.assert_array_equal(before.observe()["decoded"], whole["decoded"])
     np.testing.assert_array_equal(after["decoded"], whole["decoded"])
-    images, labels = before.step()
-    assert images.shape == (4, 28, 28, 1)
-    assert labels.shape == (4,)
+    assert before.step().shape == (4, 28, 28, 1)
+
+
+def test_a_pipeline_makes_nothing_that_nobody_has_asked_for():
+    """By itself, tf.data makes the next elements of this one while nobody looks."""
+    made = []
+
+    def numbers():
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    dataset = tf.data.Dataset.from_generator(numbers, output_signature=tf.TensorSpec((), tf.int64))
+    loaded = iter(dataset.map(lambda x: x + 1).batch(4).with_options(image_files.nothing_ahead()))
+    for batch in range(1, 4):
+        next(loaded)
+        for _ in range(10_000):
+            os.sched_yield()
+        assert len(made) == 4 * batch
 
 
 def test_what_comes_after_reads_no_file(monkeypatch):
