@@ -66,7 +66,7 @@ CUTS = [
     ((8, 7, 2), {"strides": 2}, 1),
     ((8, 8, 2), {"strides": 2}, 2),
     ((7, 8, 1), {"strides": 2, "padding": "valid"}, 2),
-    ((9, 9, 2), {"kernel_size": 5, "strides": 3}, 0),
+    ((10, 9, 2), {"kernel_size": 5, "strides": 3}, 1),
 ]
 
 
