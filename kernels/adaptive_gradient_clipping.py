@@ -225,7 +225,7 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         self.inner_optimizer.finalize_variable_values(var_list)
 
     def _backend_update_step(self, grads: list, trainable_variables: list, _: Any) -> None:
-        _require_one_replica()
+        require_one_replica()
         clipped = [self.clipped(g, v) for g, v in zip(grads, trainable_variables, strict=True)]
         self.inner_optimizer.apply(clipped, trainable_variables)
 
@@ -305,7 +305,8 @@ def _require_plain(optimizer: Any) -> None:
         )
 
 
-def _require_one_replica() -> None:
+def require_one_replica() -> None:
+    """Raise under a ``tf.distribute`` strategy with several replicas."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf

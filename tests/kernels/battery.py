@@ -189,7 +189,7 @@ def model_of(offer: Offer, situation: Situation) -> Any:
     if offer.head is None:
         return keras.Model(inputs, layers.Dense(CLASSES, name="head", dtype=dtype)(x))
     labels = keras.Input(x.shape[1:-1], dtype=situation.labels)
-    return keras.Model([inputs, labels], offer.head(dtype)(x, labels))
+    return keras.Model({"inputs": inputs, "labels": labels}, offer.head(dtype)(x, labels))
 
 
 def _embedded(tokens: Any, model: str) -> Any:
@@ -211,7 +211,7 @@ def data(offer: Offer, situation: Situation) -> Batches:
         positions = x.shape if situation.model == "masked" else (20,)
     y = rng.integers(CLASSES - 10, CLASSES, positions).astype(situation.labels)
     weights = [rng.uniform(0.1, 2.0, 20).astype("float32")] if situation.weighted else []
-    return Batches([(x, y) if offer.head else x, y, *weights], 8)
+    return Batches([{"inputs": x, "labels": y} if offer.head else x, y, *weights], 8)
 
 
 def trained(offer: Offer, situation: Situation, mode: Any, path: Path) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _fit(model: Any, batches: Batches, situation: Situation, path: Path) -> dict
         model = keras.models.load_model(path / "model.keras")
     losses += model.fit(batches, **options).history["loss"]
     predict = _exported(model, path / "saved") if situation.exported else model
-    outputs = predict(keras.tree.map_structure(keras.ops.convert_to_tensor, batches.inputs))
+    outputs = predict(keras.tree.map_structure(keras.ops.convert_to_tensor, batches.arrays[0]))
     return {
         "losses": np.array(losses),
         "weights": [_array(v) for v in model.trainable_variables],

@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_ab.kernels.native.batch_statistics import batch_statistics
@@ -38,7 +37,7 @@ class Normalised(keras.layers.Layer):
 class Averaged(keras.losses.Loss):
     """The loss for a model that puts out losses."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:  # noqa: ARG002 - a loss takes both
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
 
 
@@ -46,18 +45,13 @@ class Batches(keras.utils.PyDataset):
     """Batches in the dtypes that they have: of whole arrays `fit` makes every float a float32.
 
     Args:
-        arrays: inputs, labels and weights, if any; inputs may be several arrays.
+        arrays: inputs, labels and weights, if any; inputs may be a dict of them.
         size: examples in a batch, but for a last one of the rest.
     """
 
     def __init__(self, arrays: list[Any], size: int) -> None:
         super().__init__()
         self.arrays, self.size = tuple(arrays), size
-
-    @property
-    def inputs(self) -> Any:
-        """The inputs of all batches."""
-        return keras.tree.map_structure(np.asarray, self.arrays[0])
 
     def __len__(self) -> int:
         return -(-len(self.arrays[1]) // self.size)

@@ -1,18 +1,13 @@
-"""Each offer of `kernels/` trains in each situation as its plain form does, or is refused.
+"""Each offer of `kernels/` trains in each situation as its plain form does, or is refused."""
 
-Two replicas and Keras' other backends need processes of their own: `battery_elsewhere.py`.
-"""
-
-import importlib.util
-import json
-import os
-import subprocess
-import sys
+import importlib
+import pkgutil
 from pathlib import Path
 
 import keras
 import pytest
 
+from keras_ab import kernels
 from tests.kernels import battery, refusals
 
 pytest.importorskip("tensorflow")
@@ -24,40 +19,29 @@ pytestmark = [
 if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
 
-ROOT = Path(__file__).parents[2]
-HERE = [pair for pair in battery.pairs() if pair[1] != "mirrored replicas"]
+README = Path(kernels.__file__).parent / "native" / "README.md"
+HERE = [pair for pair in battery.pairs() if battery.EVERY[pair[1]].replicas == 1]
 
 
-@pytest.mark.parametrize(("name", "where"), [p for p in HERE if p not in refusals.REFUSED])
-def test_trains_as_the_plain_form_does(name, where, tmp_path):
-    battery.check_trains(name, where, tmp_path)
+@pytest.mark.parametrize(("name", "where"), HERE)
+def test_trains_as_its_plain_form_does_or_is_refused(name, where, tmp_path):
+    assert not refusals.wrong(name, where, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "where"), [p for p in HERE if p in refusals.REFUSED])
-def test_is_refused(name, where, tmp_path):
-    refusal = refusals.REFUSED[name, where]
-    with pytest.raises(refusal.error, match=refusal.says):
-        battery.check_trains(name, where, tmp_path)
+def test_what_is_refused_is_offered():
+    assert set(refusals.REFUSED) <= set(battery.pairs())
 
 
-@pytest.mark.parametrize("place", ["replicas", "jax", "torch"])
-def test_holds_elsewhere(place):
-    if place != "replicas" and importlib.util.find_spec(place) is None:
-        pytest.skip(f"{place} is not installed")
-    backend = "tensorflow" if place == "replicas" else place
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.kernels.battery_elsewhere", place],
-        env=os.environ | {"KERAS_BACKEND": backend},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == {}
+def test_all_that_a_model_can_be_saved_with_is_offered():
+    """Keras knows each optimizer, loss, layer and schedule of `kernels/` by its package."""
+    for module in pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}."):
+        importlib.import_module(module.name)
+    known = [name.partition(">") for name in keras.saving.get_custom_objects()]
+    ours = {"keras_ab": "", "keras_ab.native": "native."}
+    offered = {ours[package] + name for package, _, name in known if package in ours}
+    assert offered <= set(battery.OFFERS)
+    assert len(offered) >= 10
 
 
 def test_the_table_of_what_is_refused_is_the_readmes():
-    readme = ROOT / "kernels" / "native" / "README.md"
-    assert refusals.table() in readme.read_text()
+    assert refusals.table() in README.read_text()
