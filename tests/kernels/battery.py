@@ -261,8 +261,8 @@ def _exported(model: Any, path: Path) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     model.export(path, verbose=False)
-    loaded: Callable[[Any], Any] = tf.saved_model.load(path).serve
-    return loaded
+    loaded = tf.saved_model.load(path)  # it must outlive the call, for it alone holds its variables
+    return lambda x: loaded.serve(x)
 
 
 EXPECTED: dict[tuple[Any, ...], dict[str, Any]] = {}
