@@ -8,7 +8,7 @@ step, and is not in it.
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +219,7 @@ def trained(offer: Offer, situation: Situation, mode: Any, path: Path) -> dict[s
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(situation.policy)
     try:
-        with kernels.use(mode), _strategy(situation.replicas):
+        with kernels.use(mode), _scope(situation.replicas):
             model = model_of(offer, situation)
             optimizer = offer.optimizer(model, **situation.optimizer)
             model.compile(optimizer, offer.loss(), **situation.fit)
@@ -228,12 +228,16 @@ def trained(offer: Offer, situation: Situation, mode: Any, path: Path) -> dict[s
         keras.config.set_dtype_policy(before)
 
 
-def _strategy(replicas: int) -> Any:
-    if replicas == 1:
-        return nullcontext()
+def _scope(replicas: int) -> Any:
+    return nullcontext() if replicas == 1 else _mirrored(replicas).scope()
+
+
+@cache
+def _mirrored(replicas: int) -> Any:
+    """Return one strategy for all: a second one's collectives are taken for the first one's."""
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)]).scope()
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
 def _fit(model: Any, batches: Batches, situation: Situation, path: Path) -> dict[str, Any]:
