@@ -28,14 +28,22 @@ def unit_axes(model: Any) -> dict[str, tuple[int, ...]]:
 
     Args:
         model: A built model.
+
+    Raises:
+        ValueError: When weights of different layers have one path, and units along other axes.
     """
-    layers = model._flatten_layers()
-    return {
-        v.path: _axes_in(layer, v)
-        for layer in layers
-        for v in layer._trainable_variables
-        if len(v.shape) > 1
-    }
+    found: dict[str, tuple[int, ...]] = {}
+    owned = ((layer, v) for layer in model._flatten_layers() for v in layer._trainable_variables)
+    for layer, variable in owned:
+        if len(variable.shape) > 1:
+            axes = _axes_in(layer, variable)
+            require(
+                found.setdefault(variable.path, axes) == axes,
+                "Weights with units along different axes must have different paths.",
+                (variable.path, found[variable.path], axes),
+                "Name their layers.",
+            )
+    return found
 
 
 def _axes_in(layer: Any, variable: Any) -> tuple[int, ...]:
@@ -225,7 +233,7 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         self.inner_optimizer.finalize_variable_values(var_list)
 
     def _backend_update_step(self, grads: list, trainable_variables: list, _: Any) -> None:
-        _require_one_replica()
+        require_one_replica()
         clipped = [self.clipped(g, v) for g, v in zip(grads, trainable_variables, strict=True)]
         self.inner_optimizer.apply(clipped, trainable_variables)
 
@@ -251,10 +259,8 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
         if self._is_left(variable):
             return ()
         path = f"/{variable.path}"
-        for end, axes in self.axes.items():
-            if path.endswith(f"/{end}"):
-                return axes
-        return axes_by_rank(variable.shape)
+        ends = [end for end in self.axes if path.endswith(f"/{end}")]
+        return self.axes[max(ends, key=len)] if ends else axes_by_rank(variable.shape)
 
     def _is_left(self, variable: Any) -> bool:
         """Whether there is nothing to clip."""
@@ -305,7 +311,8 @@ def _require_plain(optimizer: Any) -> None:
         )
 
 
-def _require_one_replica() -> None:
+def require_one_replica() -> None:
+    """Raise under a ``tf.distribute`` strategy with several replicas."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf

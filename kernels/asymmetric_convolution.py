@@ -13,6 +13,9 @@ from keras import ops
 
 from keras_ab.kernels.require import require
 
+WHOLE = slice(0, None)
+"""All rows, or columns."""
+
 
 class Branch(NamedTuple):
     """One branch's weights: a kernel, and what its batch normalisation does in inference."""
@@ -88,8 +91,9 @@ class AsymmetricConvolution2D(keras.layers.Layer):
     """Add a d×d, a 1×d and a d×1 convolution, each with its batch normalisation.
 
     The formula is ``reference_branches``. Inputs are ``(batch, height, width, channels)``. The
-    padding is laid out for the d×d window and the narrow ones are centred in it. With a stride,
-    Keras's own ``"same"`` centres each kernel size elsewhere, and the block could not be fused.
+    padding is Keras' own for the d×d window, and the narrow ones are centred in it. Where Keras'
+    ``"same"`` has their centres elsewhere (images of an even size at stride 2), they are given the
+    inputs without their first row or column: else the block could not be fused.
 
     Args:
         filters: Number of outputs.
@@ -153,18 +157,13 @@ class AsymmetricConvolution2D(keras.layers.Layer):
         self.convolutions = [self._convolution(name, size) for name, size in sizes.items()]
         self.normalizations = [self._normalization(name) for name in sizes]
 
-    @property
-    def _is_centred(self) -> bool:
-        """Whether Keras' own "same" centres each branch's kernel on the same element."""
-        return self.padding == "same" and self.strides == 1
-
     def _convolution(self, name: str, size: tuple[int, int]) -> Any:
         return keras.layers.Conv2D(
             self.filters,
             size,
             strides=self.strides,
             use_bias=False,
-            padding="same" if self._is_centred else "valid",
+            padding=self.padding,
             data_format="channels_last",
             kernel_initializer=_redrawn(self.kernel_initializer),
             kernel_regularizer=self.kernel_regularizer,
@@ -181,29 +180,33 @@ class AsymmetricConvolution2D(keras.layers.Layer):
         )
 
     def build(self, input_shape: tuple) -> None:
-        self._padding_of(input_shape[1:3])
+        self._centred(input_shape[1:3])
         d, channels = self.kernel_size, input_shape[-1]
         for convolution, normalization in zip(self.convolutions, self.normalizations, strict=True):
             convolution.build((None, d, d, channels))
             normalization.build((None, None, None, self.filters))
 
-    def _padding_of(self, image: Sequence[int | None]) -> list[tuple[int, int]]:
-        """Return what Keras's own padding puts before and after rows and columns."""
+    def _centred(self, image: Sequence[int | None]) -> list[slice]:
+        """Return which rows and which columns a kernel of one row, or of one column, is given.
+
+        The square kernel's first window has its centre d // 2 elements after the padding's begin,
+        the narrow kernel's its own on the first element that it is given.
+        """
+        margin = self.kernel_size // 2
         if self.padding == "valid":
-            return [(0, 0), (0, 0)]
+            return [slice(margin, -margin or None)] * 2
         require(
             self.strides == 1 or None not in image,
             "With strides above 1 the images' size must be known, as the padding depends on it.",
             tuple(image),
             "Pass an input with that size, or padding='valid'.",
         )
-        totals = [
-            self.kernel_size - 1
-            if self.strides == 1 or n is None
-            else max((-(-n // self.strides) - 1) * self.strides + self.kernel_size - n, 0)
-            for n in image
-        ]
-        return [(total // 2, total - total // 2) for total in totals]
+        return [slice(margin - self._padding_before(n), None) for n in image]
+
+    def _padding_before(self, length: int | None) -> int:
+        """Return how many zeros "same" puts before so many rows, or columns, of the square's."""
+        left_over = 0 if self.strides == 1 or length is None else (length - 1) % self.strides
+        return max(self.kernel_size - 1 - left_over, 0) // 2
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         branches = zip(self._windows(inputs), self.convolutions, self.normalizations, strict=True)
@@ -211,14 +214,11 @@ class AsymmetricConvolution2D(keras.layers.Layer):
         return outputs[0] + outputs[1] + outputs[2]
 
     def _windows(self, inputs: Any) -> list[Any]:
-        """Return what each branch convolves: where need be, padded and cut to its kernel."""
-        if self._is_centred:
-            return [inputs] * 3
-        rows, columns = self._padding_of(inputs.shape[1:3])
-        padded = ops.pad(inputs, [(0, 0), rows, columns, (0, 0)])
-        margin = self.kernel_size // 2
-        inner = slice(margin, -margin or None)
-        return [padded, padded[:, inner], padded[:, :, inner]]
+        """Return what each branch convolves: the inputs, cut where its centre else were another."""
+        rows, columns = self._centred(inputs.shape[1:3])
+        horizontal = inputs if rows == WHOLE else inputs[:, rows]
+        vertical = inputs if columns == WHOLE else inputs[:, :, columns]
+        return [inputs, horizontal, vertical]
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return keras.layers.Conv2D(

@@ -220,7 +220,8 @@ class ChunkedCrossEntropyHead(keras.layers.Layer):
     """Give each example's cross-entropy in place of its logits.
 
     The head and the loss in one layer: ``model.compile(loss=...)`` then only has to average what
-    the model puts out.
+    the model puts out, as ``lambda _, losses: losses`` does, over the positions that the mask of
+    ``hidden`` leaves.
 
     Args:
         vocabulary: Words.
@@ -246,6 +247,7 @@ class ChunkedCrossEntropyHead(keras.layers.Layer):
         **options: Any,
     ) -> None:
         super().__init__(autocast=False, **options)  # it would round labels that come as floats
+        self.supports_masking = True
         self.vocabulary = vocabulary
         self.chunk = chunk
         self.use_bias = use_bias

@@ -7,7 +7,13 @@ from keras import ops
 
 from keras_ab.kernels.require import require
 
-EXACT_UP_TO = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24}
+EXACT_UP_TO = {
+    "float8_e5m2": 2**3,
+    "float8_e4m3fn": 2**4,
+    "bfloat16": 2**8,
+    "float16": 2**11,
+    "float32": 2**24,
+}
 """The number up to which a floating dtype tells all whole numbers apart."""
 WIDE = ("int64", "uint32", "uint64")
 

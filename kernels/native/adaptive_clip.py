@@ -9,7 +9,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+from keras_ab.kernels.adaptive_gradient_clipping import (
+    AdaptiveGradientClipping,
+    require_one_replica,
+)
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, unconverted
 from keras_ab.kernels.native.fused import check_variables, compiled
@@ -30,6 +33,7 @@ class AdaptiveClip(AdaptiveGradientClipping):
         if not switch.native():
             super()._backend_update_step(grads, trainable_variables, rate)
             return
+        require_one_replica()
         check_variables(trainable_variables)
         gradients = [dense(g) for g in grads]
         compiled(self, "_kernel_step", trainable_variables, self._step)(gradients)

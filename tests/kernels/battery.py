@@ -1,12 +1,15 @@
 """Everything that `kernels/` offers to a training, and the situations that Keras can put it in.
 
-Each offer trains in each situation as its plain form does, or is refused with a reason.
-`python -m tests.kernels.battery` prints the table of what is refused, which README.md shows.
+Each offer trains in each situation as its plain form does, or is refused with a reason, which
+`refusals.py` has. `test_battery.py` goes through all of it. Data echoing is no part of a training
+step, and is not in it.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +20,8 @@ from keras_ab.kernels import adafactor, long_tail_losses, sm3
 from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping, unit_axes
 from keras_ab.kernels.asymmetric_convolution import AsymmetricConvolution2D
 from keras_ab.kernels.attention_2d import Attention2D
+from keras_ab.kernels.chunked_cross_entropy import ChunkedCrossEntropyHead
+from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate
 from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization
 from keras_ab.kernels.native import adafactor as native_adafactor
 from keras_ab.kernels.native import adam as native_adam
@@ -25,6 +30,7 @@ from keras_ab.kernels.native import cross_entropy as native_cross_entropy
 from keras_ab.kernels.native import sm3 as native_sm3
 from keras_ab.kernels.rematerialisation import RematerialisedChain
 from keras_ab.kernels.weight_standardization import WSConv2D
+from tests.kernels.battery_parts import Averaged, Batches, Normalised, Standardised
 
 CLASSES = 300  # more than bfloat16 counts up to
 
@@ -40,6 +46,8 @@ class Situation:
     labels: str = "int32"
     weighted: bool = False
     reloaded: bool = False
+    exported: bool = False
+    replicas: int = 1
 
 
 SITUATIONS = {
@@ -51,11 +59,14 @@ SITUATIONS = {
     "mixed_bfloat16": Situation(policy="mixed_bfloat16"),
     "weights in bfloat16": Situation(policy="bfloat16"),
     "saved and loaded": Situation(reloaded=True),
+    "exported": Situation(exported=True),
+    "mirrored replicas": Situation(replicas=2),
 }
 FOR_LOSSES = {
     "masks": Situation(model="masked"),
     "sample weights": Situation(weighted=True),
     "labels in float32": Situation(labels="float32"),
+    "labels in float32 under mixed_bfloat16": Situation(labels="float32", policy="mixed_bfloat16"),
     "labels in float16": Situation(labels="float16"),
     "labels in int64": Situation(labels="int64"),
     "labels in uint16": Situation(labels="uint16"),
@@ -80,23 +91,44 @@ def _sgd(_: Any, **options: Any) -> Any:
     return keras.optimizers.SGD(0.1, **options)
 
 
+def _sgd_in_cycles(_: Any, **options: Any) -> Any:
+    return keras.optimizers.SGD(CyclicalLearningRate(0.05, 0.2, 3), **options)
+
+
 def _cross_entropy() -> Any:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What is offered: an optimizer for a model, a loss, or a layer in it; the rest is Keras'."""
+    """What is offered; the rest of the training is Keras'.
+
+    Args:
+        optimizer: for a model.
+        loss: of logits.
+        layer: on images.
+        head: which takes labels too, and gives losses.
+        by_batch: whether what it does depends on the batch as a whole, of which a replica sees a
+            part.
+        plain: what it is held against where that is another model.
+    """
 
     optimizer: Callable[..., Any] = _sgd
     loss: Callable[[], Any] = _cross_entropy
     layer: Callable[[], Any] | None = None
+    head: Callable[[Any], Any] | None = None
+    by_batch: bool = False
+    plain: "Offer | None" = None
 
     def situations(self) -> list[str]:
         """Return those that concern it."""
         if self.layer:
             return [*SITUATIONS]
         return [*SITUATIONS, *(FOR_LOSSES if self.optimizer is _sgd else FOR_OPTIMIZERS)]
+
+
+def _convolutions() -> list[Any]:
+    return [keras.layers.Conv2D(4, 3), keras.layers.ReLU()]
 
 
 _counts = [1] * CLASSES
@@ -108,6 +140,7 @@ OFFERS = {
     "SM3": Offer(lambda _, **o: sm3.SM3(0.1, variant="I", **o)),
     "Adafactor": Offer(lambda _, **o: adafactor.Adafactor(0.1, 0.9, **o)),
     "AdaptiveGradientClipping": Offer(partial(_clipped, AdaptiveGradientClipping)),
+    "CyclicalLearningRate": Offer(_sgd_in_cycles),
     "native.SparseCategoricalCrossentropy": Offer(
         loss=native_cross_entropy.SparseCategoricalCrossentropy
     ),
@@ -115,22 +148,28 @@ OFFERS = {
     "ClassBalancedLoss": Offer(loss=partial(long_tail_losses.ClassBalancedLoss, _counts)),
     "LogitAdjustedLoss": Offer(loss=partial(long_tail_losses.LogitAdjustedLoss, _counts)),
     "LDAMLoss": Offer(loss=partial(long_tail_losses.LDAMLoss, _counts, 0.0, 1.0)),
+    "ChunkedCrossEntropyHead": Offer(
+        loss=Averaged,
+        head=lambda dtype: ChunkedCrossEntropyHead(CLASSES, chunk=128, name="head", dtype=dtype),
+        plain=Offer(),
+    ),
+    "native.standardize": Offer(layer=Standardised),
+    "native.batch_statistics": Offer(layer=Normalised, by_batch=True),
     "WSConv2D": Offer(layer=lambda: WSConv2D(4, 3)),
-    "ExtendedBatchNormalization": Offer(layer=ExtendedBatchNormalization),
-    "AsymmetricConvolution2D": Offer(layer=lambda: AsymmetricConvolution2D(4)),
+    "ExtendedBatchNormalization": Offer(layer=ExtendedBatchNormalization, by_batch=True),
+    "AsymmetricConvolution2D": Offer(layer=lambda: AsymmetricConvolution2D(4), by_batch=True),
     "Attention2D": Offer(layer=lambda: Attention2D(8)),
     "RematerialisedChain": Offer(
-        layer=lambda: RematerialisedChain([keras.layers.Conv2D(4, 3), keras.layers.ReLU()])
+        layer=lambda: RematerialisedChain(_convolutions()),
+        plain=Offer(layer=lambda: keras.Sequential(_convolutions())),
     ),
 }
 """Losses stand at the settings where they are cross-entropy, which Keras has."""
 
-INNER = "It belongs to the step, which the optimizer inside takes: give it to that."
-REFUSED = {
-    (offer, situation): INNER
-    for offer in ("native.AdaptiveClip", "AdaptiveGradientClipping")
-    for situation in ("use_ema", "clipnorm", "global_clipnorm", "clipvalue", "weight_decay")
-}
+
+def pairs() -> list[tuple[str, str]]:
+    """Return each offer's name with each of its situations."""
+    return [(name, where) for name, offer in OFFERS.items() for where in offer.situations()]
 
 
 def model_of(offer: Offer, situation: Situation) -> Any:
@@ -146,8 +185,11 @@ def model_of(offer: Offer, situation: Situation) -> Any:
         inputs = keras.Input((5,), dtype="int32")
         x = _embedded(inputs, situation.model)
         x = layers.SimpleRNN(4, return_sequences=masked)(x)
-    head = layers.Dense(CLASSES, name="head", dtype=_head(situation.policy))(x)
-    return keras.Model(inputs, head)
+    dtype = situation.policy if situation.policy == "bfloat16" else "float32"
+    if offer.head is None:
+        return keras.Model(inputs, layers.Dense(CLASSES, name="head", dtype=dtype)(x))
+    labels = keras.Input(x.shape[1:-1], dtype=situation.labels)
+    return keras.Model({"inputs": inputs, "labels": labels}, offer.head(dtype)(x, labels))
 
 
 def _embedded(tokens: Any, model: str) -> Any:
@@ -158,12 +200,8 @@ def _embedded(tokens: Any, model: str) -> Any:
     return dense(keras.ops.one_hot(tokens, 7))
 
 
-def _head(policy: str) -> str:
-    return policy if policy == "bfloat16" else "float32"
-
-
-def data(situation: Situation) -> dict[str, Any]:
-    """Return what `fit` takes: two batches and a smaller one, labels beyond bfloat16 among them."""
+def data(offer: Offer, situation: Situation) -> Batches:
+    """Return two batches and a smaller one, labels beyond bfloat16 among them."""
     rng = np.random.default_rng(0)
     if situation.model == "images":
         x, positions = rng.normal(size=(20, 6, 6, 2)).astype("float32"), (20,)
@@ -172,33 +210,63 @@ def data(situation: Situation) -> dict[str, Any]:
         x[:, 0] = 1
         positions = x.shape if situation.model == "masked" else (20,)
     y = rng.integers(CLASSES - 10, CLASSES, positions).astype(situation.labels)
-    weights = rng.uniform(0.1, 2.0, 20) if situation.weighted else None
-    return {"x": x, "y": y, "sample_weight": weights}
+    weights = [rng.uniform(0.1, 2.0, 20).astype("float32")] if situation.weighted else []
+    return Batches([{"inputs": x, "labels": y} if offer.head else x, y, *weights], 8)
 
 
-def trained(offer: Offer, situation: Situation, mode: Any, path: Any) -> dict[str, Any]:
-    """Train and return the losses and the weights."""
+def trained(offer: Offer, situation: Situation, mode: Any, path: Path) -> dict[str, Any]:
+    """Train; return the losses, the weights and, of logits, what the model then predicts."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(situation.policy)
     try:
-        with kernels.use(mode):
+        with kernels.use(mode), _scope(situation.replicas):
             model = model_of(offer, situation)
             optimizer = offer.optimizer(model, **situation.optimizer)
             model.compile(optimizer, offer.loss(), **situation.fit)
-            return _fit(model, situation, path)
+            return _fit(model, data(offer, situation), situation, path)
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def _fit(model: Any, situation: Situation, path: Any) -> dict[str, Any]:
-    options = data(situation) | {"batch_size": 8, "shuffle": False, "verbose": 0}
-    losses = model.fit(**options, epochs=2).history["loss"]
+def _scope(replicas: int) -> Any:
+    return nullcontext() if replicas == 1 else _mirrored(replicas).scope()
+
+
+@cache
+def _mirrored(replicas: int) -> Any:
+    """Return one strategy for all: a second one's collectives are taken for the first one's."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+def _fit(model: Any, batches: Batches, situation: Situation, path: Path) -> dict[str, Any]:
+    options: dict[str, Any] = {"epochs": 2, "shuffle": False, "verbose": 0}
+    losses = model.fit(batches, **options).history["loss"]
     if situation.reloaded:
-        model.save(path)
-        model = keras.models.load_model(path)
-    losses += model.fit(**options, epochs=2).history["loss"]
-    weights = [np.asarray(keras.ops.cast(v, "float32")) for v in model.trainable_variables]
-    return {"losses": np.array(losses), "weights": weights}
+        model.save(path / "model.keras")
+        model = keras.models.load_model(path / "model.keras")
+    losses += model.fit(batches, **options).history["loss"]
+    predict = _exported(model, path / "saved") if situation.exported else model
+    outputs = predict(keras.tree.map_structure(keras.ops.convert_to_tensor, batches.arrays[0]))
+    return {
+        "losses": np.array(losses),
+        "weights": [_array(v) for v in model.trainable_variables],
+        "outputs": [_array(outputs)] * (outputs.shape[-1] == CLASSES),
+    }
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
+
+
+def _exported(model: Any, path: Path) -> Callable[[Any], Any]:
+    """Export the model and return what a process that loads it would call."""
+    import tensorflow as tf
+
+    model.export(path, verbose=False)
+    loaded = tf.saved_model.load(path)  # it must outlive the call, for it alone holds its variables
+    return lambda x: loaded.serve(x)
 
 
 EXPECTED: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -209,23 +277,29 @@ def expected(offer: Offer, situation: Situation) -> dict[str, Any]:
 
     An embedding, whose gradient comes as rows, is held against the product with one-hot words.
     """
-    situation = replace(situation, fit={"run_eagerly": True}, labels="int32", reloaded=False)
+    plain = replace(offer.plain or offer, loss=_cross_entropy)
+    if not (offer.by_batch and situation.replicas > 1):
+        situation = replace(situation, fit={"run_eagerly": True}, replicas=1)
+    situation = replace(situation, labels="int32", reloaded=False, exported=False)
     if situation.model == "tokens":
         situation = replace(situation, model="one-hot")
-    key = (offer.optimizer, offer.layer, repr(situation))
+    key = (plain.optimizer, plain.layer, repr(situation))
     if key not in EXPECTED:
-        EXPECTED[key] = trained(replace(offer, loss=_cross_entropy), situation, "reference", None)
+        EXPECTED[key] = trained(plain, situation, "reference", Path())
     return EXPECTED[key]
 
 
-def table() -> str:
-    """Return what is refused, in Markdown."""
-    rows: dict[tuple[str, str], list[str]] = {}
-    for (offer, situation), reason in REFUSED.items():
-        rows.setdefault((situation, reason), []).append(f"`{offer}`")
-    lines = [f"| {', '.join(who)} | {what} | {why} |" for (what, why), who in rows.items()]
-    return "\n".join(["| what | refuses | because |", "|---|---|---|", *lines])
+LOW = ("mixed_float16", "mixed_bfloat16", "bfloat16")
 
 
-if __name__ == "__main__":
-    print(table())
+def check_trains(name: str, where: str, path: Path, mode: Any = "native") -> None:
+    """Assert that an offer trains in a situation as its plain form does."""
+    offer, situation = OFFERS[name], EVERY[where]
+    got, plain = trained(offer, situation, mode, path), expected(offer, situation)
+    rtol, atol = (0.02, 0.02) if situation.policy in LOW else (1e-4, 1e-4)
+    np.testing.assert_allclose(got["losses"], plain["losses"], rtol=rtol)
+    for one, other in zip(got["weights"], plain["weights"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+    for one, other in zip(got["outputs"], plain["outputs"], strict=False):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=10 * atol)
+    assert got["losses"][-1] < got["losses"][0]

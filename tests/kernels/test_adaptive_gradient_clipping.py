@@ -108,6 +108,44 @@ def test_axes_are_a_layers_inputs():
     }
 
 
+class Block(keras.layers.Layer):
+    """Convolutions in a row, all of one name."""
+
+    def __init__(self, *convolutions, **options):
+        super().__init__(**options)
+        self.inner = [kind(2, 3, name="conv") for kind in convolutions]
+
+    def build(self, shape):
+        for layer in self.inner:
+            layer.build(shape)
+
+    def call(self, x):
+        for layer in self.inner:
+            x = layer(x)
+        return x
+
+
+def _with_block(*convolutions):
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Conv2D(2, 3, name="conv")(inputs)
+    return keras.Model(inputs, Block(*convolutions, name="block")(x))
+
+
+def test_a_path_that_another_one_ends_with_has_axes_of_its_own():
+    model = _with_block(keras.layers.Conv2DTranspose)
+    axes = unit_axes(model)
+    assert axes == {"conv/kernel": (0, 1, 2), "block/conv/kernel": (0, 1, 3)}
+    optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(1.0), (), axes=axes)
+    kernels = [v for v in model.trainable_variables if len(v.shape) > 1]
+    assert [optimizer._axes_of(v) for v in kernels] == [axes[v.path] for v in kernels]
+
+
+def test_one_path_for_kernels_with_other_axes_is_refused():
+    model = _with_block(keras.layers.Conv2DTranspose, keras.layers.Conv2D)
+    with pytest.raises(ValueError, match=r"different paths\. Received: .*block/conv/kernel.* Name"):
+        unit_axes(model)
+
+
 def test_every_layers_units_are_clipped_as_equation_3_reads():
     inputs = keras.Input((5, 6))
     x = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs)

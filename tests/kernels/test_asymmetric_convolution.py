@@ -23,8 +23,13 @@ def _trained_block(image, filters=3, **options):
 
 
 def _padded(x, block):
-    rows, columns = block._padding_of(x.shape[1:3])
-    return np.pad(x, [(0, 0), rows, columns, (0, 0)])
+    """Pad as Keras' own "same" does for the square kernel: to ⌈n / stride⌉ whole windows."""
+    if block.padding == "valid":
+        return x
+    windows = [-(-n // block.strides) for n in x.shape[1:3]]
+    reach = [(n - 1) * block.strides + block.kernel_size for n in windows]
+    totals = [max(end - n, 0) for end, n in zip(reach, x.shape[1:3], strict=True)]
+    return np.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in totals), (0, 0)])
 
 
 CASES = [
@@ -53,6 +58,27 @@ def test_the_block_equals_its_branches_and_its_fusion_the_block(image, options):
 def test_fuses_at_any_size(image, stride):
     block, x = _trained_block((*image, 2), strides=stride)
     np.testing.assert_allclose(block.fuse()(x), block(x), atol=1e-5)
+
+
+CUTS = [
+    ((6, 5, 2), {}, 0),
+    ((7, 9, 2), {"strides": 2}, 0),
+    ((8, 7, 2), {"strides": 2}, 1),
+    ((8, 8, 2), {"strides": 2}, 2),
+    ((7, 8, 1), {"strides": 2, "padding": "valid"}, 2),
+    ((10, 9, 2), {"kernel_size": 5, "strides": 3}, 1),
+]
+
+
+@pytest.mark.parametrize(("image", "options", "cuts"), CUTS, ids=str)
+def test_nothing_is_padded_and_nothing_cut_but_what_has_another_centre(image, options, cuts):
+    tf = pytest.importorskip("tensorflow")
+    block, x = _trained_block(image, **options)
+    graph = tf.function(lambda x: block(x)).get_concrete_function(tf.constant(x)).graph
+    types = [op.type for op in graph.get_operations()]
+    assert types.count("Conv2D") == 3
+    assert types.count("StridedSlice") == cuts
+    assert not [each for each in types if "Pad" in each]
 
 
 def test_trains_all_three_branches():

@@ -1,12 +1,14 @@
 """Each offer of `kernels/` trains in each situation as its plain form does, or is refused."""
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 
-from tests.kernels import battery
+from keras_ab import kernels
+from tests.kernels import battery, refusals
 
 pytest.importorskip("tensorflow")
 pytestmark = [
@@ -17,36 +19,29 @@ pytestmark = [
 if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
 
-LOW = ("mixed_float16", "mixed_bfloat16", "bfloat16")
+README = Path(kernels.__file__).parent / "native" / "README.md"
+HERE = [pair for pair in battery.pairs() if battery.EVERY[pair[1]].replicas == 1]
 
 
-CASES = [
-    (name, where)
-    for name, offer in battery.OFFERS.items()
-    for where in offer.situations()
-    if (name, where) not in battery.REFUSED
-]
+@pytest.mark.parametrize(("name", "where"), HERE)
+def test_trains_as_its_plain_form_does_or_is_refused(name, where, tmp_path):
+    assert not refusals.wrong(name, where, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "where"), CASES)
-def test_trains_as_the_plain_form_does(name, where, tmp_path):
-    offer, situation = battery.OFFERS[name], battery.EVERY[where]
-    got = battery.trained(offer, situation, "native", tmp_path / "model.keras")
-    expected = battery.expected(offer, situation)
-    rtol, atol = (0.02, 0.02) if situation.policy in LOW else (1e-4, 1e-4)
-    np.testing.assert_allclose(got["losses"], expected["losses"], rtol=rtol)
-    for ours, plain in zip(got["weights"], expected["weights"], strict=True):
-        np.testing.assert_allclose(ours, plain, rtol=rtol, atol=atol)
-    assert got["losses"][-1] < got["losses"][0]
+def test_what_is_refused_is_offered():
+    assert set(refusals.REFUSED) <= set(battery.pairs())
 
 
-@pytest.mark.parametrize(("name", "where"), battery.REFUSED)
-def test_is_refused(name, where, tmp_path):
-    offer, situation = battery.OFFERS[name], battery.EVERY[where]
-    with pytest.raises(TypeError, match=f"unexpected keyword argument {where!r}"):
-        battery.trained(offer, situation, "native", tmp_path / "model.keras")
+def test_all_that_a_model_can_be_saved_with_is_offered():
+    """Keras knows each optimizer, loss, layer and schedule of `kernels/` by its package."""
+    for module in pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}."):
+        importlib.import_module(module.name)
+    known = [name.partition(">") for name in keras.saving.get_custom_objects()]
+    ours = {"keras_ab": "", "keras_ab.native": "native."}
+    offered = {ours[package] + name for package, _, name in known if package in ours}
+    assert offered <= set(battery.OFFERS)
+    assert len(offered) >= 10
 
 
 def test_the_table_of_what_is_refused_is_the_readmes():
-    readme = Path(__file__).parents[2] / "kernels" / "native" / "README.md"
-    assert battery.table() in readme.read_text()
+    assert refusals.table() in README.read_text()

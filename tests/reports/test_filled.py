@@ -82,10 +82,17 @@ def test_a_number_that_the_run_lacks_is_refused(wanted: str, document: str, tmp_
         filled(f"<!-- number: r.jsonl {wanted} -->1<!-- end -->", tmp_path)
 
 
-def test_every_number_that_the_readme_took_from_a_run_is_filled() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = readme.partition("Some of the refuted:")[2].partition("## How it measures")[0]
-    assert not re.findall(r"\d[\d.]*× \[", QUOTED.sub("", found))
+DOCUMENTS = [
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "kernels/native/README.md")),
+]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_ratio_with_an_interval_is_filled_from_a_run(path: Path) -> None:
+    document = path.read_text(encoding="utf-8")
+    assert not re.findall(r"\d[\d.]*× \\?\[", QUOTED.sub("", BLOCK.sub("", document)))
+    assert filled(document, path.parent) == document
 
 
 def test_a_row_that_the_run_lacks_leaves_the_document_as_it_was(

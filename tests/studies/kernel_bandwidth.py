@@ -1,12 +1,13 @@
 """How near each native CPU kernel comes to the least time that its bytes take on this machine.
 
-Run with ``python -m tests.studies.kernel_bandwidth``, with nothing else running; some three minutes
-on two cores. A block is a fresh process, in which each kernel and a plain copy of as many bytes as
-the kernel must move (`kernels/native/least_bytes.py`) on every core take turns, in an order drawn
-anew for each round. The share is the copy's time over the kernel's; 1 is the machine's limit.
-Arrays are cut from one, so that both have the large pages that the operating system gives.
+Run with ``python -m tests.studies.kernel_bandwidth --fill``, with nothing else running: it writes
+the table of kernels/native/README.md; some three minutes on two cores. A block is a fresh process,
+in which each kernel and a plain copy of as many bytes as the kernel must move
+(`kernels/native/least_bytes.py`) on every core take turns, in an order drawn anew for each round.
+The share is the copy's time over the kernel's; 1 is the machine's limit. Arrays are cut from one,
+so that both have the large pages that the operating system gives.
 
-``python -m tests.studies.kernel_bandwidth sm3 adam`` does so for some kernels.
+``python -m tests.studies.kernel_bandwidth sm3 adam`` prints it for some kernels.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_double, c_int32, c_int64
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge.estimate import hodges_lehmann, interval
+from keras_ab.bench.lab.loop import facts
+from keras_ab.bench.lab.loop.load import Load
 from keras_ab.bench.lab.worker.probes import cache_bytes
 from keras_ab.bench.workloads.fused_kernels import kernel_shapes
 from keras_ab.kernels.native import register
@@ -36,25 +41,43 @@ from tests.kernels.native import cases
 
 BLOCKS, ROUNDS = 5, 15
 CORES = len(os.sched_getaffinity(0))
+README = Path(register.__file__).with_name("README.md")
+PLACE = re.compile(
+    r"(?<=<!-- table: kernel_bandwidth -->\n).*?(?=<!-- end of table -->)", re.DOTALL
+)
 Step = Callable[[], Any]
+Shapes = Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A kernel's full case: what a step calls, and the elements of the arrays that it goes through.
+    """What a step of a kernel is called with.
 
     Args:
         case: its size, for people.
-        elements: of each array, for every tensor of a step.
-        make: returns the step.
+        shapes: of the tensors.
+        make: returns the step, for tensors of such shapes.
     """
 
     case: str
-    elements: Sequence[int]
-    make: Callable[[c.Cpu], Step]
+    shapes: Shapes
+    make: Callable[[c.Cpu, Shapes], Step]
 
 
-def arrays(shapes: Sequence[tuple[int, ...]], scale: float = 1.0) -> list[np.ndarray]:
+@dataclass(frozen=True)
+class Block:
+    """What one process found.
+
+    Args:
+        log_share: the log of the copy's time over the kernel's.
+        others: cores that other processes kept busy meanwhile.
+    """
+
+    log_share: float
+    others: float
+
+
+def arrays(shapes: Shapes, scale: float = 1.0) -> list[np.ndarray]:
     """Return random arrays, cut from one."""
     ends = [0, *accumulate(-(-math.prod(shape) // 16) * 16 for shape in shapes)]
     rng = np.random.default_rng(1)
@@ -63,23 +86,18 @@ def arrays(shapes: Sequence[tuple[int, ...]], scale: float = 1.0) -> list[np.nda
     return [x[: math.prod(shape)].reshape(shape) for x, shape in zip(pieces, shapes, strict=True)]
 
 
-MATRICES = [(500, 500)] * 100
-LOGITS, BATCH = (512, 32000), (100352, 128)
-FILTERS = [(math.prod(shape[:-1]), shape[-1]) for shape in kernel_shapes({"stages": 4})]
-
-
 # A step holds its tensors in a default argument: the structs have their addresses alone.
 
 
-def adam(kernels: c.Cpu) -> Step:
-    w, m, v, g = (arrays(MATRICES, scale) for scale in (1, 0, 0, 0.02))
+def adam(kernels: c.Cpu, shapes: Shapes) -> Step:
+    w, m, v, g = (arrays(shapes, scale) for scale in (1, 0, 0, 0.02))
     tensors = [dict(zip("wmvg", own, strict=True)) for own in zip(w, m, v, g, strict=True)]
     structs = c.adam_structs(tensors)
     return lambda _=tensors: kernels.adam(structs, 1e-3, cases.ADAM)
 
 
-def sm3(kernels: c.Cpu) -> Step:
-    w, g = arrays(MATRICES), arrays(MATRICES, 0.02)
+def sm3(kernels: c.Cpu, shapes: Shapes) -> Step:
+    w, g = arrays(shapes), arrays(shapes, 0.02)
     tensors = [
         {
             "w": one,
@@ -93,8 +111,8 @@ def sm3(kernels: c.Cpu) -> Step:
     return lambda _=tensors: kernels.sm3(structs, 1e-2, 0.0)
 
 
-def adafactor(kernels: c.Cpu) -> Step:
-    w, g = arrays(MATRICES), arrays(MATRICES, 0.02)
+def adafactor(kernels: c.Cpu, shapes: Shapes) -> Step:
+    w, g = arrays(shapes), arrays(shapes, 0.02)
     tensors = []
     for one, other in zip(w, g, strict=True):
         moments = {
@@ -106,8 +124,8 @@ def adafactor(kernels: c.Cpu) -> Step:
     return lambda _=tensors: kernels.adafactor(structs, step)
 
 
-def adaptive_clip(kernels: c.Cpu) -> Step:
-    w, g = arrays(MATRICES), arrays(MATRICES, 0.02)
+def adaptive_clip(kernels: c.Cpu, shapes: Shapes) -> Step:
+    w, g = arrays(shapes), arrays(shapes, 0.02)
     tensors = [
         {"w": one, "g": other, "factor": np.empty(one.shape[1], np.float32)}
         for one, other in zip(w, g, strict=True)
@@ -116,12 +134,12 @@ def adaptive_clip(kernels: c.Cpu) -> Step:
     return lambda _=tensors: kernels.clip(structs, 0.01, 1e-3)
 
 
-def cross_entropy(kernels: c.Cpu) -> Step:
-    (x,), (d,) = arrays([LOGITS], 3.0), arrays([LOGITS])
-    rng = np.random.default_rng(2)
-    labels = rng.integers(0, LOGITS[1], LOGITS[0], dtype=np.int32)
-    loss, maximum, total, upstream = np.ones((4, LOGITS[0]), np.float32)
-    common = (x, c_int32(0), labels, c_int32(4), *map(c_int64, LOGITS))
+def cross_entropy(kernels: c.Cpu, shapes: Shapes) -> Step:
+    (x,), (d,) = arrays(shapes, 3.0), arrays(shapes)
+    batch, classes = x.shape
+    labels = np.random.default_rng(2).integers(0, classes, batch, dtype=np.int32)
+    loss, maximum, total, upstream = np.ones((4, batch), np.float32)
+    common = (x, c_int32(0), labels, c_int32(4), *map(c_int64, x.shape))
 
     def step() -> None:
         kernels.tensor("cross_entropy_forward", *common, loss, maximum, total)
@@ -130,9 +148,9 @@ def cross_entropy(kernels: c.Cpu) -> Step:
     return step
 
 
-def standardize(kernels: c.Cpu) -> Step:
+def standardize(kernels: c.Cpu, shapes: Shapes) -> Step:
     """All forward, then all backward, as a training step has them."""
-    w, y, u, d = (arrays(FILTERS, scale) for scale in (0.1, 0, 1, 0))
+    w, y, u, d = (arrays(shapes, scale) for scale in (0.1, 0, 1, 0))
     calls: list[list[tuple[Any, ...]]] = [[], []]
     for one, out, up, down in zip(w, y, u, d, strict=True):
         gain, d_gain = np.ones((2, one.shape[1]), np.float32)
@@ -147,12 +165,12 @@ def standardize(kernels: c.Cpu) -> Step:
     return step
 
 
-def batch_statistics(kernels: c.Cpu) -> Step:
-    (x,), (d,) = arrays([BATCH]), arrays([BATCH])
-    mean, d_mean = np.ones((2, BATCH[1]), np.float32)
+def batch_statistics(kernels: c.Cpu, shapes: Shapes) -> Step:
+    (x,), (d,) = arrays(shapes), arrays(shapes)
+    mean, d_mean = np.ones((2, x.shape[1]), np.float32)
     variance, d_variance = np.ones((2, 1), np.float32)
     common = (x, c_int32(0))
-    size = tuple(map(c_int64, BATCH))
+    size = tuple(map(c_int64, x.shape))
 
     def step() -> None:
         kernels.tensor("batch_statistics_forward", *common, *size, mean, variance)
@@ -161,23 +179,27 @@ def batch_statistics(kernels: c.Cpu) -> Step:
     return step
 
 
-_UPDATES = [math.prod(shape) for shape in MATRICES]
-_SIZES = [math.prod(shape) for shape in FILTERS]
+MATRICES = [(500, 500)] * 100
+FILTERS = [(math.prod(shape[:-1]), shape[-1]) for shape in kernel_shapes({"stages": 4})]
 PROBLEMS = {
-    "adam": Problem("100 variables, 25 M", _UPDATES, adam),
-    "sm3": Problem("100 variables, 25 M", _UPDATES, sm3),
-    "adafactor": Problem("100 variables, 25 M", _UPDATES, adafactor),
-    "adaptive_clip": Problem("100 variables, 25 M", _UPDATES, adaptive_clip),
-    "cross_entropy": Problem("512 × 32000", [math.prod(LOGITS)], cross_entropy),
-    "standardize": Problem("ResNet-50, four stages", _SIZES, standardize),
-    "batch_statistics": Problem("100352 × 128", [math.prod(BATCH)], batch_statistics),
+    "adam": Problem("100 variables, 25 M", MATRICES, adam),
+    "sm3": Problem("100 variables, 25 M", MATRICES, sm3),
+    "adafactor": Problem("100 variables, 25 M", MATRICES, adafactor),
+    "adaptive_clip": Problem("100 variables, 25 M", MATRICES, adaptive_clip),
+    "cross_entropy": Problem("512 × 32000", [(512, 32000)], cross_entropy),
+    "standardize": Problem("ResNet-50, four stages", FILTERS, standardize),
+    "batch_statistics": Problem("100352 × 128", [(100352, 128)], batch_statistics),
 }
 
 
-def moved(kernel: str) -> int:
+def last_cache_bytes() -> int:
+    """Return the size of this machine's last-level cache."""
+    return max(cache_bytes(level) for level in (2, 3, 4))
+
+
+def moved(kernel: str, shapes: Shapes) -> int:
     """Return the least bytes of one step, with this machine's last-level cache."""
-    cache = max(cache_bytes(level) for level in (2, 3, 4))
-    return sum(least_bytes(kernel, n, cache) for n in PROBLEMS[kernel].elements)
+    return sum(least_bytes(kernel, math.prod(shape), last_cache_bytes()) for shape in shapes)
 
 
 def copy(size: int) -> Step:
@@ -194,43 +216,61 @@ def _lasts(step: Step) -> float:
     return clock.now() - start
 
 
-def block(kernel: str, seed: int) -> float:
-    """Return the log of the share in this process: the copy's time over the kernel's."""
+def block(kernel: str, problem: Problem, seed: int, rounds: int = ROUNDS) -> Block:
+    """Time the kernel and the copy in this process, in turns."""
     rng = np.random.default_rng(seed)
-    steps = PROBLEMS[kernel].make(c.Cpu(register.library(), CORES)), copy(moved(kernel))
+    step = problem.make(c.Cpu(register.library(), CORES), problem.shapes)
+    steps = step, copy(moved(kernel, problem.shapes))
+    load, own = Load(), clock.cpu_now()
+    load.begin()
     ratios = []
-    for number in range(ROUNDS + 2):
+    for number in range(rounds + 2):
         lasted = {i: _lasts(steps[i]) for i in rng.permutation(2)}
         if number >= 2:  # the first find pages and clocks asleep
             ratios.append(math.log(lasted[1] / lasted[0]))
-    return hodges_lehmann(ratios)
+    return Block(hodges_lehmann(ratios), load.others(clock.cpu_now() - own))
 
 
-def in_fresh_process(kernel: str, seed: int) -> float:
+def in_fresh_process(kernel: str, seed: int) -> Block:
     """Return what `block` returns in a process of its own."""
     command = [sys.executable, "-m", "tests.studies.kernel_bandwidth", "--block", kernel, str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(json.loads(done.stdout))
+    return Block(**json.loads(done.stdout))
 
 
-def rows(kernels: Sequence[str]) -> Iterator[str]:
-    """Yield a row for each kernel, blocks of all of them in turn."""
-    logs = [{k: in_fresh_process(k, seed) for k in kernels} for seed in range(BLOCKS)]
-    for kernel in kernels:
-        share = interval([each[kernel] for each in logs], 0.95)
-        point, low, high = (math.exp(x) for x in (share.point, share.low, share.high))
-        problem = PROBLEMS[kernel]
-        least = moved(kernel) / sum(problem.elements)
-        yield f"| {kernel} | {problem.case} | {least:.3g} | {point:.2f} [{low:.2f}, {high:.2f}] |"
+def row(kernel: str, problem: Problem, blocks: Sequence[Block]) -> str:
+    """Return a kernel's row."""
+    share = interval([each.log_share for each in blocks], 0.95)
+    point, low, high = (math.exp(x) for x in (share.point, share.low, share.high))
+    least = moved(kernel, problem.shapes) / sum(map(math.prod, problem.shapes))
+    return f"| {kernel} | {problem.case} | {least:.3g} | {point:.2f} [{low:.2f}, {high:.2f}] |"
+
+
+def table(found: Sequence[dict[str, Block]]) -> str:
+    """Return the table of blocks, and what there is to know of where they ran."""
+    lines = ["| kernel | case | least bytes an element | share of the limit |", "|---|---|---|---|"]
+    lines += [row(k, PROBLEMS[k], [blocks[k] for blocks in found]) for k in found[0]]
+    others = max(block.others for blocks in found for block in blocks.values())
+    where = (
+        f"On {facts.machine()['cpu']}, {CORES} cores, a last-level cache of "
+        f"{last_cache_bytes() / 2**20:.3g} MiB, {clock.timestamp()[:10]}; {len(found)} blocks of "
+        f"{ROUNDS} rounds. Other processes kept at most {others:.2g} cores busy."
+    )
+    return "\n".join([*lines, "", where, ""])
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Print the table, or write it into the page."""
     if arguments[:1] == ["--block"]:
-        print(json.dumps(block(arguments[1], int(arguments[2]))))
+        print(json.dumps(vars(block(arguments[1], PROBLEMS[arguments[1]], int(arguments[2])))))
         return
-    print("| kernel | case | least bytes an element | share of the limit |\n|---|---|---|---|")
-    for row in rows(arguments or list(PROBLEMS)):
-        print(row, flush=True)
+    fill = arguments[:1] == ["--fill"]
+    kernels = arguments[fill:] or list(PROBLEMS)
+    made = table([{k: in_fresh_process(k, seed) for k in kernels} for seed in range(BLOCKS)])
+    if fill:
+        page = README.read_text(encoding="utf-8")
+        README.write_text(PLACE.sub(lambda _: made, page, count=1), encoding="utf-8")
+    print(made)
 
 
 if __name__ == "__main__":
