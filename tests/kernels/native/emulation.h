@@ -1,7 +1,8 @@
 // Runs CUDA kernels on the CPU: one fiber a thread of the block, switched at __syncthreads().
 //
 // Threads run in an order that a test chooses, shared memory begins as NaN, and a barrier that
-// some threads of a block reach and others do not is counted.
+// some threads of a block reach and others do not is counted. Accesses to the device's memory can be
+// watched by the address sanitizer, or counted by traffic.cc.
 #pragma once
 #include <ucontext.h>
 
@@ -52,6 +53,14 @@ inline unsigned short to_half(float x) {
 
 extern "C" int mock_order, mock_divergences;
 
+// Those of traffic.cc, where it is linked; null elsewhere.
+extern "C" {
+__attribute__((weak)) void traffic_ignore(const void*, size_t);
+__attribute__((weak)) void traffic_watch(int);
+__attribute__((weak)) void traffic_block();
+__attribute__((weak)) void traffic_launched();
+}
+
 namespace emulation {
 
 enum Order { kAscending, kDescending, kShuffled };
@@ -62,15 +71,28 @@ static const char* const kEnd = "end";
 static void (*running)(void**);
 static void** parameters;
 
+inline void watch(bool on) {
+  if (traffic_watch) traffic_watch(on);
+}
+
 inline void fiber() {
+  watch(true);
   running(parameters);
+  watch(false);
   at[threadIdx.x] = kEnd;
 }
 
 inline void wait(const char* barrier) {
+  watch(false);
   const unsigned self = threadIdx.x;
   at[self] = barrier;
   swapcontext(&fibers[self], &scheduler);
+  watch(true);
+}
+
+// Byte by byte and unseen by the address sanitizer, whose red zones lie between the arrays.
+__attribute__((no_sanitize("address"))) inline void poison_shared_memory() {
+  for (volatile char* p = __start_kab_shared; p != __stop_kab_shared; ++p) *p = '\xff';
 }
 
 inline std::vector<unsigned> turns() {
@@ -82,8 +104,16 @@ inline std::vector<unsigned> turns() {
   return threads;
 }
 
+inline std::vector<std::vector<char>> make_stacks() {
+  std::vector<std::vector<char>> stacks(kBlock, std::vector<char>(1 << 16));
+  for (const auto& stack : stacks)
+    if (traffic_ignore) traffic_ignore(stack.data(), stack.size());
+  return stacks;
+}
+
 inline void run_block() {
-  static std::vector<std::vector<char>> stacks(kBlock, std::vector<char>(1 << 16));
+  static std::vector<std::vector<char>> stacks = make_stacks();
+  if (traffic_block) traffic_block();
   for (unsigned t = 0; t < kBlock; ++t) {
     getcontext(&fibers[t]);
     fibers[t].uc_stack.ss_sp = stacks[t].data();
@@ -92,7 +122,7 @@ inline void run_block() {
     makecontext(&fibers[t], fiber, 0);
     at[t] = "";
   }
-  std::memset(__start_kab_shared, 0xff, __stop_kab_shared - __start_kab_shared);
+  poison_shared_memory();
   const auto has_ended = [](const char* where) { return where == kEnd; };
   while (!std::all_of(at, at + kBlock, has_ended)) {
     for (unsigned t : turns()) {
@@ -114,6 +144,7 @@ inline void run(void (*kernel)(void**), unsigned x, unsigned y, void** held) {
       blockIdx = {i, j, 0};
       run_block();
     }
+  if (traffic_launched) traffic_launched();
 }
 
 template <class... A, size_t... I>

@@ -32,7 +32,8 @@ namespace batch_statistics {
 }
 
 namespace probe {
-// What is wrong on purpose: half the threads come to a barrier, and a sum of what nobody wrote.
+// What is wrong on purpose: half the threads come to a barrier, a sum of what nobody wrote, a race,
+// and writes beyond the ends of arrays.
 KAB_KERNEL kab_cuda_kernel_divergent(float*) {
   if (threadIdx.x % 2) __syncthreads();
 }
@@ -41,6 +42,11 @@ KAB_KERNEL kab_cuda_kernel_unwritten(float* result) {
   if (threadIdx.x) part[threadIdx.x] = 1.f;
   __syncthreads();
   if (threadIdx.x == 0) *result = part[0] + part[1];
+}
+KAB_KERNEL kab_cuda_kernel_beyond(float* four) { four[threadIdx.x] = 1.f; }
+KAB_KERNEL kab_cuda_kernel_beyond_shared(float*) {
+  __shared__ float part[256];
+  part[threadIdx.x + 1] = 1.f;
 }
 KAB_KERNEL kab_cuda_kernel_racing(float* result) {
   __shared__ float last;
@@ -61,6 +67,8 @@ const Kernel kKernels[] = {
     KERNEL(probe, divergent),
     KERNEL(probe, unwritten),
     KERNEL(probe, racing),
+    KERNEL(probe, beyond),
+    KERNEL(probe, beyond_shared),
     KERNEL(adam, adam),
     KERNEL(sm3, sm3_clear),
     KERNEL(sm3, sm3_entries),

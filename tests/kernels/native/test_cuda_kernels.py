@@ -5,7 +5,7 @@ it cannot show is the hardware's own arithmetic, memory and speed.
 """
 
 import ctypes
-import shutil
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,10 +17,9 @@ import pytest
 
 from keras_ab.kernels.native import build, device_code, register
 from tests.kernels.native import c_interface as c
-from tests.kernels.native import cases
+from tests.kernels.native import cases, emulator
 from tests.kernels.native.frames import Handlers
 
-HERE = Path(__file__).parent
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
 SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
 ORDERS = ("ascending", "descending", "shuffled")
@@ -53,11 +52,7 @@ def test_a_source_that_does_not_compile_says_why():
 
 @pytest.fixture(scope="module")
 def mock_path(tmp_path_factory: Any, compiler: build.Compiler) -> Path:
-    path = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-Wl,-soname,libcuda.so.1"]
-    command = [*compiler.command, *flags, f"-I{build.SOURCES}", f"-I{HERE}"]
-    subprocess.run([*command, str(HERE / "mock_driver.cc"), "-o", str(path)], check=True)
-    return path
+    return emulator.build_driver(tmp_path_factory.mktemp("driver"), compiler)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +71,7 @@ def cuda(emulated: c.Cuda, driver: ctypes.CDLL) -> Iterator[c.Cuda]:
 
 @pytest.fixture(scope="module")
 def emulated(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
-    """A copy of the library, so that the process' own does not take the mock for a driver."""
-    copy = tmp_path_factory.mktemp("library") / "kernels.so"
-    shutil.copy(build.library(), copy)
-    library = ctypes.CDLL(str(copy))
-    for unit in (*device_code.UNITS, "probe"):
-        library.kab_device_code(unit.encode(), 90, b"cubin\0", ctypes.c_long(6))
-    return c.Cuda(library)
+    return emulator.emulated(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(params=ORDERS)
@@ -101,13 +90,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory: Any, compiler: build.Compiler) -> ctypes.CDLL:
-    path = tmp_path_factory.mktemp("frame") / "call_frame.so"
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", f"-I{build.ffi_headers()}"]
-    command = [*compiler.command, *flags, str(HERE / "call_frame.cc"), "-o", str(path)]
-    subprocess.run(command, check=True)
-    library = ctypes.CDLL(str(path))
-    library.frame_call.restype = ctypes.c_char_p
-    return library
+    return emulator.build_frame(tmp_path_factory.mktemp("frame"), compiler)
 
 
 @pytest.fixture
@@ -169,6 +152,13 @@ def test_shared_memory_that_nobody_wrote_is_nan(cuda):
     result = np.zeros(1, np.float32)
     cuda.launch("probe", "unwritten", (1, 1), result)
     assert np.isnan(result[0])
+
+
+@pytest.mark.skipif(emulator.FLAGS_VARIABLE not in os.environ, reason="it would be done")
+@pytest.mark.parametrize("kernel", ["beyond", "beyond_shared"])
+def test_the_sanitizer_ends_what_writes_beyond(emulated, kernel):
+    """Run by test_sanitized.py: it has to end the process."""
+    emulated.launch("probe", kernel, (1, 1), np.zeros(4, np.float32))
 
 
 def test_what_threads_race_for_goes_to_another_in_another_order(cuda, order):
