@@ -36,6 +36,8 @@ static Dim threadIdx, blockIdx, gridDim;
 inline float __int_as_float(int32_t b) { return kab::from_bits(uint32_t(b)); }
 inline float __uint_as_float(uint32_t b) { return kab::from_bits(b); }
 inline uint32_t __float_as_uint(float x) { return kab::bits(x); }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
 inline unsigned atomicMax(unsigned* p, unsigned x) {
   const unsigned before = *p;
   if (x > before) *p = x;

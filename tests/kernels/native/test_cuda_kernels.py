@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_ab.kernels.extended_batch_norm import reference_moments
 from keras_ab.kernels.native import build, device_code, register
+from keras_ab.kernels.native import standardize as ws
+from keras_ab.kernels.weight_standardization import reference_standardized
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases, emulator
 from tests.kernels.native.frames import Handlers
@@ -179,6 +182,54 @@ def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
     assert np.isfinite(t["w"]).all()
 
 
+def test_huge_gradients_do_not_overflow_the_norm(cuda, rng):
+    """Beside columns that are small, and in a tensor that is a single unit."""
+    tensors = [cases.clip_tensor(rng, shape, np.float32) for shape in ((300, 20), (700,))]
+    tensors[0]["g"][:, ::3] *= np.float32(1e36)
+    tensors[1]["w"] *= np.float32(1e25)
+    tensors[1]["g"] *= np.float32(1e36)
+    cases.check_clip(cuda, tensors)
+    assert all(0 < t["factor"].min() < 1e-20 or t["w"].ndim == 1 for t in tensors)
+
+
+@dtypes
+def test_a_mean_far_from_zero_takes_nothing_from_the_variance(handlers, rng, dtype, order):
+    """Float32 sums about zero would keep no digit of it; the first rows lie apart as well."""
+    x = np.asarray(rng.standard_normal((500, 9)) + 300, np.float32)
+    x[:40] += 20
+    x = x.astype(dtype)
+    up = (cases.random(rng, (500, 9), np.float32) + np.float32(100)).astype(dtype)
+    d_mean, d_var = (cases.random(rng, (n,), np.float32) for n in (9, 1))
+    _, variance, _ = handlers.batch_statistics(x, d_mean, d_var)
+    cases.near(variance[0], reference_moments(x, "channel_means")[1])
+    gain = cases.random(rng, (9,), np.float32)
+    y, d, d_gain = handlers.standardize(x, gain, up)
+    cases.near(y, reference_standardized(x, gain, ws.EPSILON))
+    d_expected, gain_expected = ws.reference_gradient(x, gain, up)
+    cases.near(d, d_expected)
+    cases.near(d_gain, gain_expected)
+
+
+@pytest.mark.parametrize("cols", [1, 3, 8, 40, 1024, 1500])
+def test_adafactor_cuts_matrices_of_any_width_into_tiles(cuda, rng, cols):
+    """Rows beyond one tile, columns beyond one, and few enough that threads share out the rows."""
+    cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, (2, 70, cols), np.float32)])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_comes_out_of_every_kernel(cuda, rng, bad):
+    clipped = cases.clip_tensor(rng, (33, 65), np.float32)
+    clipped["g"][3, 5] = bad
+    cases.check_clip(cuda, [clipped])
+    factored = cases.adafactor_tensor(rng, (33, 65), np.float32)
+    factored["g"][3, 5] = bad
+    cuda.adafactor(c.adafactor_structs([factored]), (0.01, 0.3, *cases.ADAFACTOR.values()))
+    assert np.isnan(factored["w"][3, 5])
+    assert not np.isfinite(factored["r_out"][3])
+    assert not np.isfinite(factored["c_out"][5])
+    assert np.isfinite(factored["r_out"][4])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_comes_out(cuda, handlers, rng, bad):
     x, labels, up = cases.random(rng, (2, 700), np.float32), np.array([0, 1], np.int32), np.ones(2)
@@ -212,7 +263,7 @@ def test_adafactor_runs_its_phases_in_order(cuda, driver, rng):
     log = (ctypes.c_char * 65536).in_dll(driver, "mock_log")
     log.value = b""
     cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, (4, 5), np.float32)])
-    phases = ["rows", "columns", "means", "norm", "scale", "apply"]
+    phases = ["moments", "factors", "means", "norm", "scale", "apply"]
     assert log.value.decode().split() == [f"adafactor_{phase}" for phase in phases]
 
 
