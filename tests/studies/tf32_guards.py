@@ -1,9 +1,10 @@
 """What guards would see if float32 were multiplied in TensorFloat-32, which this emulates.
 
-Run with ``python -m tests.studies.tf32_guards [EXPERIMENT ...]``; some minutes for all, anywhere. The
-baseline of each experiment is rehearsed beside itself with the inputs of all products rounded to
-TensorFloat-32's 10 bits of mantissa, forwards and backwards. Prints how far apart the two lie, and
-which guards that would break: those could not be rehearsed as a GPU multiplies by default. Exits 0.
+Run with ``python -m tests.studies.tf32_guards [EXPERIMENT ...]``; some minutes for all, anywhere.
+The baseline of each experiment is rehearsed beside itself with the inputs of all products rounded
+to TensorFloat-32's 10 bits of mantissa, forwards and backwards. Prints how far apart the two lie,
+and which guards that would break: those could not be rehearsed as a GPU multiplies by default.
+Exits 0.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ struct Squares {
   double w, g;
 };
 
-__device__ inline bool finite(double x) { return x - x == 0; }
+__device__ inline bool is_finite(double x) { return x - x == 0; }
 
 // With it, squares of float32's largest are far from overflow, and those that overflowed without it
 // far from vanishing.
@@ -42,10 +42,10 @@ KAB_KERNEL kab_cuda_kernel_adaptive_clip(const __grid_constant__ Pack<kab_clip_t
     return Squares{whole ? block_sum(w) : column_sum(w), whole ? block_sum(g) : column_sum(g)};
   };
   Squares squares = squares_of(1.f);
-  if (!finite(block_sum(squares.w + squares.g))) {  // float32 squares overflow from 1.8e19 on
+  if (!is_finite(block_sum(squares.w + squares.g))) {  // float32 squares overflow from 1.8e19 on
     const Squares scaled = squares_of(kSmall);
-    if (!finite(squares.w)) squares.w = scaled.w;
-    if (!finite(squares.g)) squares.g = scaled.g;
+    if (!is_finite(squares.w)) squares.w = scaled.w;
+    if (!is_finite(squares.g)) squares.g = scaled.g;
   }
   const bool writes = whole ? threadIdx.x == 0 : row_of_thread() == 0 && unit < t.units;
   if (writes) t.factor[unit] = factor(squares.w, squares.g, clipping, epsilon);

@@ -66,7 +66,7 @@ __attribute__((weak)) void traffic_launched();
 namespace emulation {
 
 enum Order { kAscending, kDescending, kShuffled };
-constexpr unsigned kBlock = 256;
+constexpr unsigned kBlock = 256, kStack = 1 << 16;
 static ucontext_t scheduler, fibers[kBlock];
 static const char* at[kBlock];  // the barrier that a thread waits at, or the end
 static const char* const kEnd = "end";
@@ -106,20 +106,19 @@ inline std::vector<unsigned> turns() {
   return threads;
 }
 
-inline std::vector<std::vector<char>> make_stacks() {
-  std::vector<std::vector<char>> stacks(kBlock, std::vector<char>(1 << 16));
-  for (const auto& stack : stacks)
-    if (traffic_ignore) traffic_ignore(stack.data(), stack.size());
+inline std::vector<char> make_stacks() {
+  std::vector<char> stacks(kBlock * kStack);
+  if (traffic_ignore) traffic_ignore(stacks.data(), stacks.size());
   return stacks;
 }
 
 inline void run_block() {
-  static std::vector<std::vector<char>> stacks = make_stacks();
+  static std::vector<char> stacks = make_stacks();
   if (traffic_block) traffic_block();
   for (unsigned t = 0; t < kBlock; ++t) {
     getcontext(&fibers[t]);
-    fibers[t].uc_stack.ss_sp = stacks[t].data();
-    fibers[t].uc_stack.ss_size = stacks[t].size();
+    fibers[t].uc_stack.ss_sp = &stacks[t * kStack];
+    fibers[t].uc_stack.ss_size = kStack;
     fibers[t].uc_link = &scheduler;
     makecontext(&fibers[t], fiber, 0);
     at[t] = "";
