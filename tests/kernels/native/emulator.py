@@ -5,10 +5,15 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from keras_ab.kernels.native import build, device_code
 from tests.kernels.native import c_interface as c
+from tests.kernels.native.frames import Handlers
 
 HERE = Path(__file__).parent
 NAME = "libcuda.so.1"
@@ -46,6 +51,26 @@ def build_frame(folder: Path, compiler: build.Compiler) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     library.frame_call.restype = ctypes.c_char_p
     return library
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The kernels on the emulator's driver: launches, handlers, and the driver itself."""
+
+    cuda: c.Cuda
+    handlers: Handlers
+    driver: ctypes.CDLL
+
+
+@contextmanager
+def counting() -> Iterator[Emulator]:
+    """Build and load the emulator that counts; one in a process, which keeps its driver."""
+    compiler = build.compiler()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        driver = ctypes.CDLL(str(build_counting(folder, compiler)))
+        cuda = emulated(folder)
+        yield Emulator(cuda, Handlers(build_frame(folder, compiler), cuda.library), driver)
 
 
 def emulated(folder: Path) -> c.Cuda:

@@ -1,7 +1,7 @@
 """What NVRTC makes of the CUDA sources, read from the machine code: no GPU is needed.
 
-``python -m tests.kernels.native.machine_code`` prints a table in Markdown, and another of the bytes
-that each kernel moves (traffic.py). It needs NVRTC, and
+``python -m tests.kernels.native.machine_code`` prints three tables in Markdown: that, the bytes that
+each kernel moves (traffic.py) and the blocks of its launches (launch_sizes.py). It needs NVRTC, and
 ``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
 ``nvidia-cuda-nvdisasm`` put them into ``site-packages/nvidia/cu13/bin``.
 """
@@ -17,7 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keras_ab.kernels.native import build, device_code
-from tests.kernels.native import traffic
+from tests.kernels.native import launch_sizes, traffic
+from tests.kernels.native.emulator import counting
 
 CAPABILITIES = (80, 90, 120)
 THREADS = {80: 2048, 90: 2048, 120: 1536}
@@ -177,8 +178,10 @@ def _alike(values: Sequence[object]) -> str:
 
 def main() -> int:
     print(table(list(all_kernels())))
-    print()
-    print(traffic.table(traffic.all_moved()))
+    with counting() as emulator:
+        print(f"\n{traffic.table(list(traffic.counted(emulator)))}")
+        sizes = launch_sizes.launched(emulator.cuda, emulator.handlers, emulator.driver)
+        print(f"\n{launch_sizes.table(sizes)}")
     return 0
 
 

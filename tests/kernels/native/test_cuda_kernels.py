@@ -20,7 +20,7 @@ from keras_ab.kernels.native import build, device_code, register
 from keras_ab.kernels.native import standardize as ws
 from keras_ab.kernels.weight_standardization import reference_standardized
 from tests.kernels.native import c_interface as c
-from tests.kernels.native import cases, emulator
+from tests.kernels.native import cases, emulator, launch_sizes
 from tests.kernels.native.frames import Handlers
 
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
@@ -265,6 +265,23 @@ def test_adafactor_runs_its_phases_in_order(cuda, driver, rng):
     cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, (4, 5), np.float32)])
     phases = ["moments", "factors", "means", "norm", "scale", "apply"]
     assert log.value.decode().split() == [f"adafactor_{phase}" for phase in phases]
+
+
+H100 = 132
+"""Multiprocessors."""
+
+OF_PARTS = {"sm3_clear", "adafactor_means", "adafactor_scale"}
+OF_PARTS |= {"batch_statistics_join", "batch_statistics_pool"}
+"""Kernels that go over one number a row, a column, a tile or a channel."""
+
+
+def test_large_cases_have_a_block_for_every_multiprocessor(cuda, handlers, driver):
+    """But for the kernels of a convolution one by one, of which some have 64 units."""
+    found = list(launch_sizes.launched(cuda, handlers, driver))
+    few = {kernel for kernel, blocks in found if blocks < H100} - OF_PARTS
+    assert few == {"standardize_forward", "standardize_backward"}
+    told = launch_sizes.table([("a", 3), ("b", 8), ("a", 1)])
+    assert told.splitlines()[2:] == ["| a | 1 to 3 |", "| b | 8 |"]
 
 
 def test_a_failed_launch_is_an_error(cuda, driver, rng):

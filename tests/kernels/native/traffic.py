@@ -10,16 +10,14 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from keras_ab.kernels.native import build
 from keras_ab.kernels.native.least_bytes import least_bytes
 from tests.kernels.native import c_interface as c
-from tests.kernels.native import cases, emulator
+from tests.kernels.native import cases
+from tests.kernels.native.emulator import Emulator, counting
 from tests.kernels.native.frames import Handlers
 
 HEAD = ("kernel", "bytes an element", "the least", "ratio")
@@ -103,26 +101,15 @@ STEPS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {
 """Of each kernel a step, and the shape of its arrays."""
 
 
-def counted(cuda: c.Cuda, handlers: Handlers, driver: ctypes.CDLL) -> Iterator[Moved]:
+def counted(emulator: Emulator) -> Iterator[Moved]:
     """Yield what each kernel moves in a step on float32."""
-    driver.traffic_moved.restype = ctypes.c_uint64
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, PAGED_BYTES)
+    emulator.driver.traffic_moved.restype = ctypes.c_uint64
     rng = np.random.default_rng(5)
     for kernel, (step, shape) in STEPS.items():
-        driver.traffic_begin()
-        step(cuda, handlers, rng)
-        yield Moved(kernel, int(np.prod(shape)), driver.traffic_moved())
-
-
-def all_moved() -> list[Moved]:
-    """Build the emulator and count; once in a process, which then has a driver that is none."""
-    compiler = build.compiler()
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, PAGED_BYTES)
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        driver = ctypes.CDLL(str(emulator.build_counting(folder, compiler)))
-        cuda = emulator.emulated(folder)
-        handlers = Handlers(emulator.build_frame(folder, compiler), cuda.library)
-        return list(counted(cuda, handlers, driver))
+        emulator.driver.traffic_begin()
+        step(emulator.cuda, emulator.handlers, rng)
+        yield Moved(kernel, int(np.prod(shape)), emulator.driver.traffic_moved())
 
 
 def table(found: list[Moved]) -> str:
@@ -135,8 +122,9 @@ def table(found: list[Moved]) -> str:
 
 
 def main() -> int:
-    for each in all_moved():
-        print(each.kernel, each.moved_bytes, each.least_bytes)
+    with counting() as emulator:
+        for each in counted(emulator):
+            print(each.kernel, each.moved_bytes, each.least_bytes, flush=True)
     return 0
 
 
