@@ -1,8 +1,8 @@
 """What NVRTC makes of the CUDA sources, read from the machine code: no GPU is needed.
 
-``python -m tests.kernels.native.machine_code`` prints three tables in Markdown: that, the bytes that
-each kernel moves (traffic.py) and the blocks of its launches (launch_sizes.py). It needs NVRTC, and
-``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
+``python -m tests.kernels.native.machine_code`` prints three tables in Markdown: that, the bytes
+that each kernel moves (traffic.py) and the blocks of its launches (launch_sizes.py). It needs
+NVRTC, and ``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
 ``nvidia-cuda-nvdisasm`` put them into ``site-packages/nvidia/cu13/bin``.
 """
 
