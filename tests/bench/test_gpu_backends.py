@@ -217,3 +217,18 @@ def test_the_work_of_a_step_is_told_by_the_type_that_was_multiplied(asked, produ
     work = StepWork({"float32": 3.0, "bfloat16": 1.0}, 7.0)
     asked.prepared = SimpleNamespace(work=lambda: work)
     assert asked.work(protocol.Work()) == StepWork({products: 3.0, "bfloat16": 1.0}, 7.0)
+
+
+def test_the_hand_over_ends_before_the_device_does(asked, monkeypatch):
+    """A step is handed over in 2 s; the device is done 5 s after the last."""
+    now = [0.0]
+
+    def passes(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(handler.clock, "now", lambda: now[0])
+    asked.open(protocol.Open("some"))
+    asked.backend.synchronise = lambda: passes(5.0)
+    asked.prepared = SimpleNamespace(step=lambda: passes(2.0))
+    sampled = asked.sample(protocol.Sample(3))
+    assert (sampled.duration_s, sampled.hand_over_s) == (11.0, 6.0)
