@@ -57,7 +57,8 @@ def _adam(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
 
 
 def _sm3(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
-    cuda.sm3(c.sm3_structs([cases.sm3_tensor(rng, WEIGHTS, np.float32, 0.0)]), 0.1, 0.0)
+    tensors = [cases.sm3_tensor(rng, WEIGHTS, np.float32, 0.0)]  # held: structs are addresses
+    cuda.sm3(c.sm3_structs(tensors), 0.1, 0.0)
 
 
 def _adafactor(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
@@ -66,7 +67,8 @@ def _adafactor(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
 
 
 def _clip(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
-    cuda.clip(c.clip_structs([cases.clip_tensor(rng, WEIGHTS, np.float32)]), 0.01, 1e-3)
+    tensors = [cases.clip_tensor(rng, WEIGHTS, np.float32)]
+    cuda.clip(c.clip_structs(tensors), 0.01, 1e-3)
 
 
 def _cross_entropy(_: c.Cuda, handlers: Handlers, rng: np.random.Generator) -> None:
