@@ -75,7 +75,7 @@ __device__ inline double sums_of_tile(const Place& p, int64_t block, float* of_r
   const int width = p.tiling.width;
   const int64_t j = (tile.across * width + threadIdx.x % width) * Access::kAtOnce;
   Sum columns[Access::kAtOnce], w_squares;
-#pragma unroll 4
+#pragma unroll 2
   for (int k = 0; k < kDown; ++k) {
     const int64_t row = tile.first_row() + k * tile.lanes + tile.lane;
     float of_row = 0.f, of_w = 0.f;
@@ -221,14 +221,14 @@ KAB_KERNEL kab_cuda_kernel_adafactor_apply(const __grid_constant__ Pack<Adafacto
 
 // One block a vector.
 KAB_KERNEL kab_cuda_kernel_adafactor_vector(const __grid_constant__ Pack<AdafactorItem> pack,
-                                            const float* rho, const float* decay, double epsilon_1,
+                                            const float* rho, const float* decay, float epsilon_1,
                                             double epsilon_2, double clip_threshold) {
   const kab_adafactor_tensor& t = pack.item[owner(pack)].t;
-  const float now = *decay, before = float(1 - double(now)), least = float(epsilon_1);
+  const float now = *decay, before = float(1 - double(now));
   Sum w_squares, u_squares;
   for (int64_t i = threadIdx.x; i < t.n; i += kThreads) {
     const float g = load(t.g, i, t.dtype), w = load(t.w, i, t.dtype);
-    const float v = before * t.r[i] + now * (g * g + least), u = g / sqrtf(v);
+    const float v = before * t.r[i] + now * (g * g + epsilon_1), u = g / sqrtf(v);
     t.r_out[i] = v;
     w_squares.add(w * w);
     u_squares.add(u * u);

@@ -118,8 +118,9 @@ std::string launch_adafactor(const std::vector<kab_adafactor_tensor>& tensors, A
     return ceil_div(i.t.lead * (i.t.rows + i.t.cols), kThreads);
   };
   const auto single = [](const AdafactorItem& i) { return one(&i); };
+  float epsilon_1 = float(r.epsilon_1);
   phase(vectors, "kab_cuda_kernel_adafactor_vector", single,
-        {&r.rho, &r.decay, &r.epsilon_1, &r.epsilon_2, &r.clip_threshold});
+        {&r.rho, &r.decay, &epsilon_1, &r.epsilon_2, &r.clip_threshold});
   phase(matrices, "kab_cuda_kernel_adafactor_moments", tiles, {});
   phase(matrices, "kab_cuda_kernel_adafactor_factors", factors, {&r.decay, &r.epsilon_1});
   phase(matrices, "kab_cuda_kernel_adafactor_means", single, {&r.epsilon_2});

@@ -12,11 +12,10 @@ template <class Also>
 __device__ inline Unit moments(const void* kernel, int dtype, int64_t fan_in, int64_t units,
                                int64_t unit, Also also) {
   Column column{mean_of_first_rows(kernel, dtype, 0, fan_in, units, unit)};
+  const int64_t end = unit < units ? fan_in * units : 0, step = kRowStep * units;
 #pragma unroll 4
-  for (int64_t i = row_of_thread(); i < fan_in && unit < units; i += kRowStep) {
-    const int64_t at = i * units + unit;
+  for (int64_t at = row_of_thread() * units + unit; at < end; at += step)
     also(at, column.add(load(kernel, at, dtype)));
-  }
   const double sum = column_sum(column.sum.value()), n = double(fan_in);
   const double squares = column_sum(column.squares.value());
   return {column.about, sum / n, about_mean(squares, sum, n)};
@@ -33,11 +32,10 @@ KAB_KERNEL kab_cuda_kernel_standardize_forward(const void* kernel, int dtype, co
   const Unit m = moments(kernel, dtype, fan_in, units, unit, [](int64_t, float) {});
   if (unit >= units) return;
   const float scale = float(scale_of(m.squares, epsilon) * gain[unit]), shift = float(m.shift);
+  const int64_t end = fan_in * units, step = kRowStep * units;
 #pragma unroll 4
-  for (int64_t i = row_of_thread(); i < fan_in; i += kRowStep) {
-    const int64_t at = i * units + unit;
+  for (int64_t at = row_of_thread() * units + unit; at < end; at += step)
     store(result, at, (load(kernel, at, dtype) - m.about - shift) * scale, dtype);
-  }
 }
 
 KAB_KERNEL kab_cuda_kernel_standardize_backward(const void* kernel, int dtype, const float* gain,
@@ -59,9 +57,9 @@ KAB_KERNEL kab_cuda_kernel_standardize_backward(const void* kernel, int dtype, c
   const float scale = float(a * gain[unit]), shift_u = float(sum / double(fan_in));
   const float pull = m.squares < epsilon ? 0.f : float(dot * a * a), shift = float(m.shift);
   if (row_of_thread() == 0) d_gain[unit] = float(a * dot);
+  const int64_t end = fan_in * units, step = kRowStep * units;
 #pragma unroll 4
-  for (int64_t i = row_of_thread(); i < fan_in; i += kRowStep) {
-    const int64_t at = i * units + unit;
+  for (int64_t at = row_of_thread() * units + unit; at < end; at += step) {
     const float d = load(kernel, at, dtype) - m.about - shift;
     const float u = load(upstream, at, dtype) - about_u - shift_u;
     store(d_kernel, at, scale * (u - pull * d), dtype);
