@@ -44,9 +44,11 @@ KAB_KERNEL kab_cuda_kernel_unwritten(float* result) {
   if (threadIdx.x == 0) *result = part[0] + part[1];
 }
 KAB_KERNEL kab_cuda_kernel_beyond(float* four) { four[threadIdx.x] = 1.f; }
-KAB_KERNEL kab_cuda_kernel_beyond_shared(float*) {
+KAB_KERNEL kab_cuda_kernel_beyond_shared(float* four) {
   __shared__ float part[256];
   part[threadIdx.x + 1] = 1.f;
+  __syncthreads();
+  four[0] = part[threadIdx.x];
 }
 KAB_KERNEL kab_cuda_kernel_racing(float* result) {
   __shared__ float last;

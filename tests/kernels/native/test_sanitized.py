@@ -26,18 +26,23 @@ CHOSEN = (
 
 @pytest.fixture(scope="module")
 def runtime(compiler):
-    """The sanitizer's library."""
-    asked = [*compiler.command, "-print-file-name=libasan.so"]
-    path = Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
-    if not path.is_absolute():
+    """The libraries that a process begins with: the sanitizer's, and C++'s, which it looks for."""
+    found = [library_of(compiler, name) for name in ("libasan.so", "libstdc++.so")]
+    if not all(path.is_absolute() for path in found):
         pytest.skip("the compiler has no address sanitizer that a process can begin with")
-    return path.resolve()
+    return " ".join(str(path.resolve()) for path in found)
+
+
+def library_of(compiler, name):
+    """Return where the compiler has a library; its name alone where it has none."""
+    asked = [*compiler.command, f"-print-file-name={name}"]
+    return Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
 
 
 def run(runtime, *arguments):
     """Run tests of the emulator with the sanitizer."""
     variables = {
-        "LD_PRELOAD": str(runtime),
+        "LD_PRELOAD": runtime,
         "ASAN_OPTIONS": OPTIONS,
         emulator.FLAGS_VARIABLE: FLAGS,
     }
