@@ -63,7 +63,7 @@ ACTIVATIONS_DOMINATE = (
 Under mixed precision weights and optimizer state stay float32; what it can save is activations.
 """
 FULL = (
-    *grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(256,)),
+    *grid(quick=False, gpu=False, model=("mlp",), width=(256,), depth=(2,), batch=(256,)),
     *grid(quick=False, model=("mlp",), width=(4096,), depth=(4,), batch=(1024,)),
     *grid(
         quick=False,
@@ -75,7 +75,7 @@ FULL = (
         batch=(256,),
         jit=(False, True),
     ),
-    *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
+    *grid(quick=False, gpu=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
     *grid(
         quick=False,
         model=("resnet",),

@@ -120,7 +120,7 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
-        *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
+        *grid(quick=False, gpu=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
         *grid(
             quick=False,
             model=("vit",),

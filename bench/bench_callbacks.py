@@ -177,8 +177,16 @@ EXPERIMENT = Experiment(
         )
     ),
     cases=(
-        *grid(epochs=(2,), steps=(4,), batch=(32,), kept=(64,), width=(32,)),
-        *grid(quick=False, epochs=(5,), steps=(32,), batch=(128,), kept=(512,), width=(512,)),
+        *grid(gpu=False, epochs=(2,), steps=(4,), batch=(32,), kept=(64,), width=(32,)),
+        *grid(
+            quick=False,
+            gpu=False,
+            epochs=(5,),
+            steps=(32,),
+            batch=(128,),
+            kept=(512,),
+            width=(512,),
+        ),
     ),
     guards=(
         Guard("losses", 1e-5, "the same loss of each epoch"),

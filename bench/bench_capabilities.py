@@ -165,7 +165,7 @@ EXPERIMENT = Experiment(
     arms=tuple(
         arm(style, STEP, model, f"the {style} style") for style, model in styles.STYLES.items()
     ),
-    cases=(Case({"depth": 2, "width": 8, "batch": 32}),),
+    cases=(Case({"depth": 2, "width": 8, "batch": 32}, gpu=False),),
     guards=(Guard("loss", 1e-5, "the three styles are the same model"),),
     attempts=attempts(),
     claims=CLAIMS,

@@ -61,7 +61,8 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(width=(128,), batch=(128,)),
-        *grid(quick=False, width=(1024,), depth=(2, 4), batch=(128,)),
+        *grid(quick=False, gpu=False, width=(1024,), depth=(2,), batch=(128,)),
+        *grid(quick=False, width=(1024,), depth=(4,), batch=(128,)),
     ),
     guards=(
         Guard("loss", 1e-6, "same loss from the same weights"),

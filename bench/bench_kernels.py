@@ -10,11 +10,18 @@ from keras_ab.bench.workloads import fused_kernels as work
 
 COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
+LARGE_BYTES = 32 * 100 * 2000 * 2000
+"""What a process takes to update 100 large variables; by reading, as it has run on no GPU.
+
+Weights, two moments and gradients, these once more as variables that the step reads, and the first
+three once more where a form does not update in place.
+"""
 UPDATES = (
     *grid(variables=(10,), rows=(400,), columns=(250,)),
     *sweep("columns", (25, 75, 750, 2500), variables=10, rows=400),
     *grid(quick=False, variables=(100,), rows=(500,), columns=(500,)),
     *grid(quick=False, variables=(300,), rows=(8,), columns=(8,)),
+    *grid(quick=False, gpu_bytes=LARGE_BYTES, variables=(100,), rows=(2000,), columns=(2000,)),
 )
 
 
@@ -212,7 +219,11 @@ STANDARDIZATION = _trial(
         2021,
         "https://arxiv.org/abs/2101.08692",
     ),
-    cases=(*grid(stages=(1,)), *grid(quick=False, stages=(2, 4))),
+    cases=(
+        *grid(stages=(1,)),
+        *grid(quick=False, gpu=False, stages=(2,)),
+        *grid(quick=False, stages=(4,)),
+    ),
     compared=("standardised", "gradients"),
     claims=_faster(2.5, {"stages": 4}),
 )

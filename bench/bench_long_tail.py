@@ -113,7 +113,8 @@ EXPERIMENT = Experiment(
     backends=KERAS,
     cases=(
         *grid(imbalance=(100,), batch=(64,), width=(256,)),
-        *grid(quick=False, imbalance=(10, 100), batch=(64,), width=(1024,), depth=(2,)),
+        *grid(quick=False, gpu=False, imbalance=(10,), batch=(64,), width=(1024,), depth=(2,)),
+        *grid(quick=False, imbalance=(100,), batch=(64,), width=(1024,), depth=(2,)),
     ),
     guards=(
         Guard("first_weights", 0.0, "the same first weights"),

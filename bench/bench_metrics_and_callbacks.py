@@ -198,9 +198,18 @@ EXPERIMENT = Experiment(
         )
     ),
     cases=(
-        *grid(warm_up=(100,), epochs=(50,), steps=(8,), batch=(32,), kept=(64,), width=(64,)),
+        *grid(
+            gpu=False,
+            warm_up=(100,),
+            epochs=(50,),
+            steps=(8,),
+            batch=(32,),
+            kept=(64,),
+            width=(64,),
+        ),
         *grid(
             quick=False,
+            gpu=False,
             warm_up=(100,),
             epochs=(50,),
             steps=(16,),

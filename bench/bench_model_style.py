@@ -60,7 +60,8 @@ EXPERIMENT = Experiment(
     cases=(
         *grid(depth=(4,), width=(256,), batch=(128,), optimizer=("sgd",)),
         *sweep("depth", (1, 2, 8, 16), width=256, batch=128, optimizer="sgd"),
-        *grid(quick=False, depth=(4, 32), width=(1024,), batch=(256,)),
+        *grid(quick=False, gpu=False, depth=(4,), width=(1024,), batch=(256,)),
+        *grid(quick=False, depth=(32,), width=(1024,), batch=(256,)),
     ),
     guards=(
         Guard("loss", 1e-5, "same loss from the same weights"),

@@ -36,9 +36,16 @@ EXPERIMENT = Experiment(
         arm("on", BY_NAME, Recipe(), "oneDNN's primitives", environment=ON),
     ),
     cases=(
-        *grid(model=("resnet",), blocks=(1,), channels=(8,), batch=(32,), optimizer=("sgd",)),
-        *grid(quick=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),
-        *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
+        *grid(
+            gpu=False,
+            model=("resnet",),
+            blocks=(1,),
+            channels=(8,),
+            batch=(32,),
+            optimizer=("sgd",),
+        ),
+        *grid(quick=False, gpu=False, model=("mlp",), width=(2048,), depth=(4,), batch=(256,)),
+        *grid(quick=False, gpu=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
     ),
     guards=(
         Guard("loss", 1e-4, "same loss from the same weights"),

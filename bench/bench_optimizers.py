@@ -93,7 +93,7 @@ EXPERIMENT = Experiment(
     cases=(
         *grid(width=(128,), depth=(2,), batch=(64,)),
         *sweep("width", (64, 256, 512, 1024), depth=2, batch=64),
-        *grid(quick=False, width=(512,), depth=(2,), batch=(128,)),
+        *grid(quick=False, gpu=False, width=(512,), depth=(2,), batch=(128,)),
         *grid(quick=False, width=(4096,), depth=(4,), batch=(256,)),
     ),
     guards=(

@@ -115,7 +115,8 @@ EXPERIMENT = Experiment(
     cases=(
         *grid(depth=(9,), channels=(16,), batch=(32,), optimizer=("sgd",)),
         *sweep("depth", (4, 16, 25, 36), channels=16, batch=32, optimizer="sgd"),
-        *grid(quick=False, depth=(16, 64), channels=(64,), batch=(128,)),
+        *grid(quick=False, gpu=False, depth=(16,), channels=(64,), batch=(128,)),
+        *grid(quick=False, depth=(64,), channels=(64,), batch=(128,)),
         *grid(quick=False, depth=(16,), channels=(64,), batch=(128,), jit=(True,)),
     ),
     guards=(

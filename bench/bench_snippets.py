@@ -73,7 +73,7 @@ EXPERIMENT = Experiment(
         arm(style, STEP, styles.STYLES[style], f"the {style} style")
         for style in ("functional", "sequential")
     ),
-    cases=(Case({"depth": 1, "width": 8, "batch": 32}),),
+    cases=(Case({"depth": 1, "width": 8, "batch": 32}, gpu=False),),
     guards=(Guard("loss", 1e-5, "the two styles are the same model"),),
     attempts=attempts(),
     claims=(

@@ -67,7 +67,8 @@ EXPERIMENT = Experiment(
     cases=(
         *grid(model=("mlp",), width=(32,), depth=(1,), batch=(64,)),
         *sweep("width", (64, 128, 256, 512), model="mlp", depth=1, batch=64),
-        *grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(64, 256)),
+        *grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(64,)),
+        *grid(quick=False, gpu=False, model=("mlp",), width=(256,), depth=(2,), batch=(256,)),
         *grid(quick=False, model=("resnet",), blocks=(1,), channels=(8,), batch=(64,)),
     ),
     guards=(

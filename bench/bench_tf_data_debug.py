@@ -91,8 +91,15 @@ EXPERIMENT = Experiment(
         Arm("traced", partial(prepare, False), "the default: mapped functions are traced"),
     ),
     cases=(
-        *grid(edge=(28,), encoding=("png",), files=(64,), batch=(16,)),
-        *grid(quick=False, edge=(224,), encoding=("png", "jpeg"), files=(512,), batch=(32,)),
+        *grid(gpu=False, edge=(28,), encoding=("png",), files=(64,), batch=(16,)),
+        *grid(
+            quick=False,
+            gpu=False,
+            edge=(224,),
+            encoding=("png", "jpeg"),
+            files=(512,),
+            batch=(32,),
+        ),
     ),
     guards=(
         Guard("images", 0.0, "the same images in the same order"),

@@ -244,7 +244,8 @@ EXPERIMENT = Experiment(
     ),
     cases=(
         *grid(steps=(16,), batch=(64,), width=(128,)),
-        *grid(quick=False, steps=(64,), batch=(64,), width=(128, 2048)),
+        *grid(quick=False, gpu=False, steps=(64,), batch=(64,), width=(128,)),
+        *grid(quick=False, steps=(64,), batch=(64,), width=(2048,)),
     ),
     guards=(
         Guard("losses", 1e-5, "the same mean loss of each epoch"),

@@ -54,6 +54,8 @@ def bound(claim: Claim) -> str:
 
 def _when(case: Case) -> str:
     """Say which cases are measured only when asked for."""
+    if case.gpu_bytes:
+        return "  (a GPU)"
     return "  (sweep)" if case.swept else "" if case.quick else "  (full)"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from keras_ab.bench.choosing import Choice
 from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.device import AUTO, choose, device_of
@@ -21,7 +22,7 @@ from keras_ab.bench.lab.record.run_file import Run, read_run
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.declare import SELECTIONS, Experiment
+from keras_ab.bench.lab.words.declare import Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
@@ -113,12 +114,11 @@ class Invocation:
         self._backend = option("--ab-backend")
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
-        self._selects = SELECTIONS[option("--ab-cases")]
         parts = {f.name: option(plan_option(f.name)) for f in fields(Plan)}
         self._asked = Plan.looking(option("--ab-look"), parts)
         self._ended: set[str] = set()
         self._resume = self._resumed(option("--ab-resume"))
-        self._asked_device = option("--ab-device")
+        self._asked_device, self._asked_cases = option("--ab-device"), option("--ab-cases")
         self.places: list[str] | None = None
         """Where a run that is continued finds its experiments; None for what is asked for now."""
         if self._resume:
@@ -133,6 +133,7 @@ class Invocation:
         """Puts a property into the file for JUnit, where there will be one."""
         check_writable(self._runs)
         self._device = choose(self._asked_device)
+        self._choice = Choice.of(self._asked_cases, self._device)
 
     def _take_over(self, run: Run, folder: Path) -> None:
         """Select what a run selected when it began, by its plan."""
@@ -141,7 +142,7 @@ class Invocation:
             self._asked_device = device_of(run.header)
         self._ended = {line.trial for line in run.records if isinstance(line, End)}
         if selection := run.header.selection:
-            self._selects = SELECTIONS[selection.cases]
+            self._asked_cases = selection.cases
             self._config.option.keyword = selection.keyword
             self._config.option.markexpr = selection.marks
             self.places = self._places(selection, folder)
@@ -169,7 +170,7 @@ class Invocation:
         option = self._config.option
         return Selection(
             places=self._told(self._runs),
-            cases=option.ab_cases,
+            cases=self._choice.selection,
             keyword=option.keyword,
             marks=option.markexpr,
         )
@@ -214,9 +215,7 @@ class Invocation:
                 f"{experiment.name!r} in {first} and in {parent.path}",
                 "rename one of them, or select one of the files",
             )
-        for case in experiment.cases:
-            if not self._selects(case):
-                continue
+        for case in self._choice.cases(experiment):
             task = Task(str(parent.path), experiment.name, case.id, self._backend, self._asked)
             for arm in experiment.arms:
                 item = ArmItem.from_parent(
@@ -250,6 +249,7 @@ class Invocation:
             f"--ab-look {self._config.getoption('--ab-look')}: {announced(trials)}",
             *one_alone(names, trials),
             *(beyond(trials, self._asked) if told_s else ()),
+            *self._choice.says(),
         ]
 
     def measured(self, item: ArmItem) -> TrialData:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge.text import count
-from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.backend_names import KERAS, is_installed
 from keras_ab.bench.lab.words.declare import Experiment
 from keras_ab.bench.lab.words.plan import Plan, option
 
@@ -42,9 +42,10 @@ class Expected:
 def expected(experiment: Experiment, plan: Plan, backend: str) -> Expected:
     """Return how long a trial is expected to take.
 
-    Every arm and the control have a process in each block, and one before for the guards.
+    Every arm and the control have a process in each block, and one before for the guards; arms of
+    frameworks that are not installed have none.
     """
-    arms = len(experiment.arms) + 1
+    arms = sum(is_installed(arm.backend or backend) for arm in experiment.arms) + 1
     process_s = PROCESS_S if backend in KERAS else PLAIN_PROCESS_S
     if backend not in experiment.backends:
         return Expected(0.0, 0.0)

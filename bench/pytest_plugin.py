@@ -57,10 +57,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add(
         "--ab-cases",
-        choices=tuple(SELECTIONS),
-        default="quick",
-        help="quick: cases for two cores; full: all but the sweeps, for a GPU or a night; "
-        "sweep: how experiments grow with a parameter (default quick)",
+        choices=("auto", *SELECTIONS),
+        default="auto",
+        help="quick: cases for two cores; gpu: those that keep a GPU busy, as its memory allows; "
+        "full: all but the sweeps, for a night; sweep: how experiments grow with a parameter; "
+        "auto: gpu where the run is on one, or else quick (default auto)",
     )
     add(
         "--ab-resume",

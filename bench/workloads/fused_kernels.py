@@ -21,6 +21,9 @@ from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
 from keras_ab.bench.workloads.training import OBSERVED_STEPS
 
+MOST_COMPARED = 2**25
+"""Numbers of a result that the guards compare; of more, so many are drawn."""
+
 SMALL_COPY = 2**20
 """Bytes below which a second thread would cost a copy more than it saves."""
 
@@ -86,7 +89,7 @@ def prepare(work: Work, form: str, case: Params) -> Prepared:
         for _ in range(OBSERVED_STEPS):
             results = step()
         seen = results | ({"weights": job.weights} if job.weights else {})
-        flat = {name: _flat(tensors) for name, tensors in seen.items()}
+        flat = {name: _drawn(_flat(tensors)) for name, tensors in seen.items()}
         return flat | {"bytes_moved": [work.bytes_moved(case)]}
 
     return Prepared(
@@ -102,6 +105,13 @@ def _flat(tensors: Any) -> np.ndarray:
     if isinstance(tensors, list | tuple):
         return np.concatenate([_flat(each) for each in tensors])
     return np.ravel(np.asarray(tensors))
+
+
+def _drawn(numbers: np.ndarray) -> np.ndarray:
+    """Return all numbers, or of many some, at the same places in every process."""
+    if numbers.size <= MOST_COMPARED:
+        return numbers
+    return numbers[np.random.default_rng(0).integers(numbers.size, size=MOST_COMPARED)]
 
 
 def _choose(form: str) -> None:

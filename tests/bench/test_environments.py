@@ -1,5 +1,6 @@
 """An arm that needs another environment or backend gets processes of its own."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,29 @@ def test_a_record_of_an_arm_names_its_environment(trial):
     codes = {arm.name: arm.code.splitlines()[0] for arm in trial.declared.arms}
     assert codes["two"] == f"{VARIABLE}=2"
     assert VARIABLE not in codes["inherited"]
+
+
+VISIBLE = """
+import os
+from dataclasses import replace
+from keras_ab.bench.lab.words.declare import Attempt
+from tests.bench.experiments.bench_environment import EXPERIMENT as declared
+
+attempts = (Attempt("look", "see GPUs", lambda: os.environ.get("CUDA_VISIBLE_DEVICES")),)
+EXPERIMENT = replace(declared, attempts=attempts)
+"""
+
+
+def test_an_arm_in_another_environment_sees_the_same_gpu(tmp_path):
+    file = tmp_path / "bench_visible.py"
+    file.write_text(VISIBLE)
+    chosen = ForkServer("plain", device={"CUDA_VISIBLE_DEVICES": "GPU-00aa-0000"})
+    with closing(chosen):
+        for server in (chosen, chosen.other("plain", {VARIABLE: "2"})):
+            worker = server.start()
+            looked = Try(str(file), "environment", "look", "plain", 1)
+            assert ask(worker, looked, 60) == "GPU-00aa-0000"
+            worker.stop()
 
 
 def test_a_forkserver_is_begun_once_for_each_environment(server):

@@ -9,6 +9,7 @@ from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.loop.device import Device, choose
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.gpu import gpus, worst_gpu_state
+from keras_ab.bench.lab.words.backend_names import KERAS
 from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.backends import plain
@@ -172,11 +173,20 @@ class Fallen:
         return "cpu"
 
 
+@pytest.mark.parametrize("name", KERAS)
+def test_every_framework_says_what_to_install_where_it_does_not_see_the_gpu(name):
+    """An empty text would let it fall back in silence."""
+    assert backends.load(name).INSTALL_GPU
+
+
 def test_a_framework_that_falls_back_to_the_cpu_is_refused_with_what_to_install(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-00aa-0000")
     with pytest.raises(NotMeasuredHere, match="install the GPU build; or measure"):
         backends.refuse_fallback(Fallen())
     backends.refuse_fallback(plain)  # it has no device to fall back from
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-00aa-0000")
+    with pytest.raises(NotMeasuredHere, match="MIG-00aa-0000"):
+        backends.refuse_fallback(Fallen())
     for hidden in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         backends.refuse_fallback(Fallen())

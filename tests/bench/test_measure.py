@@ -62,8 +62,9 @@ class FakeWorker:
     def answered(self, _timeout_s):
         return True
 
-    def receive(self, _timeout_s):
+    def receive(self, timeout_s):
         kind = type(self.request)
+        self.lab.limits_s[kind] = timeout_s
         self.arm = self.request.arm.arm if kind is protocol.Build else self.arm
         self.lab.calls.append("Open" if kind is protocol.Open else f"{kind.__name__} {self.arm}")
         return wire.encode_answer(getattr(self, METHODS[kind])(self.request))
@@ -142,6 +143,7 @@ class FakeLab:
         self.on_gpu = ()
         self.opened = []
         self.slowed_s = []
+        self.limits_s = {}
         self.paces = []
 
     def energy_j(self):
@@ -433,6 +435,12 @@ def test_every_process_of_a_gpu_has_an_equal_share_of_its_memory():
     lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2), device=Device(gpu))
     shares = {asked.memory for asked in lab.opened}
     assert shares == {MemoryShare(80 * 2**30 // 3 - CONTEXT_BYTES, 80 * 2**30)}
+
+
+def test_tuning_on_a_gpu_has_the_time_to_try_kernels_out():
+    lab = FakeLab()
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
+    assert lab.limits_s[protocol.Build] >= 5 * lab.limits_s[protocol.Sample]
 
 
 def test_the_hand_over_to_a_gpu_is_kept_with_every_sample():

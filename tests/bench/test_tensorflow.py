@@ -22,6 +22,7 @@ from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker import protocol
+from keras_ab.bench.lab.worker.backends.tensorflow import device_kind
 from keras_ab.bench.lab.worker.backends.tensorflow_traces import EXECUTING
 from keras_ab.bench.lab.worker.tracing import FILE, SAMPLE
 from tests.bench.experiments.bench_tensor import TENSOR_BYTES
@@ -119,6 +120,10 @@ def test_sizes_are_what_arithmetic_says(server, name, arm, metric, ratio):
         sizes[which] = asking.ask(worker, building(name, which), 120).sizes[metric]
         worker.stop()
     assert sizes[arm] / sizes[experiment.baseline.name] == pytest.approx(ratio, rel=0.1)
+
+
+def test_an_arm_that_computes_on_the_cpu_says_so(ask):
+    assert ask(building("labels", "one_hot")).on_gpu is (device_kind() == "gpu")
 
 
 def test_a_worker_knows_its_device(ask):

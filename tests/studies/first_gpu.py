@@ -78,11 +78,11 @@ def steps(folder: Path) -> Iterator[Step]:
         "bandwidth",
         "How much of a device copy's bandwidth does each kernel reach?",
         6,
-        benchmark(folder, "-k", "kernel_", "--ab-cases", "full", "--ab-ceilings"),
+        benchmark(folder, "-k", "kernel_", "--ab-ceilings"),
     )
     yield Step(
         "labels", "Does one trial run to its end, with energy and a trace?", 2,
-        benchmark(folder, "-k", "labels and classes:1000-batch:256", "--ab-profile"),
+        benchmark(folder, "-k", "labels and classes:1000-batch:1024", "--ab-profile"),
     )  # fmt: skip
     yield Step(
         "guards",
@@ -100,7 +100,7 @@ def steps(folder: Path) -> Iterator[Step]:
     for backend in filter(find_spec, ("jax", "torch")):
         chosen = ("--ab-backend", backend, "-k", "labels or optimizers")
         yield Step(backend, f"And on {backend}?", 2, benchmark(folder, *chosen))
-    yield Step("quick", "What do all experiments find?", 25, benchmark(folder))
+    yield Step("all", "What do all experiments find?", 25, benchmark(folder))
 
 
 def carry_out(step: Step, folder: Path, seconds: float) -> str:

@@ -1,9 +1,10 @@
 """What guards would see if float32 were multiplied in TensorFloat-32, which this emulates.
 
-Run with ``python -m tests.studies.tf32_guards``; some minutes, on any machine. One arm of each
-experiment is rehearsed beside itself with the inputs of all products rounded to TensorFloat-32's 10
-bits of mantissa, forwards and backwards. Prints how far apart the two lie, and which guards that
-would break: those could not be rehearsed as a GPU multiplies by default. Exits 0.
+Run with ``python -m tests.studies.tf32_guards [EXPERIMENT ...]``; some minutes for all, anywhere.
+The baseline of each experiment is rehearsed beside itself with the inputs of all products rounded
+to TensorFloat-32's 10 bits of mantissa, forwards and backwards. Prints how far apart the two lie,
+and which guards that would break: those could not be rehearsed as a GPU multiplies by default.
+Exits 0.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from unittest.mock import patch
 
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.words.bench_files import load_experiment
-from keras_ab.bench.lab.words.declare import Arm, Experiment, Prepared
+from keras_ab.bench.lab.words.declare import Arm, Experiment, Guard, Prepared
 from tests.bench.declared import DECLARED, rehearse
 
 PRODUCTS = {
     "gen_math_ops": ("mat_mul", "batch_mat_mul_v2", "batch_mat_mul_v3"),
+    "gen_linalg_ops": ("einsum",),
     "gen_nn_ops": ("conv2d", "conv2d_backprop_input", "conv2d_backprop_filter"),
 }
 """TensorFlow's products of floating-point numbers, by the module through which Python asks."""
@@ -39,8 +41,11 @@ def rounded(x: Any) -> Any:
     """Return float32 rounded to 10 bits of mantissa, ties away from zero; all else as it is."""
     import tensorflow as tf
 
+    if isinstance(x, list):
+        return [rounded(each) for each in x]
     if not tf.is_tensor(x) or x.dtype != tf.float32:
         return x
+    x = tf.convert_to_tensor(x)  # a variable's value
 
     @tf.custom_gradient
     def straight_through(x: Any) -> Any:
@@ -93,12 +98,24 @@ def emulated(arm: Arm) -> Arm:
 
 
 def beside_itself(file: str, name: str) -> Experiment:
-    """Return an experiment of an arm and the same in emulated TensorFloat-32."""
+    """Return an experiment of its baseline and the same in emulated TensorFloat-32."""
     experiment = load_experiment(file, name)
-    guards = tuple(replace(guard, arms=()) for guard in experiment.guards)
     baseline = experiment.baseline
-    changed = {"arms": (baseline, emulated(baseline)), "guards": guards, "claims": ()}
-    return replace(experiment, attempts=(), **changed)
+    return replace(
+        experiment,
+        arms=(baseline, emulated(baseline)),
+        guards=tuple(replace(guard, arms=()) for guard in of_the_baseline(experiment)),
+        claims=(),
+        attempts=(),
+        quality=None,
+        purpose="time",
+    )
+
+
+def of_the_baseline(experiment: Experiment) -> list[Guard]:
+    """Return the guards that look at an experiment's baseline."""
+    name = experiment.baseline.name
+    return [guard for guard in experiment.guards if not guard.arms or name in guard.arms]
 
 
 def apart(name: str, server: ForkServer) -> Iterator[str]:
@@ -108,7 +125,7 @@ def apart(name: str, server: ForkServer) -> Iterator[str]:
         file = Path(folder) / "bench_emulated.py"
         file.write_text(FILE.format(file=str(path), name=name))
         data = rehearse(file, name, "tensorflow", server)
-    allowed = {guard.observed: guard.tolerance for guard in experiment.guards}
+    allowed = {guard.observed: guard.tolerance for guard in of_the_baseline(experiment)}
     for failed in (*data.failures, *data.absences):
         yield f"  {failed.arm}: {failed.said[:80]}"
     for check in data.checks:
@@ -118,13 +135,23 @@ def apart(name: str, server: ForkServer) -> Iterator[str]:
             yield f"  {check.observed}: {check.relative_error:.1e} of {most:.0e}{broken}"
 
 
+def on_tensorflow() -> list[str]:
+    """Return the experiments whose baseline runs on TensorFlow."""
+    return [
+        name
+        for name, (_, experiment) in DECLARED.items()
+        if "tensorflow" in experiment.backends
+        and experiment.baseline.backend in (None, "tensorflow")
+    ]
+
+
 def main() -> int:
+    asked = sys.argv[1:]
     server = ForkServer("tensorflow")
-    for name, (_, experiment) in DECLARED.items():
-        if "tensorflow" in experiment.backends and not experiment.baseline.backend:
-            print(name, flush=True)
-            for line in apart(name, server):
-                print(line, flush=True)
+    for name in (name for name in on_tensorflow() if not asked or name in asked):
+        print(name, flush=True)
+        for line in apart(name, server):
+            print(line, flush=True)
     server.close()
     return 0
 

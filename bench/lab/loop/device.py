@@ -48,6 +48,11 @@ class Device:
         equal = total // processes
         return MemoryShare(max(equal - CONTEXT_BYTES, equal // 4), total)
 
+    def holds(self, gpu_bytes: int, processes: int) -> bool:
+        """Tell whether each of so many processes can have so much of a GPU's memory."""
+        share = self.share(processes)
+        return not gpu_bytes or (share is not None and share.bytes >= gpu_bytes)
+
 
 def choose(
     asked: str = AUTO,

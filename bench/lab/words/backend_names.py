@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from keras_ab.bench.lab.words.errors import DeclarationError
 
@@ -52,6 +53,11 @@ KERAS = tuple(FRAMEWORKS)
 """Those that Keras runs on."""
 
 NAMES = (*KERAS, "plain")
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether what a backend runs on is installed, without importing it."""
+    return name not in FRAMEWORKS or find_spec(name) is not None
 
 
 def check_backend(name: str) -> None:

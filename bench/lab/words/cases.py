@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_ab.bench.lab.words.errors import DeclarationError
@@ -32,11 +32,15 @@ class Case:
         params: the setting.
         quick: whether it runs on two cores in seconds.
         swept: whether it is there to show how an experiment grows with a parameter.
+        gpu: whether it is chosen for a GPU: it keeps one busy, and no other case says the same.
+        gpu_bytes: of a GPU's memory that each of its processes takes; where set, no CPU gets it.
     """
 
     params: Params
     quick: bool = True
     swept: bool = False
+    gpu: bool = True
+    gpu_bytes: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "params", _Setting(self.params))
@@ -52,18 +56,33 @@ class Case:
         return ", ".join(f"{key} {value}" for key, value in self.params.items())
 
 
-SELECTIONS: dict[str, Callable[[Case], bool]] = {
-    "quick": lambda case: case.quick,
-    "full": lambda case: not case.swept,
-    "sweep": lambda case: case.swept,
+def _for_a_gpu(cases: Sequence[Case]) -> list[Case]:
+    """Return what is too large for two cores; where all is quick, that."""
+    fit = [case for case in cases if case.gpu and not case.swept]
+    return [case for case in fit if not case.quick] or fit
+
+
+SELECTIONS: dict[str, Callable[[Sequence[Case]], list[Case]]] = {
+    "quick": lambda cases: [case for case in cases if case.quick],
+    "gpu": _for_a_gpu,
+    "full": lambda cases: [case for case in cases if not case.swept],
+    "sweep": lambda cases: [case for case in cases if case.swept],
 }
-"""What `--ab-cases` can ask for."""
+"""What `--ab-cases` can ask for, of the cases of one experiment."""
 
 
-def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]:
+def grid(
+    *, quick: bool = True, gpu: bool = True, gpu_bytes: int = 0, **params: tuple[Value, ...]
+) -> tuple[Case, ...]:
     """Return one case for every combination of the given parameter values.
 
     ``grid(batch=(64, 256), classes=(10,))`` is two cases.
+
+    Args:
+        quick: see `Case`.
+        gpu: likewise.
+        gpu_bytes: likewise.
+        params: their values, each in a tuple.
     """
     for name, values in params.items():
         if isinstance(values, str) or not isinstance(values, Collection):
@@ -73,7 +92,7 @@ def grid(*, quick: bool = True, **params: tuple[Value, ...]) -> tuple[Case, ...]
                 f"write {name}=({values!r},)",
             )
     return tuple(
-        Case(dict(zip(params, values, strict=True)), quick)
+        Case(dict(zip(params, values, strict=True)), quick, gpu=gpu, gpu_bytes=gpu_bytes)
         for values in itertools.product(*params.values())
     )
 

@@ -9,12 +9,15 @@ __device__ inline double at_least(double x, double low) { return x < low ? low :
 
 struct Place {
   const kab_adafactor_tensor& t;
+  const Tiling& tiling;
   int64_t rows;  // of all its matrices
   double *w_squares, *u_squares, *mean_r, *rms_w, *scale;
+  float *row_squares, *column_squares;
   __device__ explicit Place(const AdafactorItem& item)
-      : t(item.t), rows(item.t.lead * item.t.rows), w_squares(item.scratch),
-        u_squares(w_squares + rows), mean_r(u_squares + rows), rms_w(mean_r + item.t.lead),
-        scale(rms_w + 1) {}
+      : t(item.t), tiling(item.tiling), rows(t.lead * t.rows), w_squares(item.scratch),
+        u_squares(w_squares + t.lead * tiling.down * tiling.across), mean_r(u_squares + rows),
+        rms_w(mean_r + t.lead), scale(rms_w + 1), row_squares(reinterpret_cast<float*>(scale + 1)),
+        column_squares(row_squares + tiling.across * rows) {}
 };
 
 // The update of the elements of one row: what they share is computed once, in double.
@@ -40,48 +43,117 @@ struct RowUpdate {
   }
 };
 
-// One block a row.
-KAB_KERNEL kab_cuda_kernel_adafactor_rows(const __grid_constant__ Pack<AdafactorItem> pack,
-                                          const float* decay, double epsilon_1) {
-  const int which = owner(pack);
-  const Place p(pack.item[which]);
-  const int64_t row = blockIdx.x - pack.first[which];
-  const int64_t begin = row * p.t.cols;
-  const bool wide = aligned(address(p.t.g, begin, p.t.dtype), address(p.t.w, begin, p.t.dtype));
-  double squares = 0, w_squares = 0;
-  sweep(begin, begin + p.t.cols, p.t.dtype, wide, [&](auto access, int64_t i, int64_t) {
-    const auto g = access.load(p.t.g, i), w = access.load(p.t.w, i);
-#pragma unroll
-    for (int k = 0; k < access.kAtOnce; ++k) {
-      squares += double(g.x[k]) * g.x[k] + epsilon_1;
-      w_squares += double(w.x[k]) * w.x[k];
-    }
-  });
-  squares = block_sum(squares);
-  w_squares = block_sum(w_squares);
-  if (threadIdx.x) return;
-  p.t.r_out[row] = float(decayed(p.t.r[row], squares / double(p.t.cols), *decay));
-  p.w_squares[row] = w_squares;
+// One block's tile: a thread goes down its columns.
+struct Tile {
+  int64_t across, down, matrix;
+  int lanes, lane;  // groups of threads side by side that share its rows
+  __device__ Tile(const Tiling& tiling, int64_t block)
+      : across(block % tiling.across), down(block / tiling.across % tiling.down),
+        matrix(block / tiling.across / tiling.down), lanes(kThreads / tiling.width),
+        lane(int(threadIdx.x) / tiling.width) {}
+  __device__ int64_t first_row() const { return down * kDown * lanes; }
+};
+
+// Sums what the `width` threads of each lane hold, for each of kDown rows, into the first of them.
+__device__ inline void sum_lanes(float* of_rows, int width) {
+  __syncthreads();
+  for (int half = width / 2; half > 0; half /= 2) {
+    if (int(threadIdx.x) % width < half)
+      for (int k = 0; k < kDown; ++k) {
+        const int at = k * kThreads + int(threadIdx.x);
+        of_rows[at] += of_rows[at + half];
+      }
+    __syncthreads();
+  }
 }
 
-// One block for kColumns columns of one matrix.
-KAB_KERNEL kab_cuda_kernel_adafactor_columns(const __grid_constant__ Pack<AdafactorItem> pack,
+// The tile's sums of g^2 over rows and over columns into scratch; returns its sum of w^2.
+template <class Access>
+__device__ inline double sums_of_tile(const Place& p, int64_t block, float* of_rows,
+                                      float* of_columns) {
+  const Tile tile(p.tiling, block);
+  const int width = p.tiling.width;
+  const int64_t j = (tile.across * width + threadIdx.x % width) * Access::kAtOnce;
+  Sum columns[Access::kAtOnce], w_squares;
+#pragma unroll 2
+  for (int k = 0; k < kDown; ++k) {
+    const int64_t row = tile.first_row() + k * tile.lanes + tile.lane;
+    float of_row = 0.f, of_w = 0.f;
+    if (row < p.t.rows && j < p.t.cols) {
+      const int64_t i = (tile.matrix * p.t.rows + row) * p.t.cols + j;
+      const auto g = Access::load(p.t.g, i), w = Access::load(p.t.w, i);
+#pragma unroll
+      for (int n = 0; n < Access::kAtOnce; ++n) {
+        columns[n].add(g.x[n] * g.x[n]);
+        of_row += g.x[n] * g.x[n];
+        of_w += w.x[n] * w.x[n];
+      }
+    }
+    of_rows[k * kThreads + threadIdx.x] = of_row;
+    w_squares.add(of_w);
+  }
+  sum_lanes(of_rows, width);
+  for (int row = threadIdx.x; row < kDown * tile.lanes; row += kThreads)
+    if (tile.first_row() + row < p.t.rows)
+      p.row_squares[tile.across * p.rows + tile.matrix * p.t.rows + tile.first_row() + row] =
+          of_rows[row / tile.lanes * kThreads + row % tile.lanes * width];
+#pragma unroll
+  for (int n = 0; n < Access::kAtOnce; ++n) {
+    of_columns[threadIdx.x] = float(columns[n].value());
+    __syncthreads();
+    Sum sum;
+    for (int lane = 0; lane < tile.lanes; ++lane)
+      sum.add(of_columns[lane * width + threadIdx.x % width]);
+    if (tile.lane == 0 && j + n < p.t.cols)
+      p.column_squares[(tile.matrix * p.tiling.down + tile.down) * p.t.cols + j + n] =
+          float(sum.value());
+    __syncthreads();
+  }
+  return block_sum(w_squares.value());
+}
+
+template <int kType>
+__device__ inline double sums_of_tile_as(const Place& p, int64_t block, float* of_rows,
+                                         float* of_columns) {
+  if (p.tiling.step > 1) return sums_of_tile<Access<kType, true>>(p, block, of_rows, of_columns);
+  return sums_of_tile<Access<kType, false>>(p, block, of_rows, of_columns);
+}
+
+// One block a tile: reads each element once.
+KAB_KERNEL kab_cuda_kernel_adafactor_moments(const __grid_constant__ Pack<AdafactorItem> pack) {
+  __shared__ float of_rows[kDown * kThreads], of_columns[kThreads];
+  const int which = owner(pack);
+  const Place p(pack.item[which]);
+  const int64_t block = blockIdx.x - pack.first[which];
+  double w_squares;
+  if (p.t.dtype == KAB_FLOAT32)
+    w_squares = sums_of_tile_as<KAB_FLOAT32>(p, block, of_rows, of_columns);
+  else if (p.t.dtype == KAB_BFLOAT16)
+    w_squares = sums_of_tile_as<KAB_BFLOAT16>(p, block, of_rows, of_columns);
+  else
+    w_squares = sums_of_tile_as<KAB_FLOAT16>(p, block, of_rows, of_columns);
+  if (threadIdx.x == 0) p.w_squares[block] = w_squares;
+}
+
+// One thread for each row, then for each column, of all matrices: r and c.
+KAB_KERNEL kab_cuda_kernel_adafactor_factors(const __grid_constant__ Pack<AdafactorItem> pack,
                                              const float* decay, double epsilon_1) {
   const int which = owner(pack);
-  const kab_adafactor_tensor& t = pack.item[which].t;
-  const int64_t strips = (t.cols + kColumns - 1) / kColumns;
-  const int64_t block = blockIdx.x - pack.first[which], matrix = block / strips;
-  const int64_t j = block % strips * kColumns + column_of_thread();
-  double sum = 0;
+  const Place p(pack.item[which]);
+  const int64_t row = int64_t(blockIdx.x - pack.first[which]) * kThreads + threadIdx.x;
+  const int64_t column = row - p.rows, matrix = column / p.t.cols;
+  const bool of_row = row < p.rows;
+  if (!of_row && matrix >= p.t.lead) return;
+  const int64_t count = of_row ? p.tiling.across : p.tiling.down;
+  const int64_t apart = of_row ? p.rows : p.t.cols;
+  const float* parts =
+      of_row ? p.row_squares + row : p.column_squares + matrix * count * apart + column % apart;
+  Sum squares;
 #pragma unroll 4
-  for (int64_t i = row_of_thread(); i < t.rows && j < t.cols; i += kRowStep) {
-    const double g = load(t.g, (matrix * t.rows + i) * t.cols + j, t.dtype);
-    sum += g * g + epsilon_1;
-  }
-  sum = column_sum(sum);
-  const int64_t at = matrix * t.cols + j;
-  if (row_of_thread() == 0 && j < t.cols)
-    t.c_out[at] = float(decayed(t.c[at], sum / double(t.rows), *decay));
+  for (int64_t k = 0; k < count; ++k) squares.add(parts[k * apart]);
+  const double mean = squares.value() / double(of_row ? p.t.cols : p.t.rows) + epsilon_1;
+  if (of_row) p.t.r_out[row] = float(decayed(p.t.r[row], mean, *decay));
+  else p.t.c_out[column] = float(decayed(p.t.c[column], mean, *decay));
 }
 
 // One block a tensor: the mean of r in each matrix, and max(epsilon_2, RMS(w)).
@@ -89,13 +161,15 @@ KAB_KERNEL kab_cuda_kernel_adafactor_means(const __grid_constant__ Pack<Adafacto
                                            double epsilon_2) {
   const Place p(pack.item[owner(pack)]);
   for (int64_t matrix = 0; matrix < p.t.lead; ++matrix) {
-    double sum = 0;
-    for (int64_t i = threadIdx.x; i < p.t.rows; i += kThreads) sum += p.t.r_out[matrix * p.t.rows + i];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) p.mean_r[matrix] = sum / double(p.t.rows);
+    Sum sum;
+    for (int64_t i = threadIdx.x; i < p.t.rows; i += kThreads)
+      sum.add(p.t.r_out[matrix * p.t.rows + i]);
+    const double all = block_sum(sum.value());
+    if (threadIdx.x == 0) p.mean_r[matrix] = all / double(p.t.rows);
   }
+  const int64_t tiles = p.t.lead * p.tiling.down * p.tiling.across;
   double squares = 0;
-  for (int64_t row = threadIdx.x; row < p.rows; row += kThreads) squares += p.w_squares[row];
+  for (int64_t tile = threadIdx.x; tile < tiles; tile += kThreads) squares += p.w_squares[tile];
   squares = block_sum(squares);
   if (threadIdx.x == 0) *p.rms_w = at_least(sqrt(squares / double(p.t.n)), epsilon_2);
 }
@@ -106,14 +180,16 @@ KAB_KERNEL kab_cuda_kernel_adafactor_norm(const __grid_constant__ Pack<Adafactor
   const Place p(pack.item[which]);
   const int64_t row = blockIdx.x - pack.first[which];
   const RowUpdate update(p, row);
-  double squares = 0;
+  Sum squares;
   sweep(update.begin, update.end, p.t.dtype, update.wide, [&](auto access, int64_t i, int64_t j) {
     const auto u = update(access, i, j);
+    float few = 0.f;
 #pragma unroll
-    for (int k = 0; k < access.kAtOnce; ++k) squares += double(u.x[k]) * u.x[k];
+    for (int k = 0; k < access.kAtOnce; ++k) few += u.x[k] * u.x[k];
+    squares.add(few);
   });
-  squares = block_sum(squares);
-  if (threadIdx.x == 0) p.u_squares[row] = squares;
+  const double all = block_sum(squares.value());
+  if (threadIdx.x == 0) p.u_squares[row] = all;
 }
 
 // One block a tensor.
@@ -145,19 +221,20 @@ KAB_KERNEL kab_cuda_kernel_adafactor_apply(const __grid_constant__ Pack<Adafacto
 
 // One block a vector.
 KAB_KERNEL kab_cuda_kernel_adafactor_vector(const __grid_constant__ Pack<AdafactorItem> pack,
-                                            const float* rho, const float* decay, double epsilon_1,
+                                            const float* rho, const float* decay, float epsilon_1,
                                             double epsilon_2, double clip_threshold) {
   const kab_adafactor_tensor& t = pack.item[owner(pack)].t;
-  double w_squares = 0, u_squares = 0;
+  const float now = *decay, before = float(1 - double(now));
+  Sum w_squares, u_squares;
   for (int64_t i = threadIdx.x; i < t.n; i += kThreads) {
-    const double g = load(t.g, i, t.dtype), w = load(t.w, i, t.dtype);
-    const double v = decayed(t.r[i], g * g + epsilon_1, *decay);
-    t.r_out[i] = float(v);
-    w_squares += w * w;
-    u_squares += g * g / v;
+    const float g = load(t.g, i, t.dtype), w = load(t.w, i, t.dtype);
+    const float v = before * t.r[i] + now * (g * g + epsilon_1), u = g / sqrtf(v);
+    t.r_out[i] = v;
+    w_squares.add(w * w);
+    u_squares.add(u * u);
   }
-  const double n = double(t.n), rms_u = sqrt(block_sum(u_squares) / n) / clip_threshold;
-  const double rms_w = at_least(sqrt(block_sum(w_squares) / n), epsilon_2);
+  const double n = double(t.n), rms_u = sqrt(block_sum(u_squares.value()) / n) / clip_threshold;
+  const double rms_w = at_least(sqrt(block_sum(w_squares.value()) / n), epsilon_2);
   const float scale = float(rms_w * *rho / at_least(rms_u, 1));
   for (int64_t i = threadIdx.x; i < t.n; i += kThreads) {
     const float u = load(t.g, i, t.dtype) / sqrtf(t.r_out[i]);

@@ -9,20 +9,15 @@ KAB_KERNEL kab_cuda_kernel_batch_statistics_parts(const void* x, int dtype, int6
   const int64_t c = int64_t(blockIdx.x) * kColumns + column_of_thread(), part = blockIdx.y;
   const int64_t begin = part * rows_a_part;
   const int64_t end = begin + rows_a_part < rows ? begin + rows_a_part : rows;
-  double sum = 0, squares = 0;
+  Column column{mean_of_first_rows(x, dtype, begin, end, channels, c)};
 #pragma unroll 4
   for (int64_t i = begin + row_of_thread(); i < end && c < channels; i += kRowStep)
-    sum += load(x, i * channels + c, dtype);
-  const double mean = column_sum(sum) / double(end - begin);
-#pragma unroll 4
-  for (int64_t i = begin + row_of_thread(); i < end && c < channels; i += kRowStep) {
-    const double d = load(x, i * channels + c, dtype) - mean;
-    squares += d * d;
-  }
-  squares = column_sum(squares);
+    column.add(load(x, i * channels + c, dtype));
+  const double sum = column_sum(column.sum.value()), n = double(end - begin);
+  const double squares = column_sum(column.squares.value());
   if (row_of_thread() || c >= channels) return;
-  scratch[part * channels + c] = mean;
-  scratch[(int64_t(gridDim.y) + part) * channels + c] = squares;
+  scratch[part * channels + c] = column.about + sum / n;
+  scratch[(int64_t(gridDim.y) + part) * channels + c] = about_mean(squares, sum, n);
 }
 
 __device__ inline double rows_of(int64_t part, int64_t rows, int64_t rows_a_part) {

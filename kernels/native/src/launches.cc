@@ -73,10 +73,22 @@ std::string launch_sm3(const std::vector<kab_sm3_tensor>& tensors, const float* 
   return error.empty() ? in_packs(lines, sm3_tiles, step("kab_cuda_kernel_sm3_lines")) : error;
 }
 
+namespace {
+
+// Doubles of scratch memory of one tensor; AdafactorItem says what is in it.
+int64_t scratch_of(const kab_adafactor_tensor& t) {
+  if (!t.c || t.n == 0) return 0;
+  const Tiling tiling = tiling_of(t);
+  const int64_t rows = t.lead * t.rows;
+  const int64_t in_float32 = tiling.across * rows + t.lead * tiling.down * t.cols;
+  return t.lead * tiling.down * tiling.across + rows + t.lead + 2 + (in_float32 + 1) / 2;
+}
+
+}  // namespace
+
 int64_t adafactor_scratch(const std::vector<kab_adafactor_tensor>& tensors) {
   int64_t numbers = 1;
-  for (const auto& t : tensors)
-    if (t.c) numbers += 2 * t.lead * t.rows + t.lead + 2;
+  for (const auto& t : tensors) numbers += scratch_of(t);
   return numbers;
 }
 
@@ -85,8 +97,8 @@ std::string launch_adafactor(const std::vector<kab_adafactor_tensor>& tensors, A
   std::vector<AdafactorItem> vectors, matrices;
   for (const auto& t : tensors) {
     if (t.n == 0) continue;
-    (t.c ? matrices : vectors).push_back({t, scratch});
-    if (t.c) scratch += 2 * t.lead * t.rows + t.lead + 2;
+    (t.c ? matrices : vectors).push_back({t, tiling_of(t), scratch});
+    scratch += scratch_of(t);
   }
   std::string error;
   const auto phase = [&](const std::vector<AdafactorItem>& items, const char* kernel,
@@ -99,14 +111,18 @@ std::string launch_adafactor(const std::vector<kab_adafactor_tensor>& tensors, A
     });
   };
   const auto rows = [](const AdafactorItem& i) { return i.t.lead * i.t.rows; };
-  const auto strips = [](const AdafactorItem& i) {
-    return i.t.lead * ceil_div(i.t.cols, kColumns);
+  const auto tiles = [](const AdafactorItem& i) {
+    return i.t.lead * i.tiling.down * i.tiling.across;
+  };
+  const auto factors = [](const AdafactorItem& i) {
+    return ceil_div(i.t.lead * (i.t.rows + i.t.cols), kThreads);
   };
   const auto single = [](const AdafactorItem& i) { return one(&i); };
+  float epsilon_1 = float(r.epsilon_1);
   phase(vectors, "kab_cuda_kernel_adafactor_vector", single,
-        {&r.rho, &r.decay, &r.epsilon_1, &r.epsilon_2, &r.clip_threshold});
-  phase(matrices, "kab_cuda_kernel_adafactor_rows", rows, {&r.decay, &r.epsilon_1});
-  phase(matrices, "kab_cuda_kernel_adafactor_columns", strips, {&r.decay, &r.epsilon_1});
+        {&r.rho, &r.decay, &epsilon_1, &r.epsilon_2, &r.clip_threshold});
+  phase(matrices, "kab_cuda_kernel_adafactor_moments", tiles, {});
+  phase(matrices, "kab_cuda_kernel_adafactor_factors", factors, {&r.decay, &r.epsilon_1});
   phase(matrices, "kab_cuda_kernel_adafactor_means", single, {&r.epsilon_2});
   phase(matrices, "kab_cuda_kernel_adafactor_norm", rows, {});
   phase(matrices, "kab_cuda_kernel_adafactor_scale", single, {&r.rho, &r.clip_threshold});
@@ -162,6 +178,10 @@ extern "C" const char* kab_launch_adafactor(const kab_adafactor_tensor* tensors,
   return kept(kab::launch_adafactor({tensors, tensors + count},
                                     {rho, decay, epsilon_1, epsilon_2, clip_threshold}, scratch,
                                     stream));
+}
+
+extern "C" int64_t kab_adafactor_scratch(const kab_adafactor_tensor* tensors, int64_t count) {
+  return kab::adafactor_scratch({tensors, tensors + count});
 }
 
 extern "C" const char* kab_launch_adaptive_clip(const kab_clip_tensor* tensors, int64_t count,

@@ -21,10 +21,34 @@ struct Pack {
   int n;
 };
 
-// Adafactor's intermediate numbers live in `scratch`: sums of w^2 and of u^2 for each row, the mean
-// of r for each matrix, then max(eps, RMS(w)) and the scale of the step.
+constexpr int kDown = 16;          // rows that a thread of Adafactor's first pass goes down
+
+// How Adafactor's first pass cuts each matrix of a tensor into tiles, one a block: `width` threads
+// side by side, each with `step` columns (what 16 bytes hold, or one where rows are not aligned), and
+// kDown rows below each.
+struct Tiling {
+  int step, width;
+  int64_t across, down;  // tiles of a matrix
+};
+
+inline Tiling tiling_of(const kab_adafactor_tensor& t) {
+  typedef unsigned long long Bits;
+  const int size = t.dtype == KAB_FLOAT32 ? 4 : 2;
+  const Bits all = reinterpret_cast<Bits>(t.g) | reinterpret_cast<Bits>(t.w) | Bits(t.cols * size);
+  Tiling tiling{all % 16 ? 1 : 16 / size, 1, 0, 0};
+  while (tiling.width < kThreads && tiling.width * tiling.step < t.cols) tiling.width *= 2;
+  const int64_t wide = tiling.width * tiling.step, tall = kThreads / tiling.width * kDown;
+  tiling.across = (t.cols + wide - 1) / wide;
+  tiling.down = (t.rows + tall - 1) / tall;
+  return tiling;
+}
+
+// Adafactor's intermediate numbers live in `scratch`. Of a tensor: sums of w^2 of each tile and of
+// u^2 of each row, the mean of r for each matrix, max(eps, RMS(w)) and the scale of the step; then in
+// float32 sums of g^2 over each row of each tile, and over each column of each tile.
 struct AdafactorItem {
   kab_adafactor_tensor t;
+  Tiling tiling;
   double* scratch;
 };
 

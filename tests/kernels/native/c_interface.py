@@ -109,6 +109,7 @@ class Cuda:
         for name in ("adam", "sm3", "adafactor", "adaptive_clip"):
             getattr(library, f"kab_launch_{name}").restype = ctypes.c_char_p
         library.kab_launch.restype = ctypes.c_char_p
+        library.kab_adafactor_scratch.restype = c_int64
 
     def check(self, error: bytes | None) -> None:
         if error is not None:
@@ -125,7 +126,8 @@ class Cuda:
         self.check(call(structs, c_int64(len(structs)), *numbers, None))
 
     def adafactor(self, structs: Any, step: tuple[float, ...]) -> None:
-        scratch = np.zeros(sum(2 * s.lead * s.rows + s.lead + 2 for s in structs))
+        numbers = self.library.kab_adafactor_scratch(structs, c_int64(len(structs)))
+        scratch = np.full(numbers, np.nan)
         rho, decay, *rest = step
         numbers = [c_double(x) for x in rest]
         call, count = self.library.kab_launch_adafactor, c_int64(len(structs))

@@ -1,7 +1,8 @@
 // Runs CUDA kernels on the CPU: one fiber a thread of the block, switched at __syncthreads().
 //
 // Threads run in an order that a test chooses, shared memory begins as NaN, and a barrier that
-// some threads of a block reach and others do not is counted.
+// some threads of a block reach and others do not is counted. Accesses to the device's memory can be
+// watched by the address sanitizer, or counted by traffic.cc.
 #pragma once
 #include <ucontext.h>
 
@@ -35,6 +36,8 @@ static Dim threadIdx, blockIdx, gridDim;
 inline float __int_as_float(int32_t b) { return kab::from_bits(uint32_t(b)); }
 inline float __uint_as_float(uint32_t b) { return kab::from_bits(b); }
 inline uint32_t __float_as_uint(float x) { return kab::bits(x); }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
 inline unsigned atomicMax(unsigned* p, unsigned x) {
   const unsigned before = *p;
   if (x > before) *p = x;
@@ -52,25 +55,46 @@ inline unsigned short to_half(float x) {
 
 extern "C" int mock_order, mock_divergences;
 
+// Those of traffic.cc, where it is linked; null elsewhere.
+extern "C" {
+__attribute__((weak)) void traffic_ignore(const void*, size_t);
+__attribute__((weak)) void traffic_watch(int);
+__attribute__((weak)) void traffic_block();
+__attribute__((weak)) void traffic_launched();
+}
+
 namespace emulation {
 
 enum Order { kAscending, kDescending, kShuffled };
-constexpr unsigned kBlock = 256;
+constexpr unsigned kBlock = 256, kStack = 1 << 16;
 static ucontext_t scheduler, fibers[kBlock];
 static const char* at[kBlock];  // the barrier that a thread waits at, or the end
 static const char* const kEnd = "end";
 static void (*running)(void**);
 static void** parameters;
 
+inline void watch(bool on) {
+  if (traffic_watch) traffic_watch(on);
+}
+
 inline void fiber() {
+  watch(true);
   running(parameters);
+  watch(false);
   at[threadIdx.x] = kEnd;
 }
 
 inline void wait(const char* barrier) {
+  watch(false);
   const unsigned self = threadIdx.x;
   at[self] = barrier;
   swapcontext(&fibers[self], &scheduler);
+  watch(true);
+}
+
+// Byte by byte and unseen by the address sanitizer, whose red zones lie between the arrays.
+__attribute__((no_sanitize("address"))) inline void poison_shared_memory() {
+  for (volatile char* p = __start_kab_shared; p != __stop_kab_shared; ++p) *p = '\xff';
 }
 
 inline std::vector<unsigned> turns() {
@@ -82,17 +106,24 @@ inline std::vector<unsigned> turns() {
   return threads;
 }
 
+inline std::vector<char> make_stacks() {
+  std::vector<char> stacks(kBlock * kStack);
+  if (traffic_ignore) traffic_ignore(stacks.data(), stacks.size());
+  return stacks;
+}
+
 inline void run_block() {
-  static std::vector<std::vector<char>> stacks(kBlock, std::vector<char>(1 << 16));
+  static std::vector<char> stacks = make_stacks();
+  if (traffic_block) traffic_block();
   for (unsigned t = 0; t < kBlock; ++t) {
     getcontext(&fibers[t]);
-    fibers[t].uc_stack.ss_sp = stacks[t].data();
-    fibers[t].uc_stack.ss_size = stacks[t].size();
+    fibers[t].uc_stack.ss_sp = &stacks[t * kStack];
+    fibers[t].uc_stack.ss_size = kStack;
     fibers[t].uc_link = &scheduler;
     makecontext(&fibers[t], fiber, 0);
     at[t] = "";
   }
-  std::memset(__start_kab_shared, 0xff, __stop_kab_shared - __start_kab_shared);
+  poison_shared_memory();
   const auto has_ended = [](const char* where) { return where == kEnd; };
   while (!std::all_of(at, at + kBlock, has_ended)) {
     for (unsigned t : turns()) {
@@ -114,6 +145,7 @@ inline void run(void (*kernel)(void**), unsigned x, unsigned y, void** held) {
       blockIdx = {i, j, 0};
       run_block();
     }
+  if (traffic_launched) traffic_launched();
 }
 
 template <class... A, size_t... I>

@@ -1,7 +1,8 @@
 """What NVRTC makes of the CUDA sources, read from the machine code: no GPU is needed.
 
-``python -m tests.kernels.native.machine_code`` prints a table in Markdown. It needs NVRTC, and
-``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
+``python -m tests.kernels.native.machine_code`` prints three tables in Markdown: that, the bytes
+that each kernel moves (traffic.py) and the blocks of its launches (launch_sizes.py). It needs
+NVRTC, and ``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
 ``nvidia-cuda-nvdisasm`` put them into ``site-packages/nvidia/cu13/bin``.
 """
 
@@ -16,12 +17,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keras_ab.kernels.native import build, device_code
+from tests.kernels.native import launch_sizes, traffic
+from tests.kernels.native.emulator import counting
 
 CAPABILITIES = (80, 90, 120)
 THREADS = {80: 2048, 90: 2048, 120: 1536}
 """That a multiprocessor holds at most. Source: CUDA C++ Programming Guide, compute capabilities."""
 
 HEAD = ("kernel", "registers", "spilled", "occupancy", "bits a load", "float64", "of these slow")
+OF_PARTS = 64
+"""Bits of a load of a partial sum, a double: loops over them go over no tensor's elements."""
+
 BLOCK, REGISTERS = 256, 65536
 """Threads of a launch; registers of a multiprocessor."""
 
@@ -50,7 +56,8 @@ class Kernel:
         registers: of a thread.
         spilled_bytes: of a thread, in local memory.
         load_bits: of the widest load from global memory in a loop; 0 where none has any.
-        doubles: double-precision instructions in loops without a loop in them.
+        doubles: double-precision instructions in element loops: those without a loop in them that
+            load elements of tensors from global memory.
         slow_doubles: those of them that begin a division or a root.
     """
 
@@ -99,19 +106,25 @@ def load_bits(operation: str) -> int:
     return next((_WIDTH[part] for part in parts if part in _WIDTH), 32)
 
 
+def is_of_elements(loop: Sequence[Instruction]) -> bool:
+    """Tell whether a loop loads elements of tensors, 16, 32 or 128 bits at once."""
+    return bool({load_bits(i.operation) for i in loop} - {0, OF_PARTS})
+
+
 def read(name: str, capability: int, usage: str, listing: str) -> Kernel:
     """Return what a line of ``-res-usage`` and a listing tell of a kernel."""
     used = {key: int(value) for key, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
     loops = innermost_loops(instructions(listing))
     of_loops = [i.operation for loop in loops for i in loop]
+    of_elements = [i.operation for loop in loops if is_of_elements(loop) for i in loop]
     return Kernel(
         name=name,
         capability=capability,
         registers=used["REG"],
         spilled_bytes=used["STACK"] + used["LOCAL"],
         load_bits=max(map(load_bits, of_loops), default=0),
-        doubles=sum(bool(_DOUBLE.match(operation)) for operation in of_loops),
-        slow_doubles=sum(bool(_SLOW_DOUBLE.match(operation)) for operation in of_loops),
+        doubles=sum(bool(_DOUBLE.match(operation)) for operation in of_elements),
+        slow_doubles=sum(bool(_SLOW_DOUBLE.match(operation)) for operation in of_elements),
     )
 
 
@@ -165,6 +178,10 @@ def _alike(values: Sequence[object]) -> str:
 
 def main() -> int:
     print(table(list(all_kernels())))
+    with counting() as emulator:
+        print(f"\n{traffic.table(list(traffic.counted(emulator)))}")
+        sizes = launch_sizes.launched(emulator.cuda, emulator.handlers, emulator.driver)
+        print(f"\n{launch_sizes.table(sizes)}")
     return 0
 
 

@@ -32,7 +32,8 @@ namespace batch_statistics {
 }
 
 namespace probe {
-// What is wrong on purpose: half the threads come to a barrier, and a sum of what nobody wrote.
+// What is wrong on purpose: half the threads come to a barrier, a sum of what nobody wrote, a race,
+// and writes beyond the ends of arrays.
 KAB_KERNEL kab_cuda_kernel_divergent(float*) {
   if (threadIdx.x % 2) __syncthreads();
 }
@@ -41,6 +42,13 @@ KAB_KERNEL kab_cuda_kernel_unwritten(float* result) {
   if (threadIdx.x) part[threadIdx.x] = 1.f;
   __syncthreads();
   if (threadIdx.x == 0) *result = part[0] + part[1];
+}
+KAB_KERNEL kab_cuda_kernel_beyond(float* four) { four[threadIdx.x] = 1.f; }
+KAB_KERNEL kab_cuda_kernel_beyond_shared(float* four) {
+  __shared__ float part[256];
+  part[threadIdx.x + 1] = 1.f;
+  __syncthreads();
+  four[0] = part[threadIdx.x];
 }
 KAB_KERNEL kab_cuda_kernel_racing(float* result) {
   __shared__ float last;
@@ -61,12 +69,14 @@ const Kernel kKernels[] = {
     KERNEL(probe, divergent),
     KERNEL(probe, unwritten),
     KERNEL(probe, racing),
+    KERNEL(probe, beyond),
+    KERNEL(probe, beyond_shared),
     KERNEL(adam, adam),
     KERNEL(sm3, sm3_clear),
     KERNEL(sm3, sm3_entries),
     KERNEL(sm3, sm3_lines),
-    KERNEL(adafactor, adafactor_rows),
-    KERNEL(adafactor, adafactor_columns),
+    KERNEL(adafactor, adafactor_moments),
+    KERNEL(adafactor, adafactor_factors),
     KERNEL(adafactor, adafactor_means),
     KERNEL(adafactor, adafactor_norm),
     KERNEL(adafactor, adafactor_scale),
@@ -87,7 +97,9 @@ int context_depth = 0;
 
 extern "C" {
 int mock_version = 12040, mock_launch_error = 0, mock_launches = 0, mock_loads = 0;
-char mock_log[1 << 16];
+// With mock_dry nothing is run: mock_grids has the names of kernels, each with its blocks.
+int mock_dry = 0;
+char mock_log[1 << 16], mock_grids[1 << 16];
 
 int cuInit(unsigned) { return 0; }
 int cuDriverGetVersion(int* version) { return *version = mock_version, 0; }
@@ -117,7 +129,12 @@ int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsigned 
   if (context_depth != 1) return 201;
   if (!x || !y || z != 1 || y > 65535 || block_x != 256 || block_y != 1 || block_z != 1) return 1;
   const Kernel* kernel = static_cast<Kernel*>(function);
-  std::strcat(std::strcat(mock_log, kernel->name + std::strlen("kab_cuda_kernel_")), " ");
+  const char* name = kernel->name + std::strlen("kab_cuda_kernel_");
+  if (mock_dry) {
+    const std::string told = std::string(name) + " " + std::to_string(x * y) + " ";
+    return std::strcat(mock_grids, told.c_str()), 0;
+  }
+  std::strcat(std::strcat(mock_log, name), " ");
   ++mock_launches;
   emulation::run(kernel->run, x, y, parameters);
   return 0;

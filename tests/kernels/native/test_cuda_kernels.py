@@ -5,7 +5,7 @@ it cannot show is the hardware's own arithmetic, memory and speed.
 """
 
 import ctypes
-import shutil
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_ab.kernels.extended_batch_norm import reference_moments
 from keras_ab.kernels.native import build, device_code, register
+from keras_ab.kernels.native import standardize as ws
+from keras_ab.kernels.weight_standardization import reference_standardized
 from tests.kernels.native import c_interface as c
-from tests.kernels.native import cases
+from tests.kernels.native import cases, emulator, launch_sizes
 from tests.kernels.native.frames import Handlers
 
-HERE = Path(__file__).parent
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
 SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
 ORDERS = ("ascending", "descending", "shuffled")
@@ -53,11 +55,7 @@ def test_a_source_that_does_not_compile_says_why():
 
 @pytest.fixture(scope="module")
 def mock_path(tmp_path_factory: Any, compiler: build.Compiler) -> Path:
-    path = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-Wl,-soname,libcuda.so.1"]
-    command = [*compiler.command, *flags, f"-I{build.SOURCES}", f"-I{HERE}"]
-    subprocess.run([*command, str(HERE / "mock_driver.cc"), "-o", str(path)], check=True)
-    return path
+    return emulator.build_driver(tmp_path_factory.mktemp("driver"), compiler)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +74,7 @@ def cuda(emulated: c.Cuda, driver: ctypes.CDLL) -> Iterator[c.Cuda]:
 
 @pytest.fixture(scope="module")
 def emulated(driver: ctypes.CDLL, tmp_path_factory: Any) -> c.Cuda:
-    """A copy of the library, so that the process' own does not take the mock for a driver."""
-    copy = tmp_path_factory.mktemp("library") / "kernels.so"
-    shutil.copy(build.library(), copy)
-    library = ctypes.CDLL(str(copy))
-    for unit in (*device_code.UNITS, "probe"):
-        library.kab_device_code(unit.encode(), 90, b"cubin\0", ctypes.c_long(6))
-    return c.Cuda(library)
+    return emulator.emulated(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(params=ORDERS)
@@ -101,13 +93,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory: Any, compiler: build.Compiler) -> ctypes.CDLL:
-    path = tmp_path_factory.mktemp("frame") / "call_frame.so"
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", f"-I{build.ffi_headers()}"]
-    command = [*compiler.command, *flags, str(HERE / "call_frame.cc"), "-o", str(path)]
-    subprocess.run(command, check=True)
-    library = ctypes.CDLL(str(path))
-    library.frame_call.restype = ctypes.c_char_p
-    return library
+    return emulator.build_frame(tmp_path_factory.mktemp("frame"), compiler)
 
 
 @pytest.fixture
@@ -171,6 +157,13 @@ def test_shared_memory_that_nobody_wrote_is_nan(cuda):
     assert np.isnan(result[0])
 
 
+@pytest.mark.skipif(emulator.FLAGS_VARIABLE not in os.environ, reason="it would be done")
+@pytest.mark.parametrize("kernel", ["beyond", "beyond_shared"])
+def test_the_sanitizer_ends_what_writes_beyond(emulated, kernel):
+    """Run by test_sanitized.py: it has to end the process."""
+    emulated.launch("probe", kernel, (1, 1), np.zeros(4, np.float32))
+
+
 def test_what_threads_race_for_goes_to_another_in_another_order(cuda, order):
     result = np.zeros(1, np.float32)
     cuda.launch("probe", "racing", (1, 1), result)
@@ -187,6 +180,54 @@ def test_a_zero_row_and_column_give_finite_weights(cuda, rng):
     t["c"][...] = 0
     cuda.adafactor(c.adafactor_structs([t]), (0.01, 1.0, *cases.ADAFACTOR.values()))
     assert np.isfinite(t["w"]).all()
+
+
+def test_huge_gradients_do_not_overflow_the_norm(cuda, rng):
+    """Beside columns that are small, and in a tensor that is a single unit."""
+    tensors = [cases.clip_tensor(rng, shape, np.float32) for shape in ((300, 20), (700,))]
+    tensors[0]["g"][:, ::3] *= np.float32(1e36)
+    tensors[1]["w"] *= np.float32(1e25)
+    tensors[1]["g"] *= np.float32(1e36)
+    cases.check_clip(cuda, tensors)
+    assert all(0 < t["factor"].min() < 1e-20 or t["w"].ndim == 1 for t in tensors)
+
+
+@dtypes
+def test_a_mean_far_from_zero_takes_nothing_from_the_variance(handlers, rng, dtype, order):
+    """Float32 sums about zero would keep no digit of it; the first rows lie apart as well."""
+    x = np.asarray(rng.standard_normal((500, 9)) + 300, np.float32)
+    x[:40] += 20
+    x = x.astype(dtype)
+    up = (cases.random(rng, (500, 9), np.float32) + np.float32(100)).astype(dtype)
+    d_mean, d_var = (cases.random(rng, (n,), np.float32) for n in (9, 1))
+    _, variance, _ = handlers.batch_statistics(x, d_mean, d_var)
+    cases.near(variance[0], reference_moments(x, "channel_means")[1])
+    gain = cases.random(rng, (9,), np.float32)
+    y, d, d_gain = handlers.standardize(x, gain, up)
+    cases.near(y, reference_standardized(x, gain, ws.EPSILON))
+    d_expected, gain_expected = ws.reference_gradient(x, gain, up)
+    cases.near(d, d_expected)
+    cases.near(d_gain, gain_expected)
+
+
+@pytest.mark.parametrize("cols", [1, 3, 8, 40, 1024, 1500])
+def test_adafactor_cuts_matrices_of_any_width_into_tiles(cuda, rng, cols):
+    """Rows beyond one tile, columns beyond one, and few enough that threads share out the rows."""
+    cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, (2, 70, cols), np.float32)])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_comes_out_of_every_kernel(cuda, rng, bad):
+    clipped = cases.clip_tensor(rng, (33, 65), np.float32)
+    clipped["g"][3, 5] = bad
+    cases.check_clip(cuda, [clipped])
+    factored = cases.adafactor_tensor(rng, (33, 65), np.float32)
+    factored["g"][3, 5] = bad
+    cuda.adafactor(c.adafactor_structs([factored]), (0.01, 0.3, *cases.ADAFACTOR.values()))
+    assert np.isnan(factored["w"][3, 5])
+    assert not np.isfinite(factored["r_out"][3])
+    assert not np.isfinite(factored["c_out"][5])
+    assert np.isfinite(factored["r_out"][4])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -222,8 +263,25 @@ def test_adafactor_runs_its_phases_in_order(cuda, driver, rng):
     log = (ctypes.c_char * 65536).in_dll(driver, "mock_log")
     log.value = b""
     cases.check_adafactor(cuda, [cases.adafactor_tensor(rng, (4, 5), np.float32)])
-    phases = ["rows", "columns", "means", "norm", "scale", "apply"]
+    phases = ["moments", "factors", "means", "norm", "scale", "apply"]
     assert log.value.decode().split() == [f"adafactor_{phase}" for phase in phases]
+
+
+H100 = 132
+"""Multiprocessors."""
+
+OF_PARTS = {"sm3_clear", "adafactor_means", "adafactor_scale"}
+OF_PARTS |= {"batch_statistics_join", "batch_statistics_pool"}
+"""Kernels that go over one number a row, a column, a tile or a channel."""
+
+
+def test_large_cases_have_a_block_for_every_multiprocessor(cuda, handlers, driver):
+    """But for the kernels of a convolution one by one, of which some have 64 units."""
+    found = list(launch_sizes.launched(cuda, handlers, driver))
+    few = {kernel for kernel, blocks in found if blocks < H100} - OF_PARTS
+    assert few == {"standardize_forward", "standardize_backward"}
+    told = launch_sizes.table([("a", 3), ("b", 8), ("a", 1)])
+    assert told.splitlines()[2:] == ["| a | 1 to 3 |", "| b | 8 |"]
 
 
 def test_a_failed_launch_is_an_error(cuda, driver, rng):

@@ -22,6 +22,9 @@ LISTING = """
         /*00a0*/                   DADD R6, R6, R8 ;
         /*00b0*/               @P1 BRA 0x50 ;
         /*00c0*/               @P2 BRA 0x40 ;
+        /*00c4*/                   LDG.E.64 R4, desc[UR4][R2.64] ;
+        /*00c8*/                   DADD R6, R6, R4 ;
+        /*00cc*/               @P1 BRA 0xc4 ;
         /*00d0*/                   DMUL R6, R6, R6 ;
         /*00e0*/                   EXIT ;
         /*00f0*/                   BRA 0xf0 ;
@@ -32,13 +35,14 @@ def test_registers_spills_loads_and_doubles_are_read_from_the_innermost_loops():
     found = machine_code.read("k", 90, USAGE, LISTING)
     assert (found.registers, found.spilled_bytes) == (40, 8)
     assert found.load_bits == 128
-    assert (found.doubles, found.slow_doubles) == (3, 1)
+    assert (found.doubles, found.slow_doubles) == (3, 1)  # not what adds doubles to doubles
     assert found.occupancy == 6 * 256 / 2048
 
 
 def test_a_loop_with_another_in_it_is_not_innermost():
     loops = machine_code.innermost_loops(machine_code.instructions(LISTING))
-    assert [(loop[0].at, loop[-1].at) for loop in loops] == [(0x20, 0x30), (0x50, 0xB0)]
+    ends = [(loop[0].at, loop[-1].at) for loop in loops]
+    assert ends == [(0x20, 0x30), (0x50, 0xB0), (0xC4, 0xCC)]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,6 @@ def test_what_compilers_make_of_the_kernels():
     } == {}
     assert {name for name, kernel in found.items() if kernel.occupancy < 0.5} == set()
     along = ("adam", "sm3_entries", "cross_entropy_forward", "cross_entropy_backward")
-    along += tuple(f"adafactor_{phase}" for phase in ("rows", "norm", "apply"))
+    along += tuple(f"adafactor_{phase}" for phase in ("moments", "norm", "apply"))
     assert {found[name].load_bits for name in along} == {128}
-    slow = {name for name, kernel in found.items() if kernel.slow_doubles}
-    assert slow <= {"adafactor_vector"}
+    assert {name: kernel.doubles for name, kernel in found.items() if kernel.doubles} == {}

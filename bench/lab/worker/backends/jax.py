@@ -41,6 +41,7 @@ def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDDEN:
         jax.config.update("jax_platforms", "cpu")  # its CUDA plugin would raise, having none
     if memory is not None:
+        os.environ.pop("XLA_PYTHON_CLIENT_MEM_FRACTION", None)  # jaxlib refuses it beside its heir
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "true"
         os.environ["XLA_CLIENT_MEM_FRACTION"] = f"{memory.fraction:.4f}"
     jax.devices()

@@ -1,0 +1,135 @@
+"""Cases by device: quick ones on two cores, those that keep a GPU busy on one that has the room."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_ab.bench.choosing import Choice
+from keras_ab.bench.lab.loop.device import Device, choose
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source, grid
+from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.progress import PROCESS_S, altogether, expected
+from tests.bench.declared import DECLARED
+from tests.bench.invocation import TINY, benchmark
+from tests.bench.nvml import FakeNvml, eight
+
+ROOT = Path(__file__).parents[2]
+NO_GPU = Device(untouched=True)
+CASES = (
+    *grid(n=(1, 2)),
+    *grid(quick=False, gpu=False, n=(3,)),
+    *grid(quick=False, n=(4,)),
+    *grid(quick=False, gpu_bytes=15 * 2**30, n=(5,)),
+    *grid(quick=False, gpu_bytes=40 * 2**30, n=(6,)),
+    Case({"n": 7}, quick=False, swept=True),
+)
+
+
+def experiment(cases=CASES, arms="abcd", **arm):
+    return Experiment(
+        name="some",
+        question="?",
+        method=".",
+        sources=(Source("A", "T", 2024, "https://example.org"),),
+        arms=tuple(Arm(name, lambda _case: Prepared(lambda: None), name, **arm) for name in arms),
+        cases=cases,
+    )
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """One of 80 GiB: 15 GiB to each of five processes."""
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(eight()[:1]))
+    return choose("0")
+
+
+def chosen(selection, device, cases=CASES):
+    choice = Choice.of(selection, device)
+    return [case.params["n"] for case in choice.cases(experiment(cases))], choice
+
+
+@pytest.mark.parametrize(
+    ("selection", "on_a_cpu", "on_a_gpu"),
+    [
+        ("auto", [1, 2], [4, 5]),
+        ("quick", [1, 2], [1, 2]),
+        ("gpu", [4], [4, 5]),
+        ("full", [1, 2, 3, 4], [1, 2, 3, 4, 5]),
+        ("sweep", [7], [7]),
+    ],
+)
+def test_cases_are_chosen_by_what_is_asked_and_what_is_there(selection, on_a_cpu, on_a_gpu, gpu):
+    assert chosen(selection, NO_GPU)[0] == on_a_cpu
+    assert chosen(selection, Device())[0] == on_a_cpu  # a CPU beside a GPU that is hidden
+    assert chosen(selection, gpu)[0] == on_a_gpu
+
+
+def test_what_the_memory_does_not_hold_is_named(gpu):
+    (line,) = chosen("auto", gpu)[1].says()
+    assert line.endswith("1 case, some[n:6] first")
+    assert chosen("auto", NO_GPU)[1].says() == []
+
+
+def test_where_all_is_quick_a_gpu_gets_that_unless_it_would_idle(gpu):
+    assert chosen("gpu", gpu, grid(n=(1, 2)))[0] == [1, 2]
+    assert chosen("gpu", gpu, grid(gpu=False, n=(1, 2)))[0] == []
+
+
+def test_every_arm_and_the_control_need_the_room(gpu):
+    case = CASES[4]
+    assert gpu.holds(case.gpu_bytes, 5)
+    assert not gpu.holds(case.gpu_bytes, 6)
+
+
+def test_all_that_a_gpu_needs_is_reckoned_to_45_minutes(gpu):
+    """As long as a process takes what it takes on two cores; no GPU has been measured."""
+    choice, plan = Choice.of("auto", gpu), Plan.looking("quick", {})
+    trials = [
+        expected(experiment, plan, "tensorflow")
+        for _, experiment in DECLARED.values()
+        for _ in choice.cases(experiment)
+    ]
+    assert len(trials) > 50
+    assert altogether(trials).most_s <= 45 * 60
+    assert choice.left_out == []
+
+
+def test_the_optimizers_update_variables_beside_which_a_launch_is_nothing(gpu):
+    for name in ("adam", "sm3", "adafactor", "agc"):
+        declared = DECLARED[f"kernel_{name}"][1]
+        sizes = [dict(case.params) for case in Choice.of("gpu", gpu).cases(declared)]
+        assert {"variables": 100, "rows": 2000, "columns": 2000} in sizes
+        assert not any(case.gpu_bytes for case in Choice.of("full", NO_GPU).cases(declared))
+
+
+def test_arms_of_frameworks_that_are_not_installed_take_no_time(monkeypatch):
+    plan = Plan.looking("quick", {})
+    all_three = expected(experiment(arms="ab"), plan, "tensorflow").least_s
+    monkeypatch.setattr("keras_ab.bench.progress.is_installed", lambda name: name != "jax")
+    without = expected(experiment(arms="ab", backend="jax"), plan, "tensorflow").least_s
+    assert without == pytest.approx(all_three / 3)
+    assert without >= PROCESS_S
+
+
+FAKE = """
+import sys
+
+from tests.bench.nvml import FakeNvml, eight
+
+sys.modules["pynvml"] = FakeNvml(eight())
+"""
+
+
+def test_on_a_gpu_its_cases_are_announced_before_anything_is_measured(tmp_path, monkeypatch):
+    (tmp_path / "pynvml.py").write_text(FAKE)
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.setenv("PYTHONPATH", ":".join([str(tmp_path), *sys.path]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    shown = benchmark(tmp_path, "--collect-only", TINY).stdout
+    assert "tiny[scale:50-once]" in shown
+    assert "tiny[scale:1-once]" not in shown
+    assert "--ab-look quick: 1 trial, about 10 s" in shown
+    hidden = benchmark(tmp_path, "--collect-only", "--ab-device", "cpu", TINY).stdout
+    assert "tiny[scale:1-once]" in hidden
+    assert "--ab-look quick: 2 trials" in hidden
