@@ -40,7 +40,7 @@ from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
-from keras_ab.reports.machines import machines, versions
+from keras_ab.reports.machines import key, machines, versions
 from keras_ab.reports.sections import (
     AnswerRow,
     answers,
@@ -50,6 +50,7 @@ from keras_ab.reports.sections import (
     speeds,
     trial_views,
 )
+from keras_ab.reports.turning_points import turns
 
 COLUMNS = {
     "time": "Step time",
@@ -139,7 +140,9 @@ def page(runs: Runs, done: str = "") -> str:
             simulated=[machine.name for machine in here if machine.simulated],
             flips=flipped(sides, every),
             speeds=speeds(sides),
-            history=history(here),
+            turns=(turned := turns(here)),
+            history=history(here, turned),
+            named={(view.machine, key(view.data)): view for view in every},
             trials=every,
             detailed=detailed,
             rows=rows,

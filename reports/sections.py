@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +16,14 @@ from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.record.records import Trial
 from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
+from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME, Dimension
 from keras_ab.reports import cautions, figures, views
 from keras_ab.reports.cautions import Caution
 from keras_ab.reports.citing import MARK, WHOLE, Quotable, of_trial
 from keras_ab.reports.claims_figure import claims_figure
 from keras_ab.reports.compare import (
     Apart,
+    Change,
     Flip,
     Side,
     SpeedUp,
@@ -33,9 +35,10 @@ from keras_ab.reports.compare import (
 from keras_ab.reports.history import Series, histories
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import short_names
-from keras_ab.reports.machines import Machine, changes, key
+from keras_ab.reports.machines import Key, Machine, changes, key
 from keras_ab.reports.memory import Curves, curves
 from keras_ab.reports.series_figure import history_figure
+from keras_ab.reports.turning_points import Turn
 
 DETAILED = 100
 """Trials that a page shows in full; it says so where there are more."""
@@ -277,14 +280,20 @@ def speeds(sides: Sequence[Side]) -> list[Speeds]:
     ]
 
 
-def history(machines: Iterable[Machine]) -> list[dict[str, Any]]:
+def history(machines: Iterable[Machine], turns: Iterable[Turn]) -> list[dict[str, Any]]:
     """Return each trial that a machine measured more than once, the first of them drawn."""
     found: list[Series] = histories(machines)
+    steps: defaultdict[tuple[str, Key], dict[tuple[str, str], Change]] = defaultdict(dict)
+    for turn in turns:
+        for c in turn.changed:
+            if c.after.metric.name == STEP_TIME.name:
+                steps[turn.machine, c.key][turn.after.header.run, c.arm] = c
     with quiet_drawing():
         return [
             {
                 "series": series,
                 "changed": sum(bool(moment.changed) for moment in series.moments),
+                "turned": steps[series.machine, series.key],
                 "figure": history_figure(series, f"h{n}") if n <= DRAWN else None,
             }
             for n, series in enumerate(found, 1)
