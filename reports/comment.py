@@ -45,4 +45,4 @@ def _parts(machine: Machine) -> Iterator[str]:
 
 def _line(line: summary.Line) -> str:
     parts = ", ".join(f"{name} {number} {word}" for name, number, word in line.parts)
-    return f"{escape(line.title)}: {escape(parts)}"
+    return f"**{escape(line.title)}** {escape(parts)}"

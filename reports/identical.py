@@ -22,6 +22,8 @@ from keras_ab.reports.svg import MARGIN, MUTED, STYLE, VERDICTS, inline
 BY_CHANCE = 0.025
 """Where so many or more would be told apart by chance less often than this, something is amiss."""
 HEIGHT = 1.9
+APART = 4
+"""Units from bar to bar of the strip on the first screen."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,22 @@ def of_run(run: JudgedRun) -> Identical | None:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """The interval of one pair in a strip 24 units high, no difference being in its middle.
+
+    Args:
+        x: where it stands.
+        high: where the interval ends, from above; `low`, where it begins.
+        apart: whether the pair was told apart.
+    """
+
+    x: int
+    low: float
+    high: float
+    apart: bool
+
+
+@dataclass(frozen=True)
 class ShownIdentical:
     """The controls of a machine's newest run, as the page shows them."""
 
@@ -86,6 +104,12 @@ class ShownIdentical:
     says: str
     moderation: str
     figure: Markup
+    bars: list[Bar]
+
+    @property
+    def width(self) -> int:
+        """Units of the strip."""
+        return APART * len(self.bars)
 
 
 def of_machines(machines: Iterable[Machine]) -> list[ShownIdentical]:
@@ -95,8 +119,27 @@ def of_machines(machines: Iterable[Machine]) -> list[ShownIdentical]:
         if found := of_run(machine.runs[-1]):
             drawn = figure(found, f"identical{number}")
             prior = machine.runs[-1].prior
-            shown.append(ShownIdentical(machine.name, found.says, moderation(prior), drawn))
+            told = found.says, moderation(prior), drawn, bars(found)
+            shown.append(ShownIdentical(machine.name, *told))
     return shown
+
+
+def bars(found: Identical) -> list[Bar]:
+    """Return the interval of every control, the lowest first, cut off where most end."""
+    pairs = sorted(found.pairs, key=lambda finding: finding.estimate.point)
+    low, high = _reached(pairs)
+    return [
+        Bar(
+            APART * n + APART // 2,
+            *(_height(min(max(x, low), high) / high) for x in (f.estimate.low, f.estimate.high)),
+            apart=f in found.apart,
+        )
+        for n, f in enumerate(pairs)
+    ]
+
+
+def _height(share: float) -> float:
+    return round(12 * (1 - share), 1)
 
 
 def moderation(prior: Prior) -> str:

@@ -121,7 +121,7 @@ def page(runs: Runs, done: str = "") -> str:
     every, detailed = trial_views(here)
     counted = Counter(claim.outcome for trial in trials for claim in trial.claims)
     shared = cautions.shared(trials)
-    rows = answers(every, shared)
+    rows, claimed = answers(every, shared), claims(every)
     confidence = min(run.header.plan.confidence for run in runs.runs)
     css, script = _own("page.css"), _own("page.js")
     return (
@@ -149,13 +149,13 @@ def page(runs: Runs, done: str = "") -> str:
             advised=advised(every),
             summary=summary.groups(rows),
             matrix=summary.matrix(rows),
-            absent=summary.not_measured(rows),
+            refuted=summary.refuted(claimed),
             common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],
             forest=forest(f for row in rows for p in row.answer.parts if (f := p.finding)),
             dimensions=[d for d in DIMENSIONS if d != "energy" or any(map(_has_energy, rows))],
             confidence=confidence,
             identical=identical.of_machines(here),
-            claims=claims(every),
+            claims=claimed,
             outcomes={word: counted[word] for word in Outcome if counted[word]},
             run_cautions=partial(cautions.of_run, copies=integrity.copies(runs.runs)),
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
@@ -196,6 +196,8 @@ def _environment() -> Environment:
         "columns": COLUMNS,
         "host_memory": PEAK_HOST_MEMORY.name,
         "whole": WHOLE,
+        "titled": summary.experiment_title,
+        "told_refuted": summary.REFUTED,
     }
     return environment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -150,9 +151,16 @@ class AnswerRow:
     """One arm on one machine, in the table of answers."""
 
     anchor: str
+    key: Key
     experiment: str
     telling: str
     """The parameters that tell its trial from others of the experiment."""
+    says: str
+    """What the arm does, in words."""
+    against: str
+    """What the baseline does."""
+    needs: str
+    """What it takes to measure it, where it was not measured here."""
     same: bool
     """Whether the row above is of the same trial."""
     machine: str
@@ -173,6 +181,13 @@ class AnswerRow:
     def word(self) -> str:
         """The answer in a word."""
         return self.answer.word.value
+
+    @property
+    def certainty(self) -> float | None:
+        """The half-width of the interval on what the technique is for; None where it has none."""
+        found = self.answer.measured[:1]
+        half_width = found[0].finding.estimate.half_width if found and found[0].finding else math.inf
+        return half_width if math.isfinite(half_width) else None
 
 
 def answers(trials: Sequence[TrialView], shared: Collection[str] = ()) -> list[AnswerRow]:
@@ -197,10 +212,15 @@ def answers(trials: Sequence[TrialView], shared: Collection[str] = ()) -> list[A
 
 
 def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: bool) -> AnswerRow:
+    baseline, says = view.declared.arms[0], {arm.name: arm.says for arm in view.declared.arms}
     return AnswerRow(
         anchor=view.anchor,
+        key=key(view.data),
         experiment=view.declared.experiment,
         telling=view.name.removeprefix(view.declared.experiment).strip(),
+        says=says.get(answer.arm, answer.arm),
+        against="" if answer.arm == baseline.name else baseline.says,
+        needs=_needs(view.data, answer),
         same=again,
         machine=view.machine,
         answer=answer,
@@ -212,11 +232,21 @@ def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: boo
     )
 
 
+def _needs(data: TrialData, answer: Answer) -> str:
+    """Return what it takes to measure an arm: the last part of the error that was in the way."""
+    found = (absent for absent in data.absences if absent.arm in (answer.arm, None))
+    if (absent := next(found, None)) is None:
+        return answer.reason
+    told = absent.refusal.do if absent.refusal else absent.reason.partition("what to do: ")[2]
+    return told or answer.reason
+
+
 @dataclass(frozen=True)
 class ClaimView:
     """One claim on one machine."""
 
     anchor: str
+    experiment: str
     name: str
     machine: str
     claim: ClaimFinding
@@ -231,7 +261,14 @@ class ClaimView:
 def claims(trials: Iterable[TrialView]) -> list[ClaimView]:
     """Return every claim that was tested."""
     return [
-        ClaimView(t.anchor, t.name, t.machine, claim, text.wanted(claim.claim, t.data))
+        ClaimView(
+            t.anchor,
+            t.declared.experiment,
+            t.name,
+            t.machine,
+            claim,
+            text.wanted(claim.claim, t.data),
+        )
         for t in trials
         for claim in t.trial.claims
     ]
