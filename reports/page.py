@@ -61,6 +61,10 @@ COLUMNS = {
 """Headings of the table of answers."""
 
 
+PROVEN = "keras-ab verify holds this page, and a PDF of it, against them."
+"""What the first screen ends with in print, after the runs that it is from."""
+
+
 def write_page(paths: str | Path | Iterable[str | Path], out: str | Path, done: str = "") -> Path:
     """Read runs and write the page on them.
 
@@ -196,6 +200,7 @@ def _environment() -> Environment:
         "columns": COLUMNS,
         "host_memory": PEAK_HOST_MEMORY.name,
         "whole": WHOLE,
+        "proven": PROVEN,
         "titled": summary.experiment_title,
         "told_refuted": summary.REFUTED,
     }

@@ -133,6 +133,11 @@ def quiet_drawing() -> warnings.catch_warnings:
     return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
+def has_interval(finding: Finding) -> bool:
+    """Tell whether a finding has an interval that ends."""
+    return math.isfinite(finding.estimate.half_width)
+
+
 def trial_views(machines: Iterable[Machine]) -> tuple[list[TrialView], list[TrialView]]:
     """Return the newest trial of everything on every machine, and those that are shown in full."""
     every = []
@@ -185,9 +190,8 @@ class AnswerRow:
     @property
     def certainty(self) -> float | None:
         """The half-width of the interval on what the technique is for; None where it has none."""
-        found = self.answer.measured[:1]
-        half_width = found[0].finding.estimate.half_width if found and found[0].finding else math.inf
-        return half_width if math.isfinite(half_width) else None
+        found = next((part.finding for part in self.answer.measured), None)
+        return found.estimate.half_width if found and has_interval(found) else None
 
 
 def answers(trials: Sequence[TrialView], shared: Collection[str] = ()) -> list[AnswerRow]:
