@@ -36,7 +36,7 @@ STEPS = [line.removeprefix("- run: ") for line in LINES]
 TOOLS = ("pytest", "keras-ab", "pip", "tox", "ssh-keygen", "python", "gh")
 COMMANDS = [c for c in dict.fromkeys([*TABLE, *STEPS]) if c.split(" ")[0] in TOOLS]
 ELSEWHERE = {
-    "doctor --ceilings": "bench/test_ceilings.py::test_ceilings_are_kept_in_the_run_that_asked_for_them",
+    "doctor --ceilings": "bench/test_ceilings.py::test_a_probe_grows_until_it_lasts_long_enough",
     "try train.py:make": "bench/test_trying.py::test_a_readers_own_model_ends_with_advice",
     "bench/ --junitxml": "bench/test_invocation.py::test_the_file_for_junit_carries_the_verdicts",
     "--ab-profile": "bench/test_tensorflow.py::test_a_profile_names_the_operations_of_a_step",
@@ -44,7 +44,7 @@ ELSEWHERE = {
     "ssh-keygen": "test_readme_commands.py::sign",
     "gate --baseline bench/main.jsonl": "test_readme_commands.py::test_what_reads_comes_to_its_end",
 }
-"""What is not run as it is written, as it takes long or needs a place of its own, and what runs it."""
+"""What takes long, or needs a place of its own, and the test that runs it or what it stands on."""
 SETS_UP = ("pip ", "tox ", "gh ")
 """What fills an environment or asks the network: what it names is there."""
 RUN_HERE = [c for c in COMMANDS if not c.startswith(SETS_UP) and not any(e in c for e in ELSEWHERE)]
