@@ -33,10 +33,9 @@ def _parts(result: Comparison, form: Form) -> Iterator[str]:
     if simulated:
         yield form.strong(f"Simulated, not measured: {', '.join(simulated)}.")
     yield _flips(result, form)
+    for other in result.sides[1:]:
+        yield _changed(result.sides[0], other, form)
     yield form.heading("Arms against their baselines") + "\n\n" + _arms(result, form)
-    if len(result.sides) == 2:
-        a, b = result.sides
-        yield _changed(a, b, form)
     yield _environments(result, form)
     yield _code(result, form)
     for other in result.sides[1:]:
@@ -52,7 +51,7 @@ def _listed(lines: Iterable[str], form: Form) -> str:
 def _flips(result: Comparison, form: Form) -> str:
     found = flips(result.sides)
     if not found:
-        none = "No arm is better on one side and worse on another."
+        none = "No arm is better on one side and worse on another; below is what differs in size."
         return f"{form.heading('Flips')}\n\n{form.paragraph(none)}"
     lines = [
         f"- {form.words(flip.key.says)}: {form.code(flip.arm)}, {form.words(flip.title)}: "

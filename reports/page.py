@@ -33,8 +33,9 @@ from keras_ab.reports import (
     views,
 )
 from keras_ab.reports.advice import advised
+from keras_ab.reports.between import flipped, speeds
 from keras_ab.reports.citing import WHOLE
-from keras_ab.reports.compare import side
+from keras_ab.reports.compare import side, unlike
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
@@ -45,9 +46,7 @@ from keras_ab.reports.sections import (
     AnswerRow,
     answers,
     claims,
-    flipped,
     history,
-    speeds,
     trial_views,
 )
 from keras_ab.reports.turning_points import turns
@@ -152,7 +151,7 @@ def page(runs: Runs, done: str = "") -> str:
             rows=rows,
             advised=advised(every),
             summary=summary.groups(rows),
-            matrix=summary.matrix(rows),
+            matrix=summary.matrix(rows, unlike(sides)),
             refuted=summary.refuted(claimed),
             common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],
             forest=forest(f for row in rows for p in row.answer.parts if (f := p.finding)),

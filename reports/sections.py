@@ -17,26 +17,16 @@ from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.record.records import Trial
 from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME, Dimension
+from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension
 from keras_ab.reports import cautions, figures, views
 from keras_ab.reports.cautions import Caution
 from keras_ab.reports.citing import MARK, WHOLE, Quotable, of_trial
 from keras_ab.reports.claims_figure import claims_figure
-from keras_ab.reports.compare import (
-    Apart,
-    Change,
-    Flip,
-    Side,
-    SpeedUp,
-    apart,
-    differing_code,
-    flips,
-    speed_ups,
-)
+from keras_ab.reports.compare import Change
 from keras_ab.reports.history import Series, histories
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import short_names
-from keras_ab.reports.machines import Key, Machine, changes, key
+from keras_ab.reports.machines import Key, Machine, key
 from keras_ab.reports.memory import Curves, curves
 from keras_ab.reports.series_figure import history_figure
 from keras_ab.reports.turning_points import Turn
@@ -275,49 +265,6 @@ def claims(trials: Iterable[TrialView]) -> list[ClaimView]:
         )
         for t in trials
         for claim in t.trial.claims
-    ]
-
-
-@dataclass(frozen=True)
-class FlipView:
-    """One flip, called as the trials of the page are."""
-
-    anchor: str
-    name: str
-    flip: Flip
-
-
-def flipped(sides: Sequence[Side], trials: Iterable[TrialView]) -> list[FlipView]:
-    """Return what flips from machine to machine, step times first."""
-    shown = {key(view.data): view for view in reversed(list(trials))}
-    found = sorted(flips(sides), key=lambda flip: DIMENSIONS.index(flip.dimension))
-    return [FlipView(shown[f.key].anchor, shown[f.key].name, f) for f in found]
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """One machine against the first."""
-
-    name: str
-    arms: list[SpeedUp]
-    environment: list[str]
-    differing: list[str]
-    apart: Apart
-    """Where techniques are worth more, or less, than on the first."""
-
-
-def speeds(sides: Sequence[Side]) -> list[Speeds]:
-    """Return each machine but the first, held against it."""
-    first, *others = sides
-    return [
-        Speeds(
-            other.name,
-            speed_ups(first, other),
-            changes(first.runs[-1], other.runs[-1]),
-            differing_code(first, other),
-            apart(first, other),
-        )
-        for other in others
     ]
 
 

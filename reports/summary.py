@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 
@@ -170,6 +170,8 @@ class Across:
     """One arm over the machines that measured it."""
 
     title: str
+    unlike: bool
+    """Whether the code of its trial's arms is not the same on all of them."""
     on: dict[str, AnswerRow]
 
     @property
@@ -178,11 +180,18 @@ class Across:
         return len({row.word for row in self.on.values()}) == 1
 
 
-def matrix(rows: Iterable[AnswerRow]) -> list[Across]:
-    """Return the arms that several machines measured, those on which they disagree first."""
+def matrix(rows: Iterable[AnswerRow], unlike: Container[Key] = ()) -> list[Across]:
+    """Return the arms that several machines measured, those on which they disagree first.
+
+    Args:
+        rows: the table of answers.
+        unlike: trials whose arms do not have the same code everywhere; they come last.
+    """
     found: dict[tuple[Key, str], Across] = {}
     for row in rows:
-        across = found.setdefault((row.key, row.answer.arm), Across(title(row), {}))
+        across = found.setdefault(
+            (row.key, row.answer.arm), Across(title(row), row.key in unlike, {})
+        )
         across.on.setdefault(row.machine, row)
     several = [across for across in found.values() if len(across.on) > 1]
-    return sorted(several, key=lambda across: across.agree)
+    return sorted(several, key=lambda across: (across.unlike, across.agree))
