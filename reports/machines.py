@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.record.records import Round
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.backend_names import FRAMEWORKS
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
@@ -80,6 +81,12 @@ def gpu_names(machine: dict[str, Any]) -> list[str]:
     gpus = machine.get("gpus")
     found = gpus if isinstance(gpus, list) else []
     return [str(gpu.get("name")) for gpu in found if isinstance(gpu, dict)]
+
+
+def throttled(line: Round) -> str:
+    """Return why the GPU was slowed down in a round; empty where it was not."""
+    reasons = (line.gpu or {}).get("throttled")
+    return ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
 
 
 def machine_name(run: JudgedRun) -> str:
