@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -85,26 +84,19 @@ class TrialView:
             "rounds": figures.rounds_figure,
             "claims": claims_figure,
         }
-        with quiet_drawing():
-            return {
-                name: figure(self.trial, f"{self.anchor}-{name}") for name, figure in draw.items()
-            }
+        return {name: figure(self.trial) for name, figure in draw.items()}
 
     @cached_property
     def quality(self) -> list[Markup]:
         """A figure for each outcome of training."""
-        with quiet_drawing():
-            drawn = [
-                figures.quality_figure(self.trial, outcome, f"{self.anchor}-quality{n}")
-                for n, outcome in enumerate(views.outcomes(self.trial), 1)
-            ]
+        outcomes = views.outcomes(self.trial)
+        drawn = (figures.quality_figure(self.trial, outcome) for outcome in outcomes)
         return [figure for figure in drawn if figure]
 
     @cached_property
     def memory(self) -> Curves | None:
         """Its memory over a step, if that was watched."""
-        with quiet_drawing():
-            return curves(self.trial, f"{self.anchor}-memory")
+        return curves(self.trial)
 
 
 def _cited(quotable: Quotable) -> tuple[str, str]:
@@ -116,11 +108,6 @@ def _cited(quotable: Quotable) -> tuple[str, str]:
         return quotable.told.cited
     assert quotable.finding is not None  # noqa: S101 - a number without a claim has a finding
     return quotable.finding.arm, quotable.finding.metric.name
-
-
-def quiet_drawing() -> warnings.catch_warnings:
-    """Widen a range too narrow or too wide to draw in silence; matplotlib would warn of it."""
-    return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def has_interval(finding: Finding) -> bool:
@@ -276,13 +263,12 @@ def history(machines: Iterable[Machine], turns: Iterable[Turn]) -> list[dict[str
         for c in turn.changed:
             if c.after.metric.name == STEP_TIME.name:
                 steps[turn.machine, c.key][turn.after.header.run, c.arm] = c
-    with quiet_drawing():
-        return [
-            {
-                "series": series,
-                "changed": sum(bool(moment.changed) for moment in series.moments),
-                "turned": steps[series.machine, series.key],
-                "figure": history_figure(series, f"h{n}") if n <= DRAWN else None,
-            }
-            for n, series in enumerate(found, 1)
-        ]
+    return [
+        {
+            "series": series,
+            "changed": sum(bool(moment.changed) for moment in series.moments),
+            "turned": steps[series.machine, series.key],
+            "figure": history_figure(series) if n < DRAWN else None,
+        }
+        for n, series in enumerate(found)
+    ]
