@@ -56,8 +56,8 @@ def _since(turn: Turn) -> str:
     lines += [
         f"- {escape(k.says)}: {code(answer.arm)} is {answer.word}" for k, answer in turn.invalid
     ]
-    listed = "\n".join(lines)
-    return f"**worse than in run {escape(turn.before.header.run)}** ({code(turn.command)}):\n\n{listed}"
+    heading = f"**worse than in run {escape(turn.before.header.run)}** ({code(turn.command)}):"
+    return "\n".join([f"{heading}\n", *lines])
 
 
 def _line(line: summary.Line) -> str:
