@@ -17,11 +17,11 @@ from keras_ab.reports.sections import AnswerRow, ClaimView
 SAYS = {
     Word.INVALID: "the arms did not do the same work, so nothing is concluded",
     Word.FAILED: "crashed, hung or returned NaN, so nothing is concluded",
-    Word.GAIN: "better in something, worse in nothing",
-    Word.TRADE: "better in something, worse in something else",
-    Word.LOSS: "worse in something, better in nothing",
-    Word.NO_DIFFERENCE: "the same within the margin, in all that was measured",
-    Word.UNDECIDED: "more blocks, or a quieter machine, would tell",
+    Word.GAIN: "better somewhere, worse nowhere",
+    Word.TRADE: "better in one thing, worse in another",
+    Word.LOSS: "worse somewhere, better nowhere",
+    Word.NO_DIFFERENCE: "the same within the margin",
+    Word.UNDECIDED: "more blocks would tell",
     Word.NOT_MEASURED: "what each would take",
 }
 """What each answer means, in the order in which they are told."""
@@ -38,10 +38,10 @@ REFUTED = 4
 MOST = math.log(16)
 """Beyond this a ratio counts for no more: 0 B against some bytes is no endless gain."""
 
-LONGEST = 72
+LONGEST = 48
 """Characters of what an arm is called."""
 
-TITLES = {"time": "step time", "memory": "memory", "quality": "quality", "energy": "energy"}
+TITLES = {"time": "time", "memory": "memory", "quality": "quality", "energy": "energy"}
 
 
 @dataclass(frozen=True)
