@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,16 @@ def _processor(run: JudgedRun) -> str:
 
 def _name(words: str) -> str:
     return " ".join(legible(words, 120).split())
+
+
+def short(names: Sequence[str]) -> dict[str, str]:
+    """Return names of machines without the parts that all of them share: ``, 2 cores``."""
+    parts = [name.split(", ") for name in names]
+    shared = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
+    return {
+        name: ", ".join(part for part in own if part not in shared) or name
+        for name, own in zip(names, parts, strict=True)
+    }
 
 
 def versions(run: JudgedRun) -> str:

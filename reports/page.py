@@ -41,7 +41,7 @@ from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
-from keras_ab.reports.machines import key, machines, versions
+from keras_ab.reports.machines import key, machines, short, versions
 from keras_ab.reports.sections import (
     AnswerRow,
     answers,
@@ -145,6 +145,7 @@ def page(runs: Runs, done: str = "") -> str:
             speeds=speeds(sides),
             turns=(turned := turns(here)),
             history=history(here, turned),
+            called=short([machine.name for machine in here]),
             named={(view.machine, key(view.data)): view for view in every},
             trials=every,
             detailed=detailed,

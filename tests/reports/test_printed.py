@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("printed")
     written(folder, "a", [scene()])
     written(folder, "b", [scene(step=ARMS | {"fast": 0.6})], seed=5)
-    written(folder, "c", [scene(step=ARMS | {"slow": 0.5})], 1)
+    written(folder, "c", [scene(step=ARMS | {"slow": 0.5})], 1, seed=9)
     return folder
 
 
