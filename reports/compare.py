@@ -69,9 +69,13 @@ def _flips_of(k: Key, sides: Sequence[Side]) -> Iterable[Flip]:
     for arm in next(iter(there.values())).answered:
         answers = {name: t.answer(arm) for name, t in there.items() if arm in t.answered}
         for dimension in DIMENSIONS:
-            found = {name: f for name, a in answers.items() if (f := a.part(dimension).finding)}
-            if {Verdict.BETTER, Verdict.WORSE} <= {f.verdict for f in found.values()}:
-                yield Flip(k, arm, dimension, found)
+            by_metric: dict[str, dict[str, Finding]] = {}
+            for name, answer in answers.items():
+                if f := answer.part(dimension).finding:
+                    by_metric.setdefault(f.metric.name, {})[name] = f
+            for found in by_metric.values():  # memory is the device's on one, the host's on another
+                if {Verdict.BETTER, Verdict.WORSE} <= {f.verdict for f in found.values()}:
+                    yield Flip(k, arm, dimension, found)
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,9 @@ def experiment_title(row: AnswerRow) -> str:
     return words[:1].upper() + words[1:] + (f" ({row.telling})" if row.telling else "")
 
 
-def title(row: AnswerRow) -> str:
+def title(row: AnswerRow, longest: int = LONGEST) -> str:
     """Return what people call an arm: ``Labels: class indices, int32``."""
-    says = shorten(row.says, LONGEST, placeholder=" …") or row.answer.arm
+    says = shorten(row.says, longest, placeholder=" …") or row.answer.arm
     return f"{experiment_title(row)}: {says}"
 
 
@@ -190,7 +190,7 @@ def matrix(rows: Iterable[AnswerRow], unlike: Container[Key] = ()) -> list[Acros
     found: dict[tuple[Key, str], Across] = {}
     for row in rows:
         across = found.setdefault(
-            (row.key, row.answer.arm), Across(title(row), row.key in unlike, {})
+            (row.key, row.answer.arm), Across(title(row, 2 * LONGEST), row.key in unlike, {})
         )
         across.on.setdefault(row.machine, row)
     several = [across for across in found.values() if len(across.on) > 1]

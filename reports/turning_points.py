@@ -79,7 +79,7 @@ def _of(machine: Machine) -> Iterator[Turn]:
 
 def _turn(machine: str, before: JudgedRun, after: JudgedRun, own: set[Key]) -> Turn:
     """Hold one run against another, and tell of those trials that none between them has."""
-    a, b = side("before", [before]), side("after", [after])
+    a, b = (side(run.header.run, [run]) for run in (before, after))
     found = gate(comparison([a, b], ALLOWED))
     worse, better = (
         sorted((c for c in kept if c.key in own), key=lambda c: -abs(c.estimate.point))
