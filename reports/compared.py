@@ -136,7 +136,7 @@ def _changed(a: Side, b: Side, form: Form) -> str:
 
 
 def _change_row(c: Change, form: Form) -> tuple[str, ...]:
-    """Return the row of a ratio that differs; in brief, without the intervals that it follows from."""
+    """Return the row of a ratio that differs; in brief, with the interval of the change alone."""
     before, after, change = (text.compact(f) for f in (c.before, c.after, c.shown))
     if form.brief:
         about = f"{c.key.says}: {c.after.metric.title}"

@@ -125,19 +125,13 @@ def of_machines(machines: Iterable[Machine]) -> list[ShownIdentical]:
 def bars(found: Identical) -> list[Bar]:
     """Return the interval of every control, the lowest first, cut off where most end."""
     pairs = sorted(found.pairs, key=lambda finding: finding.estimate.point)
-    low, high = _reached(pairs)
-    return [
-        Bar(
-            APART * n + APART // 2,
-            *(_height(min(max(x, low), high) / high) for x in (f.estimate.low, f.estimate.high)),
-            apart=f in found.apart,
-        )
-        for n, f in enumerate(pairs)
-    ]
+    least, most = _reached(pairs)
 
+    def height(x: float) -> float:
+        return round(12 * (1 - min(max(x, least), most) / most), 1)
 
-def _height(share: float) -> float:
-    return round(12 * (1 - share), 1)
+    ends = ((height(f.estimate.low), height(f.estimate.high), f in found.apart) for f in pairs)
+    return [Bar(APART * n + APART // 2, *told) for n, told in enumerate(ends)]
 
 
 def moderation(prior: Prior) -> str:
