@@ -13,7 +13,7 @@ from keras_ab.bench.lab.record.records import End, Round
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports import identical, integrity
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
-from keras_ab.reports.tables import throttled
+from keras_ab.reports.machines import throttled
 
 BUSY_CORES = 0.1
 """Median cores in use by others that call for a warning; an idle desktop shows 0.02."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import matplotlib as mpl
 from markupsafe import Markup
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import ClaimFinding, claim_bounds
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.colours import INK, MARGIN, MUTED, VERDICTS
 from keras_ab.reports.figures import ends
 from keras_ab.reports.judged import JudgedTrial
 from keras_ab.reports.legible import label
-from keras_ab.reports.svg import INK, MARGIN, MUTED, STYLE, VERDICTS, inline
 
 COLOURS = {
     Outcome.CONFIRMED: VERDICTS["better"],
@@ -24,20 +23,19 @@ COLOURS = {
 }
 NAMES = 0.36
 """Share of the width that the claims' names take."""
-SMALL: dict[str, Any] = {"fontsize": 9, "color": MUTED}
+SMALL: dict[str, Any] = {"size": 9, "colour": MUTED}
 
 
-def claims_figure(trial: JudgedTrial, name: str) -> Markup | None:
+def claims_figure(trial: JudgedTrial) -> Markup | None:
     """Draw each claim's bound and what was found, every row on a scale of its own."""
     drawn = [c for c in trial.claims if c.finding and c.outcome in COLOURS]
     if not drawn:
         return None
     height = 0.15 + 0.55 * len(drawn)
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(height, (NAMES, 0.98), (0, 0), (0, 1), (len(drawn), 0))
-        for row, claim in enumerate(drawn):
-            _claim(canvas, trial, claim, row)
-    return inline(canvas.figure, name, "; ".join(f"{c.claim.id}: {c.outcome}" for c in drawn))
+    canvas = Canvas(height, (NAMES, 0.98), (0, 0), (0, 1), (len(drawn), 0))
+    for row, claim in enumerate(drawn):
+        _claim(canvas, trial, claim, row)
+    return canvas.inline("; ".join(f"{c.claim.id}: {c.outcome}" for c in drawn))
 
 
 def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) -> None:
@@ -60,18 +58,18 @@ def _claim(canvas: Canvas, trial: JudgedTrial, claim: ClaimFinding, row: int) ->
     canvas.rings([(place.at(e.point), y)], colour, 10.5, 2.5)
     for x in finite:
         said = text.bound_value(claim.finding.shown(x), metric.scale)
-        canvas.text((place.at(x), row + 0.22), said, ha=_beside(place, x, finite), **SMALL)
+        canvas.text((place.at(x), row + 0.22), said, anchor=_beside(place, x, finite), **SMALL)
     said = claim.claim.id.removeprefix(f"{trial.data.declared.experiment}.")
-    canvas.text((-0.02, row + 0.50), label(said, 28), ha="right", color=INK)
-    canvas.text((-0.02, row + 0.86), label(metric.title, 34), ha="right", **SMALL)
+    canvas.text((-0.02, row + 0.50), label(said, 28), anchor="end")
+    canvas.text((-0.02, row + 0.86), label(metric.title, 34), anchor="end", **SMALL)
 
 
 def _beside(place: _Scale, x: float, bounds: list[float]) -> str:
     """Return on which side of a bound its value is aligned: outwards where two lie close."""
     low, high = min(bounds), max(bounds)
     if low == high or place.at(high) - place.at(low) >= 0.15:
-        return "center"
-    return "right" if x == low else "left"
+        return "middle"
+    return "end" if x == low else "start"
 
 
 class _Scale:

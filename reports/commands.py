@@ -53,7 +53,10 @@ def _add_comparisons(commands: Any) -> None:
     compare.set_defaults(execute=run_compare)
     gate = commands.add_parser("gate", help="exit 1 where something became worse since a run")
     gate.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
-    gate.add_argument("--baseline", required=True, help="the run to hold the newest against")
+    gate.add_argument(
+        "--baseline", required=True, help="what to hold it against: a run file, or a run's id"
+    )
+    gate.add_argument("--run", metavar="ID", help="judge this run, not the newest")
     gate.add_argument("--allow", **ALLOW)
     gate.set_defaults(execute=run_gate)
 
@@ -118,6 +121,11 @@ def run_export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _is_place(given: str) -> bool:
+    """Tell whether files are meant, and not a name."""
+    return Path(given).exists() or "://" in given or any(c in given for c in "*?[")
+
+
 def _side(given: str, runs: str | Path) -> Side:
     """Return one side: NAME=PATH, a path, or a machine's name (or a part of it) among runs."""
     from keras_ab import reports
@@ -125,8 +133,8 @@ def _side(given: str, runs: str | Path) -> Side:
     from keras_ab.reports.machines import machines
 
     name, _, path = given.rpartition("=")
-    if (place := Path(given)).exists() or "://" in given or any(c in given for c in "*?["):
-        return side(place.name or given, reports.load(given).runs)
+    if _is_place(given):
+        return side(Path(given).name or given, reports.load(given).runs)
     if name:
         return side(name, reports.load(path).runs)
     known = machines(reports.load(runs).runs)
@@ -161,11 +169,13 @@ def run_gate(arguments: argparse.Namespace) -> int:
     """Print a Markdown summary; exit 1 on a regression."""
     from keras_ab import reports
     from keras_ab.reports.compare import comparison, side
-    from keras_ab.reports.gate import gate, summary
+    from keras_ab.reports.gate import gate, run_of_id, summary
     from keras_ab.reports.legible import visible
 
-    before = side("baseline", reports.load(arguments.baseline).runs)
-    after = side("this run", reports.load(arguments.runs).runs[-1:])
+    runs, baseline = reports.load(arguments.runs).runs, arguments.baseline
+    old = reports.load(baseline).runs if _is_place(baseline) else [run_of_id(baseline, runs)]
+    new = [run_of_id(arguments.run, runs)] if arguments.run else runs[-1:]
+    before, after = side("baseline", old), side("this run", new)
     result = gate(comparison([before, after], arguments.allow))
     words = summary(result, (before.runs[-1].header.run, after.runs[-1].header.run))
     print(words, end="")

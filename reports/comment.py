@@ -10,8 +10,9 @@ from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.reports import identical, summary
 from keras_ab.reports.loading import Runs
 from keras_ab.reports.machines import Machine, machines, versions
-from keras_ab.reports.markdown import escape
+from keras_ab.reports.markdown import code, escape
 from keras_ab.reports.sections import answers, trial_views
+from keras_ab.reports.turning_points import Turn, turns
 
 END = "<!-- end of keras-ab comment -->"
 
@@ -19,7 +20,9 @@ END = "<!-- end of keras-ab comment -->"
 def comment(runs: Runs) -> str:
     """Return what the runs found, as Markdown between two comments that `verify` knows."""
     begun = [f"<!-- keras-ab-run {run.header.run} {run.run.sha256} -->" for run in runs.runs]
-    parts = [part for machine in machines(runs.runs) for part in _parts(machine)]
+    here = machines(runs.runs)
+    parts = [part for machine in here for part in _parts(machine)]
+    parts += [_since(turn) for turn in turns(here)[:1] if turn.command]
     return "\n".join(begun) + "\n" + "\n\n".join(parts) + f"\n\n{END}\n"
 
 
@@ -43,6 +46,20 @@ def _parts(machine: Machine) -> Iterator[str]:
         yield f"Trust: {escape(controls.says)}"
 
 
+def _since(turn: Turn) -> str:
+    """Say what the newest run has worse than the one before it."""
+    lines = [
+        f"- {escape(c.key.says)}: {code(c.arm)}, {escape(c.after.metric.title)} "
+        f"{escape(text.compact(c.shown))} of before"
+        for c in turn.worse
+    ]
+    lines += [
+        f"- {escape(k.says)}: {code(answer.arm)} is {answer.word}" for k, answer in turn.invalid
+    ]
+    heading = f"**worse than in run {escape(turn.before.header.run)}** ({code(turn.command)}):"
+    return "\n".join([f"{heading}\n", *lines])
+
+
 def _line(line: summary.Line) -> str:
     parts = ", ".join(f"{name} {number} {word}" for name, number, word in line.parts)
-    return f"{escape(line.title)}: {escape(parts)}"
+    return f"**{escape(line.title)}** {escape(parts)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keras_ab.bench.lab.judge.contrasts import block_logs
@@ -69,9 +69,13 @@ def _flips_of(k: Key, sides: Sequence[Side]) -> Iterable[Flip]:
     for arm in next(iter(there.values())).answered:
         answers = {name: t.answer(arm) for name, t in there.items() if arm in t.answered}
         for dimension in DIMENSIONS:
-            found = {name: f for name, a in answers.items() if (f := a.part(dimension).finding)}
-            if {Verdict.BETTER, Verdict.WORSE} <= {f.verdict for f in found.values()}:
-                yield Flip(k, arm, dimension, found)
+            by_metric: dict[str, dict[str, Finding]] = {}
+            for name, answer in answers.items():
+                if f := answer.part(dimension).finding:
+                    by_metric.setdefault(f.metric.name, {})[name] = f
+            for found in by_metric.values():  # memory is the device's on one, the host's on another
+                if {Verdict.BETTER, Verdict.WORSE} <= {f.verdict for f in found.values()}:
+                    yield Flip(k, arm, dimension, found)
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,22 @@ def _check_versions(a: Side, b: Side, allow: Sequence[str]) -> None:
             f"{a.name}: {'; '.join(sorted(old))} and {b.name}: {'; '.join(sorted(new))}",
             "if the upgrade is what you ask about, say so with --allow versions",
         )
+
+
+def unlike(sides: Iterable[Side]) -> set[Key]:
+    """Return the trials whose arms do not have the same code on all sides that have them."""
+    codes: dict[Key, dict[str, str]] = {}
+    found = set()
+    for k, placed in (pair for side in sides for pair in side.trials.items()):
+        own = {arm.name: arm.code for arm in placed.trial.data.declared.arms}
+        if codes.setdefault(k, own) != own:
+            found.add(k)
+    return found
+
+
+def without(side: Side, keys: Container[Key]) -> Side:
+    """Return a side without some of its trials."""
+    return replace(side, trials={k: v for k, v in side.trials.items() if k not in keys})
 
 
 def differing_code(a: Side, b: Side) -> list[str]:

@@ -11,6 +11,7 @@ from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
 from keras_ab.reports.changed_code import changed_code
 from keras_ab.reports.compare import (
+    Change,
     Comparison,
     Side,
     SpeedUp,
@@ -33,10 +34,9 @@ def _parts(result: Comparison, form: Form) -> Iterator[str]:
     if simulated:
         yield form.strong(f"Simulated, not measured: {', '.join(simulated)}.")
     yield _flips(result, form)
+    for other in result.sides[1:]:
+        yield _changed(result.sides[0], other, form)
     yield form.heading("Arms against their baselines") + "\n\n" + _arms(result, form)
-    if len(result.sides) == 2:
-        a, b = result.sides
-        yield _changed(a, b, form)
     yield _environments(result, form)
     yield _code(result, form)
     for other in result.sides[1:]:
@@ -52,7 +52,7 @@ def _listed(lines: Iterable[str], form: Form) -> str:
 def _flips(result: Comparison, form: Form) -> str:
     found = flips(result.sides)
     if not found:
-        none = "No arm is better on one side and worse on another."
+        none = "No arm is better on one side and worse on another; below is what differs in size."
         return f"{form.heading('Flips')}\n\n{form.paragraph(none)}"
     lines = [
         f"- {form.words(flip.key.says)}: {form.code(flip.arm)}, {form.words(flip.title)}: "
@@ -124,24 +124,25 @@ def _changed(a: Side, b: Side, form: Form) -> str:
     found = judged.changes
     names = f"{form.words(a.name)} to {form.words(b.name)}"
     heading = form.heading(f"Ratios that differ from {names}")
-    of, held = text.count(judged.compared, "ratio"), "the noise floors, after Holm’s correction"
+    of, held = text.count(judged.compared, "ratio"), "both noise floors, after Holm’s correction"
     if not found:
-        none = f"Of {of} of ratios none does beyond {held}."
+        none = f"Of {of} none differs by more than {held}."
         return f"{heading}\n\n{form.paragraph(none)}"
-    some = f"Of {of} of ratios {len(found)} beyond {held}, the largest first."
-    rows = [
-        (
-            c.key.says,
-            form.code(c.arm),
-            c.after.metric.title,
-            text.compact(c.before),
-            text.compact(c.after),
-            f"{text.compact(c.shown)} {c.verdict}",
-        )
-        for c in found
-    ]
-    columns = ("trial", "arm", "metric", a.name, b.name, "change")
-    return f"{heading}\n\n{form.paragraph(some)}\n\n{form.table(columns, rows)}"
+    some = f"Of {of} {len(found)} differ by more than {held}; the largest first."
+    metric = () if form.brief else ("metric",)
+    columns = ("trial", "arm", *metric, a.name, b.name, "change")
+    table = form.table(columns, [_change_row(c, form) for c in found])
+    return f"{heading}\n\n{form.paragraph(some)}\n\n{table}"
+
+
+def _change_row(c: Change, form: Form) -> tuple[str, ...]:
+    """Return the row of a ratio that differs; in brief, with the interval of the change alone."""
+    before, after, change = (text.compact(f) for f in (c.before, c.after, c.shown))
+    if form.brief:
+        about = f"{c.key.says}: {c.after.metric.title}"
+        return about, form.code(c.arm), text.brief(c.before), text.brief(c.after), change
+    arm, metric = form.code(c.arm), c.after.metric.title
+    return c.key.says, arm, metric, before, after, f"{change} {c.verdict}"
 
 
 def _environments(result: Comparison, form: Form) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.contrasts import (
@@ -22,10 +20,11 @@ from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import STEP_TIME
-from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.canvas import BELOW, Canvas
+from keras_ab.reports.colours import FLOOR, INK, MARGIN, MUTED, VERDICTS
 from keras_ab.reports.judged import JudgedTrial
 from keras_ab.reports.legible import label
-from keras_ab.reports.svg import FLOOR, INK, MARGIN, MUTED, STYLE, VERDICTS, inline
+from keras_ab.reports.ticks import round_numbers
 
 LEFT = 0.28
 """Share of the width that names take."""
@@ -33,53 +32,44 @@ STRIP = 1.5
 """Inches of height for each arm's rounds, its name above them."""
 
 
-def ratio_figure(trial: JudgedTrial, name: str) -> Markup | None:
+def ratio_figure(trial: JudgedTrial) -> Markup | None:
     """Draw each arm's step time ratio with its interval, over noise floor and margin."""
     rows = [f for arm in trial.data.treatments if (f := trial.find(arm, STEP_TIME.name))]
     if not rows:
         return None
     rows += [trial.control] if trial.control else []
     title = f"step time, ratio to {label(trial.data.baseline)}"
-    return _forest(rows, title, partial(ratio_ticks, most=7), name)
+    return _forest(rows, title, partial(ratio_ticks, most=7))
 
 
-def quality_figure(trial: JudgedTrial, outcome: str, name: str) -> Markup | None:
+def quality_figure(trial: JudgedTrial, outcome: str) -> Markup | None:
     """Draw each arm's difference in one outcome from the baseline, seed by seed."""
     rows = [f for arm in trial.data.treatments if (f := trial.find(arm, outcome))]
     if not rows:
         return None
     title = f"{label(rows[0].metric.title)}, difference from {label(trial.data.baseline)}"
     seeds = [seed_contrasts(trial.data, finding.metric, finding.arm) for finding in rows]
-    return _forest(rows, title, difference_ticks, name, seeds)
+    return _forest(rows, title, difference_ticks, seeds)
 
 
 def _forest(
     rows: Sequence[Finding],
     title: str,
     ticks: Callable[[tuple[float, float]], list[tuple[float, str]]],
-    name: str,
     seeds: Sequence[Sequence[float]] = (),
 ) -> Markup:
     """Draw findings below each other, each a point with its interval and the seeds it is of."""
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(
-            0.9 + 0.34 * len(rows),
-            (LEFT, 0.95),
-            (0.1, 0.55),
-            _reached(rows, seeds),
-            (-0.6, len(rows) - 0.4),
-        )
-        bands(canvas, rows[0])
-        places = list(reversed(range(len(rows))))
-        for y, finding in zip(places, rows, strict=True):
-            interval(canvas, y, finding)
-        for y, contrasts in zip(places, seeds, strict=False):
-            canvas.strokes([((x, y + 0.12), (x, y + 0.32)) for x in contrasts], MUTED, 1.5)
-        canvas.beside([(y, _row_name(f)) for y, f in zip(places, rows, strict=True)], INK)
-        canvas.below(ticks(canvas.x), title)
-    return inline(
-        canvas.figure, name, "; ".join(f"{f.arm}: {text.compared(f)}, {f.verdict}" for f in rows)
-    )
+    across, high = _reached(rows, seeds), (-0.6, len(rows) - 0.4)
+    canvas = Canvas(0.9 + 0.34 * len(rows), (LEFT, 0.95), (0.1, 0.55), across, high)
+    bands(canvas, rows[0])
+    places = list(reversed(range(len(rows))))
+    for y, finding in zip(places, rows, strict=True):
+        interval(canvas, y, finding)
+    for y, contrasts in zip(places, seeds, strict=False):
+        canvas.strokes([((x, y + 0.12), (x, y + 0.32)) for x in contrasts], MUTED, 1.5)
+    canvas.beside([(y, _row_name(f)) for y, f in zip(places, rows, strict=True)], INK)
+    canvas.below(ticks(canvas.x), title)
+    return canvas.inline("; ".join(f"{f.arm}: {text.compared(f)}, {f.verdict}" for f in rows))
 
 
 def _reached(rows: Sequence[Finding], seeds: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -108,15 +98,14 @@ def ratio_ticks(limits: tuple[float, float], most: int) -> list[tuple[float, str
     low, high = (math.exp(max(-700.0, min(x, 700.0))) for x in limits)
     return [
         (math.log(x), text.ratio(round(x, 9)))
-        for x in MaxNLocator(most, steps=(1, 2, 5, 10)).tick_values(low, high)
+        for x in round_numbers(low, high, most)
         if max(0, low) < x <= high
     ]
 
 
 def difference_ticks(limits: tuple[float, float]) -> list[tuple[float, str]]:
     """Return round differences between two limits, and their names."""
-    low, high = limits
-    return [(x, text.signed(x)) for x in MaxNLocator(7).tick_values(low, high) if low <= x <= high]
+    return [(x, text.signed(x)) for x in round_numbers(*limits, most=7)]
 
 
 def bands(canvas: Canvas, finding: Finding) -> None:
@@ -160,7 +149,7 @@ def paired_rounds(trial: JudgedTrial, arm: str) -> Paired:
     )
 
 
-def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
+def rounds_figure(trial: JudgedTrial) -> Markup | None:
     """Draw the ratio of every round, block after block: one strip for each arm and the control."""
     arms = [*trial.data.treatments, CONTROL]
     strips = [paired for arm in arms if (paired := paired_rounds(trial, arm)).blocks]
@@ -170,15 +159,13 @@ def rounds_figure(trial: JudgedTrial, name: str) -> Markup | None:
     lanes = Lanes(low, high, len(strips))
     longest = max(strips, key=lambda paired: len(paired.blocks))
     starts = _starts(longest)
-    with mpl.rc_context(STYLE):
-        canvas = lanes.canvas(-1.5, starts[-1] + len(longest.ratios[-1]) + 0.5)
-        for row, paired in enumerate(strips):
-            _strip(canvas, trial, paired, lanes, row)
-        middles = [s + (len(b) - 1) / 2 for s, b in zip(starts, longest.ratios, strict=True)]
-        named = zip(middles, (str(number + 1) for number in longest.blocks), strict=True)
-        lanes.label(canvas, list(named), "block")
-    says = f"Ratio of each paired round, of {len(strips)} arms; table below"
-    return inline(canvas.figure, name, says)
+    canvas = lanes.canvas(-1.5, starts[-1] + len(longest.ratios[-1]) + 0.5)
+    for row, paired in enumerate(strips):
+        _strip(canvas, trial, paired, lanes, row)
+    middles = [s + (len(b) - 1) / 2 for s, b in zip(starts, longest.ratios, strict=True)]
+    named = zip(middles, (str(number + 1) for number in longest.blocks), strict=True)
+    lanes.label(canvas, list(named), "block")
+    return canvas.inline(f"Ratio of each paired round, of {len(strips)} arms; table below")
 
 
 def view(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -229,7 +216,7 @@ class Lanes:
 
     def name(self, canvas: Canvas, row: int, name: str) -> None:
         """Write above a strip whose it is."""
-        canvas.text((canvas.x[0], self.count - row), name, (4, -4), va="top", color=INK)
+        canvas.text((canvas.x[0], self.count - row), name, (4, -4), drop=BELOW)
 
 
 def _strip(canvas: Canvas, trial: JudgedTrial, paired: Paired, lanes: Lanes, row: int) -> None:

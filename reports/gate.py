@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.verdicts import Verdict, holm
+from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.changed_code import changed_code
 from keras_ab.reports.compare import Change, Comparison, Side, changes_between
+from keras_ab.reports.judged import JudgedRun
+from keras_ab.reports.legible import legible
 from keras_ab.reports.machines import Key
 from keras_ab.reports.markdown import code, table
 
@@ -23,19 +26,29 @@ class Gate:
 
     Args:
         changes: every change of a finding since the baseline run.
-        regressions: those that are worse beyond the noise floors, and after Holm's correction.
-        invalid: what was measured in the baseline run and cannot be judged now, with why.
+        kept: those that survive Holm's correction for their number.
+        invalid: answers of what was measured in the baseline run and cannot be judged now.
         turned: arms whose answer is another word now: trial, arm, word before, word after.
         refused: trials that were not compared, with why.
         code: files that the arms imported and that differ, a line each.
     """
 
     changes: list[Change]
-    regressions: list[Change]
-    invalid: list[str]
+    kept: list[Change]
+    invalid: list[tuple[Key, Answer]]
     turned: list[tuple[str, str, Word, Word]]
     refused: list[str]
     code: list[str]
+
+    @property
+    def regressions(self) -> list[Change]:
+        """What became worse beyond the noise floors, and after Holm's correction."""
+        return [change for change in self.kept if change.verdict is Verdict.WORSE]
+
+    @property
+    def improvements(self) -> list[Change]:
+        """What became better beyond the noise floors, and after Holm's correction."""
+        return [change for change in self.kept if change.verdict is Verdict.BETTER]
 
     @property
     def passes(self) -> bool:
@@ -48,21 +61,16 @@ def gate(compared: Comparison) -> Gate:
     before, after = compared.sides
     found = changes_between(before, after)
     level = 1 - min((r.header.plan.confidence for r in after.runs), default=0.95)
-    kept = holm([change.p_value for change in found], level)
-    worse = [c for c, keep in zip(found, kept, strict=True) if keep and c.verdict is Verdict.WORSE]
+    survive = holm([change.p_value for change in found], level)
+    kept = [change for change, keep in zip(found, survive, strict=True) if keep]
     pairs = [pair for k in after.trials for pair in _answers(k, before, after)]
-    invalid = [
-        f"{k.says}: {new.arm}: {new.word}: {new.reason}"
-        for k, old, new in pairs
-        if new.word in FAULTS and old.word not in FAULTS
-    ]
+    invalid = [(k, new) for k, old, new in pairs if new.word in FAULTS and old.word not in FAULTS]
     turned = [
         (k.says, new.arm, old.word, new.word)
         for k, old, new in pairs
         if {old.word, new.word} <= SETTLED and old.word != new.word
     ]
-    code_apart = changed_code(before, after)
-    return Gate(found, worse, invalid, turned, compared.refused, code_apart)
+    return Gate(found, kept, invalid, turned, compared.refused, changed_code(before, after))
 
 
 def _answers(k: Key, before: Side, after: Side) -> Iterator[tuple[Key, Answer, Answer]]:
@@ -71,6 +79,22 @@ def _answers(k: Key, before: Side, after: Side) -> Iterator[tuple[Key, Answer, A
     for answer in new.answers:
         if answer.arm in old.answered:
             yield k, old.answer(answer.arm), answer
+
+
+def run_of_id(asked: str, runs: Sequence[JudgedRun]) -> JudgedRun:
+    """Return the run with an id.
+
+    Raises:
+        RecordError: where none has it.
+    """
+    if found := [run for run in runs if run.header.run == asked]:
+        return found[0]
+    known = "; ".join(run.header.run for run in runs[-20:])
+    raise RecordError(
+        "a run is named by its file, or by its id where its file is among those given",
+        f"{legible(asked, 200)!r}, which none of {text.count(len(runs), 'run')} is called",
+        f"give the folder that holds it, or name one of: {legible(known, 1000)}",
+    )
 
 
 def summary(result: Gate, names: Sequence[str]) -> str:
@@ -87,7 +111,8 @@ def summary(result: Gate, names: Sequence[str]) -> str:
         rows = [_row(change) for change in result.regressions]
         parts.append(table(("trial", "arm", "metric", "before", "after", "change"), rows))
     if result.invalid:
-        parts.append("Measured before, and not now:\n\n" + _listed(result.invalid))
+        lines = [f"{k.says}: {new.arm}: {new.word}: {new.reason}" for k, new in result.invalid]
+        parts.append("Measured before, and not now:\n\n" + _listed(lines))
     if result.turned:
         rows = [(trial, code(arm), old, new) for trial, arm, old, new in result.turned]
         turned = table(("trial", "arm", "before", "after"), rows)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 from markupsafe import Markup
 from scipy.special import bdtrc
 
@@ -14,14 +13,16 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.moderation import FEWEST_TRIALS, Prior
 from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.colours import MARGIN, MUTED, VERDICTS
 from keras_ab.reports.figures import ratio_ticks
 from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.machines import Machine
-from keras_ab.reports.svg import MARGIN, MUTED, STYLE, VERDICTS, inline
 
 BY_CHANCE = 0.025
 """Where so many or more would be told apart by chance less often than this, something is amiss."""
 HEIGHT = 1.9
+APART = 4
+"""Units from bar to bar of the strip on the first screen."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,22 @@ def of_run(run: JudgedRun) -> Identical | None:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """The interval of one pair in a strip 24 units high, no difference being in its middle.
+
+    Args:
+        x: where it stands.
+        high: where the interval ends, from above; `low`, where it begins.
+        apart: whether the pair was told apart.
+    """
+
+    x: int
+    low: float
+    high: float
+    apart: bool
+
+
+@dataclass(frozen=True)
 class ShownIdentical:
     """The controls of a machine's newest run, as the page shows them."""
 
@@ -86,17 +103,35 @@ class ShownIdentical:
     says: str
     moderation: str
     figure: Markup
+    bars: list[Bar]
+
+    @property
+    def width(self) -> int:
+        """Units of the strip."""
+        return APART * len(self.bars)
 
 
 def of_machines(machines: Iterable[Machine]) -> list[ShownIdentical]:
     """Return the controls of the newest run of each machine."""
     shown = []
-    for number, machine in enumerate(machines, 1):
+    for machine in machines:
         if found := of_run(machine.runs[-1]):
-            drawn = figure(found, f"identical{number}")
             prior = machine.runs[-1].prior
-            shown.append(ShownIdentical(machine.name, found.says, moderation(prior), drawn))
+            told = found.says, moderation(prior), figure(found), bars(found)
+            shown.append(ShownIdentical(machine.name, *told))
     return shown
+
+
+def bars(found: Identical) -> list[Bar]:
+    """Return the interval of every control, the lowest first, cut off where most end."""
+    pairs = sorted(found.pairs, key=lambda finding: finding.estimate.point)
+    least, most = _reached(pairs)
+
+    def height(x: float) -> float:
+        return round(12 * (1 - min(max(x, least), most) / most), 1)
+
+    ends = ((height(f.estimate.low), height(f.estimate.high), f in found.apart) for f in pairs)
+    return [Bar(APART * n + APART // 2, *told) for n, told in enumerate(ends)]
 
 
 def moderation(prior: Prior) -> str:
@@ -114,22 +149,21 @@ def moderation(prior: Prior) -> str:
     )
 
 
-def figure(found: Identical, name: str) -> Markup:
+def figure(found: Identical) -> Markup:
     """Draw the interval of every control, the lowest first."""
     pairs = sorted(found.pairs, key=lambda finding: finding.estimate.point)
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(HEIGHT, (0.09, 0.97), (0.05, 0.5), (-1, len(pairs)), _reached(pairs))
-        margin = min(pairs[0].thresholds.margin, canvas.y[1])
-        canvas.area(canvas.x, (-margin, margin), MARGIN)
-        canvas.strokes([((canvas.x[0], 0), (canvas.x[1], 0))], MUTED, 1)
-        for colour, is_apart in ((MUTED, False), (VERDICTS["worse"], True)):
-            mine = [(n, f.estimate) for n, f in enumerate(pairs) if (f in found.apart) == is_apart]
-            ends = [((n, _within(e.low, canvas)), (n, _within(e.high, canvas))) for n, e in mine]
-            canvas.strokes(ends, colour, 2)
-            canvas.dots([(n, _within(e.point, canvas)) for n, e in mine], colour, 4.5)
-        canvas.beside(ratio_ticks(canvas.y, 4), MUTED)
-        canvas.below([], "trials, ordered by what was found", tick=0)
-    return inline(canvas.figure, name, found.says)
+    canvas = Canvas(HEIGHT, (0.09, 0.97), (0.05, 0.5), (-1, len(pairs)), _reached(pairs))
+    margin = min(pairs[0].thresholds.margin, canvas.y[1])
+    canvas.area(canvas.x, (-margin, margin), MARGIN)
+    canvas.strokes([((canvas.x[0], 0), (canvas.x[1], 0))], MUTED, 1)
+    for colour, is_apart in ((MUTED, False), (VERDICTS["worse"], True)):
+        mine = [(n, f.estimate) for n, f in enumerate(pairs) if (f in found.apart) == is_apart]
+        ends = [((n, _within(e.low, canvas)), (n, _within(e.high, canvas))) for n, e in mine]
+        canvas.strokes(ends, colour, 2)
+        canvas.dots([(n, _within(e.point, canvas)) for n, e in mine], colour, 4.5)
+    canvas.beside(ratio_ticks(canvas.y, 4), MUTED)
+    canvas.below([], "trials, ordered by what was found", tick=0)
+    return canvas.inline(found.says)
 
 
 def _reached(pairs: Sequence[Finding]) -> tuple[float, float]:

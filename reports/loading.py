@@ -10,19 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from keras_ab.bench.lab.judge.moderation import run_prior
 from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.record.run_file import parse_run, read_run
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports import overview, remote, tables
+from keras_ab.reports import remote
 from keras_ab.reports.finding_files import files
 from keras_ab.reports.judged import JudgedRun, judge_trial
 from keras_ab.reports.machines import machines as of_machines
+
+if TYPE_CHECKING:
+    import pandas as pd  # only tables need it, and it takes half a second to import
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,29 @@ class Runs:
     @cached_property
     def samples(self) -> pd.DataFrame:
         """One row per sample: seconds per step of one arm in one round."""
+        from keras_ab.reports import tables
+
         return tables.samples(self.runs)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per trial, arm and metric, with the verdict."""
+        from keras_ab.reports import tables
+
         return tables.trials(self.runs)
 
     @cached_property
     def claims(self) -> pd.DataFrame:
         """One row per claim and trial, with the outcome."""
+        from keras_ab.reports import tables
+
         return tables.claims(self.runs)
 
     @cached_property
     def machines(self) -> pd.DataFrame:
         """One row per run: the machine, the versions, the state of the file."""
+        from keras_ab.reports import tables
+
         return tables.machines(self.runs)
 
     @cached_property
@@ -77,6 +88,8 @@ class Runs:
 
         Where it is empty, a warning says why.
         """
+        from keras_ab.reports import overview
+
         found = overview.history(self.runs)
         if found.empty:
             why = "the runs have no trial that one machine measured more than once"
@@ -94,6 +107,8 @@ class Runs:
 
     def _repr_html_(self) -> str:
         """Show verdicts in a notebook, as text that a reader can take in."""
+        from keras_ab.reports import overview
+
         return overview.verdicts(self.runs).to_html(index=False)
 
 

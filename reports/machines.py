@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.record.records import Round
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.backend_names import FRAMEWORKS
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
@@ -82,6 +83,12 @@ def gpu_names(machine: dict[str, Any]) -> list[str]:
     return [str(gpu.get("name")) for gpu in found if isinstance(gpu, dict)]
 
 
+def throttled(line: Round) -> str:
+    """Return why the GPU was slowed down in a round; empty where it was not."""
+    reasons = (line.gpu or {}).get("throttled")
+    return ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
+
+
 def machine_name(run: JudgedRun) -> str:
     """Return a machine's name for people: its GPUs, or else its processor and cores."""
     return _gpus(run) or _processor(run)
@@ -100,6 +107,16 @@ def _processor(run: JudgedRun) -> str:
 
 def _name(words: str) -> str:
     return " ".join(legible(words, 120).split())
+
+
+def short(names: Sequence[str]) -> dict[str, str]:
+    """Return names of machines without the parts that all of them share: ``, 2 cores``."""
+    parts = [name.split(", ") for name in names]
+    shared = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
+    return {
+        name: ", ".join(part for part in own if part not in shared) or name
+        for name, own in zip(names, parts, strict=True)
+    }
 
 
 def versions(run: JudgedRun) -> str:

@@ -68,10 +68,13 @@
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const heads = [...table.tHead.rows[0].querySelectorAll("th")];
+  const certainty = 1000;  // no column of the table: how narrow the interval is
+  const number = (written) => (written === undefined ? undefined : Number(written));
   const valueOf = (row, column) => {
+    if (column === certainty) return number(row.dataset.certainty) ?? "";
     const cell = row.cells[column];
     if (!cell) return "";
-    return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
+    return number(cell.dataset.value) ?? cell.textContent.trim();
   };
   const missing = (value) => value === "" || value === "–";
   const order = (x, y) => {
@@ -79,7 +82,8 @@
     if (typeof x === "number" && typeof y === "number") return x - y;
     return String(x).localeCompare(String(y), "en", { numeric: true });
   };
-  const numeric = (column) => heads[column].dataset.numeric !== undefined;
+  const numeric = (column) =>
+    column === certainty || heads[column].dataset.numeric !== undefined;
   const sort = (column, direction) => {
     const sorted = [...rows];
     const shown = (row) => {
@@ -117,6 +121,7 @@
     });
     by.add(new Option(button.textContent, String(column)));
   });
+  by.add(new Option("Certainty", String(certainty)));
   by.addEventListener("change", () => sort(by.value === "" ? -1 : Number(by.value), 1));
 
   const find = at("find");

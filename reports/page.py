@@ -33,23 +33,23 @@ from keras_ab.reports import (
     views,
 )
 from keras_ab.reports.advice import advised
+from keras_ab.reports.between import flipped, speeds
 from keras_ab.reports.citing import WHOLE
-from keras_ab.reports.compare import side
+from keras_ab.reports.compare import side, unlike
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
-from keras_ab.reports.machines import machines, versions
+from keras_ab.reports.machines import key, machines, short, versions
 from keras_ab.reports.sections import (
     AnswerRow,
     answers,
     claims,
-    flipped,
     history,
-    speeds,
     trial_views,
 )
+from keras_ab.reports.turning_points import turns
 
 COLUMNS = {
     "time": "Step time",
@@ -58,6 +58,10 @@ COLUMNS = {
     "energy": "Energy",
 }
 """Headings of the table of answers."""
+
+
+PROVEN = "keras-ab verify holds this page, and a PDF of it, against them."
+"""What the first screen ends with in print, after the runs that it is from."""
 
 
 def write_page(paths: str | Path | Iterable[str | Path], out: str | Path, done: str = "") -> Path:
@@ -120,7 +124,7 @@ def page(runs: Runs, done: str = "") -> str:
     every, detailed = trial_views(here)
     counted = Counter(claim.outcome for trial in trials for claim in trial.claims)
     shared = cautions.shared(trials)
-    rows = answers(every, shared)
+    rows, claimed = answers(every, shared), claims(every)
     confidence = min(run.header.plan.confidence for run in runs.runs)
     css, script = _own("page.css"), _own("page.js")
     return (
@@ -139,20 +143,23 @@ def page(runs: Runs, done: str = "") -> str:
             simulated=[machine.name for machine in here if machine.simulated],
             flips=flipped(sides, every),
             speeds=speeds(sides),
-            history=history(here),
+            turns=(turned := turns(here)),
+            history=history(here, turned),
+            called=short([machine.name for machine in here]),
+            named={(view.machine, key(view.data)): view for view in every},
             trials=every,
             detailed=detailed,
             rows=rows,
             advised=advised(every),
             summary=summary.groups(rows),
-            matrix=summary.matrix(rows),
-            absent=summary.not_measured(rows),
+            matrix=summary.matrix(rows, unlike(sides)),
+            refuted=summary.refuted(claimed),
             common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],
             forest=forest(f for row in rows for p in row.answer.parts if (f := p.finding)),
             dimensions=[d for d in DIMENSIONS if d != "energy" or any(map(_has_energy, rows))],
             confidence=confidence,
             identical=identical.of_machines(here),
-            claims=claims(every),
+            claims=claimed,
             outcomes={word: counted[word] for word in Outcome if counted[word]},
             run_cautions=partial(cautions.of_run, copies=integrity.copies(runs.runs)),
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
@@ -193,6 +200,9 @@ def _environment() -> Environment:
         "columns": COLUMNS,
         "host_memory": PEAK_HOST_MEMORY.name,
         "whole": WHOLE,
+        "proven": PROVEN,
+        "titled": summary.experiment_title,
+        "told_refuted": summary.REFUTED,
     }
     return environment
 

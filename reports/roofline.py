@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.ceilings import TITLES
 from keras_ab.reports.canvas import WIDTH
+from keras_ab.reports.colours import HOLLOW, INK, MUTED, RULE
 from keras_ab.reports.legible import SANE, label
-from keras_ab.reports.svg import HOLLOW, INK, MUTED, RULE, STYLE, inline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HEIGHT = 4.6
 LETTER = 6.2
@@ -92,6 +93,11 @@ def roofline(places: list[Place], rates: Mapping[str, float], name: str) -> Mark
     slopes = {k: v for k, v in rates.items() if k.endswith("_copy") and 1 / SANE < v < SANE}
     if not places or not flats or not slopes:
         return None
+    import matplotlib as mpl  # few pages have ceilings
+    from matplotlib.figure import Figure
+
+    from keras_ab.reports.svg import STYLE, inline
+
     ridge = max(flats.values()) / min(slopes.values())
     low = min(0.3 * min(place.intensity for place in places), ridge / 30)
     high = max(3 * max(place.intensity for place in places), 3 * ridge)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,27 +16,19 @@ from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.record.records import Trial
 from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
+from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension
 from keras_ab.reports import cautions, figures, views
 from keras_ab.reports.cautions import Caution
 from keras_ab.reports.citing import MARK, WHOLE, Quotable, of_trial
 from keras_ab.reports.claims_figure import claims_figure
-from keras_ab.reports.compare import (
-    Apart,
-    Flip,
-    Side,
-    SpeedUp,
-    apart,
-    differing_code,
-    flips,
-    speed_ups,
-)
+from keras_ab.reports.compare import Change
 from keras_ab.reports.history import Series, histories
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import short_names
-from keras_ab.reports.machines import Machine, changes, key
+from keras_ab.reports.machines import Key, Machine, key
 from keras_ab.reports.memory import Curves, curves
 from keras_ab.reports.series_figure import history_figure
+from keras_ab.reports.turning_points import Turn
 
 DETAILED = 100
 """Trials that a page shows in full; it says so where there are more."""
@@ -91,26 +84,19 @@ class TrialView:
             "rounds": figures.rounds_figure,
             "claims": claims_figure,
         }
-        with quiet_drawing():
-            return {
-                name: figure(self.trial, f"{self.anchor}-{name}") for name, figure in draw.items()
-            }
+        return {name: figure(self.trial) for name, figure in draw.items()}
 
     @cached_property
     def quality(self) -> list[Markup]:
         """A figure for each outcome of training."""
-        with quiet_drawing():
-            drawn = [
-                figures.quality_figure(self.trial, outcome, f"{self.anchor}-quality{n}")
-                for n, outcome in enumerate(views.outcomes(self.trial), 1)
-            ]
+        outcomes = views.outcomes(self.trial)
+        drawn = (figures.quality_figure(self.trial, outcome) for outcome in outcomes)
         return [figure for figure in drawn if figure]
 
     @cached_property
     def memory(self) -> Curves | None:
         """Its memory over a step, if that was watched."""
-        with quiet_drawing():
-            return curves(self.trial, f"{self.anchor}-memory")
+        return curves(self.trial)
 
 
 def _cited(quotable: Quotable) -> tuple[str, str]:
@@ -124,9 +110,9 @@ def _cited(quotable: Quotable) -> tuple[str, str]:
     return quotable.finding.arm, quotable.finding.metric.name
 
 
-def quiet_drawing() -> warnings.catch_warnings:
-    """Widen a range too narrow or too wide to draw in silence; matplotlib would warn of it."""
-    return warnings.catch_warnings(action="ignore", category=UserWarning)
+def has_interval(finding: Finding) -> bool:
+    """Tell whether a finding has an interval that ends."""
+    return math.isfinite(finding.estimate.half_width)
 
 
 def trial_views(machines: Iterable[Machine]) -> tuple[list[TrialView], list[TrialView]]:
@@ -147,9 +133,16 @@ class AnswerRow:
     """One arm on one machine, in the table of answers."""
 
     anchor: str
+    key: Key
     experiment: str
     telling: str
     """The parameters that tell its trial from others of the experiment."""
+    says: str
+    """What the arm does, in words."""
+    against: str
+    """What the baseline does."""
+    needs: str
+    """What it takes to measure it, where it was not measured here."""
     same: bool
     """Whether the row above is of the same trial."""
     machine: str
@@ -170,6 +163,12 @@ class AnswerRow:
     def word(self) -> str:
         """The answer in a word."""
         return self.answer.word.value
+
+    @property
+    def certainty(self) -> float | None:
+        """The half-width of the interval on what the technique is for; None where it has none."""
+        found = next((part.finding for part in self.answer.measured), None)
+        return found.estimate.half_width if found and has_interval(found) else None
 
 
 def answers(trials: Sequence[TrialView], shared: Collection[str] = ()) -> list[AnswerRow]:
@@ -194,10 +193,15 @@ def answers(trials: Sequence[TrialView], shared: Collection[str] = ()) -> list[A
 
 
 def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: bool) -> AnswerRow:
+    baseline, says = view.declared.arms[0], {arm.name: arm.says for arm in view.declared.arms}
     return AnswerRow(
         anchor=view.anchor,
+        key=key(view.data),
         experiment=view.declared.experiment,
         telling=view.name.removeprefix(view.declared.experiment).strip(),
+        says=says.get(answer.arm, answer.arm),
+        against="" if answer.arm == baseline.name else baseline.says,
+        needs=_needs(view.data, answer),
         same=again,
         machine=view.machine,
         answer=answer,
@@ -209,11 +213,21 @@ def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: boo
     )
 
 
+def _needs(data: TrialData, answer: Answer) -> str:
+    """Return what it takes to measure an arm: the last part of the error that was in the way."""
+    found = (absent for absent in data.absences if absent.arm in (answer.arm, None))
+    if (absent := next(found, None)) is None:
+        return answer.reason
+    told = absent.refusal.do if absent.refusal else absent.reason.partition("what to do: ")[2]
+    return told or answer.reason
+
+
 @dataclass(frozen=True)
 class ClaimView:
     """One claim on one machine."""
 
     anchor: str
+    experiment: str
     name: str
     machine: str
     claim: ClaimFinding
@@ -228,64 +242,33 @@ class ClaimView:
 def claims(trials: Iterable[TrialView]) -> list[ClaimView]:
     """Return every claim that was tested."""
     return [
-        ClaimView(t.anchor, t.name, t.machine, claim, text.wanted(claim.claim, t.data))
+        ClaimView(
+            t.anchor,
+            t.declared.experiment,
+            t.name,
+            t.machine,
+            claim,
+            text.wanted(claim.claim, t.data),
+        )
         for t in trials
         for claim in t.trial.claims
     ]
 
 
-@dataclass(frozen=True)
-class FlipView:
-    """One flip, called as the trials of the page are."""
-
-    anchor: str
-    name: str
-    flip: Flip
-
-
-def flipped(sides: Sequence[Side], trials: Iterable[TrialView]) -> list[FlipView]:
-    """Return what flips from machine to machine, step times first."""
-    shown = {key(view.data): view for view in reversed(list(trials))}
-    found = sorted(flips(sides), key=lambda flip: DIMENSIONS.index(flip.dimension))
-    return [FlipView(shown[f.key].anchor, shown[f.key].name, f) for f in found]
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """One machine against the first."""
-
-    name: str
-    arms: list[SpeedUp]
-    environment: list[str]
-    differing: list[str]
-    apart: Apart
-    """Where techniques are worth more, or less, than on the first."""
-
-
-def speeds(sides: Sequence[Side]) -> list[Speeds]:
-    """Return each machine but the first, held against it."""
-    first, *others = sides
-    return [
-        Speeds(
-            other.name,
-            speed_ups(first, other),
-            changes(first.runs[-1], other.runs[-1]),
-            differing_code(first, other),
-            apart(first, other),
-        )
-        for other in others
-    ]
-
-
-def history(machines: Iterable[Machine]) -> list[dict[str, Any]]:
+def history(machines: Iterable[Machine], turns: Iterable[Turn]) -> list[dict[str, Any]]:
     """Return each trial that a machine measured more than once, the first of them drawn."""
     found: list[Series] = histories(machines)
-    with quiet_drawing():
-        return [
-            {
-                "series": series,
-                "changed": sum(bool(moment.changed) for moment in series.moments),
-                "figure": history_figure(series, f"h{n}") if n <= DRAWN else None,
-            }
-            for n, series in enumerate(found, 1)
-        ]
+    steps: defaultdict[tuple[str, Key], dict[tuple[str, str], Change]] = defaultdict(dict)
+    for turn in turns:
+        for c in turn.changed:
+            if c.after.metric.name == STEP_TIME.name:
+                steps[turn.machine, c.key][turn.after.header.run, c.arm] = c
+    return [
+        {
+            "series": series,
+            "changed": sum(bool(moment.changed) for moment in series.moments),
+            "turned": steps[series.machine, series.key],
+            "figure": history_figure(series) if n < DRAWN else None,
+        }
+        for n, series in enumerate(found)
+    ]

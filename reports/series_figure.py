@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 
-import matplotlib as mpl
 from markupsafe import Markup
 
 from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.colours import MUTED, VERDICTS
 from keras_ab.reports.figures import Lanes, view
 from keras_ab.reports.history import Series
 from keras_ab.reports.legible import label
-from keras_ab.reports.svg import MUTED, STYLE, VERDICTS, inline
 
 LEFT_OUT = 1.0
 """Half-widths, as log ratios, beyond which an interval is too wide to draw."""
 
 
-def history_figure(series: Series, name: str) -> Markup | None:
+def history_figure(series: Series) -> Markup | None:
     """Draw each arm's step time ratio over the runs of a machine, changes of environment ruled."""
     found = [f for arm in series.arms for m in series.moments if (f := m.find(arm))]
     ends = [x for f in found for x in (f.estimate.low, f.estimate.high) if abs(x) < LEFT_OUT]
@@ -25,17 +24,16 @@ def history_figure(series: Series, name: str) -> Markup | None:
         return None
     low, high = view([[f.estimate.point for f in found] + ends])
     lanes = Lanes(low, high, len(series.arms))
-    with mpl.rc_context(STYLE):
-        canvas = lanes.canvas(-0.6, len(series.moments) - 0.4)
-        for row, arm in enumerate(series.arms):
-            _strip(canvas, series, arm, lanes, row)
-        changed = [n - 0.5 for n, moment in enumerate(series.moments) if moment.changed]
-        rules = [((x, 0), (x, lanes.count)) for x in changed]
-        canvas.strokes(rules, MUTED, 1, linestyle="--")
-        runs = [(float(n), str(n + 1)) for n in range(len(series.moments))]
-        lanes.label(canvas, runs, "run, oldest first")
+    canvas = lanes.canvas(-0.6, len(series.moments) - 0.4)
+    for row, arm in enumerate(series.arms):
+        _strip(canvas, series, arm, lanes, row)
+    changed = [n - 0.5 for n, moment in enumerate(series.moments) if moment.changed]
+    rules = [((x, 0), (x, lanes.count)) for x in changed]
+    canvas.strokes(rules, MUTED, 1, dashed=True)
+    runs = [(float(n), str(n + 1)) for n in range(len(series.moments))]
+    lanes.label(canvas, runs, "run, oldest first")
     says = f"Ratio of {lanes.count} arms over {len(series.moments)} runs"
-    return inline(canvas.figure, name, says)
+    return canvas.inline(says)
 
 
 def _strip(canvas: Canvas, series: Series, arm: str, lanes: Lanes, row: int) -> None:

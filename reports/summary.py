@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Part, Word
-from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.verdicts import Verdict
-from keras_ab.reports.sections import AnswerRow
+from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding, claim_bounds
+from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
+from keras_ab.reports.machines import Key
+from keras_ab.reports.sections import AnswerRow, ClaimView
 
 SAYS = {
-    Word.GAIN: "better in something, worse in nothing",
-    Word.TRADE: "better in something, worse in something else",
-    Word.LOSS: "worse in something, better in nothing",
-    Word.NO_DIFFERENCE: "the same within the margin, in all that was measured",
-    Word.UNDECIDED: "more blocks, or a quieter machine, would tell",
+    Word.INVALID: "the arms did not do the same work, so nothing is concluded",
+    Word.FAILED: "crashed, hung or returned NaN, so nothing is concluded",
+    Word.GAIN: "better somewhere, worse nowhere",
+    Word.TRADE: "better in one thing, worse in another",
+    Word.LOSS: "worse somewhere, better nowhere",
+    Word.NO_DIFFERENCE: "the same within the margin",
+    Word.UNDECIDED: "more blocks would tell",
+    Word.NOT_MEASURED: "what each would take",
 }
 """What each answer means, in the order in which they are told."""
 
 IN_FULL = {Word.GAIN: 6, Word.TRADE: 5, Word.LOSS: 5}
-"""How many experiments are told with their numbers; the others are in the table."""
+"""How many experiments are told with their numbers; of the others the names are."""
+
+NAMED = 40
+"""How many experiments are named at most where none is told with numbers."""
+
+REFUTED = 4
+"""How many refuted claims are told in full."""
 
 MOST = math.log(16)
 """Beyond this a ratio counts for no more: 0 B against some bytes is no endless gain."""
 
-TITLES = {"time": "step time", "memory": "memory", "quality": "quality", "energy": "energy"}
+LONGEST = 48
+"""Characters of what an arm is called."""
+
+TITLES = {"time": "time", "memory": "memory", "quality": "quality", "energy": "energy"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Named:
+    """One experiment in a group of which no numbers are told."""
+
+    row: AnswerRow
+    title: str
+    arms: int
+    needs: str
+    """What it would take to measure it, once for all that would take the same."""
+
+
+@dataclass(frozen=True)
 class Group:
     """The arms with one answer, most telling first."""
 
@@ -49,6 +73,7 @@ class Group:
     says: str
     count: int
     lines: list[Line]
+    named: list[Named]
 
     @property
     def more(self) -> int:
@@ -56,10 +81,16 @@ class Group:
         return self.count - len(self.lines)
 
 
-def title(row: AnswerRow) -> str:
-    """Return what people call an arm: ``Labels, sparse int32``."""
-    words = f"{row.experiment}, {row.answer.arm}".replace("_", " ")
+def experiment_title(row: AnswerRow) -> str:
+    """Return what people call an experiment: ``Data echoing``."""
+    words = row.experiment.replace("_", " ")
     return words[:1].upper() + words[1:] + (f" ({row.telling})" if row.telling else "")
+
+
+def title(row: AnswerRow, longest: int = LONGEST) -> str:
+    """Return what people call an arm: ``Labels: class indices, int32``."""
+    says = shorten(row.says, longest, placeholder=" …") or row.answer.arm
+    return f"{experiment_title(row)}: {says}"
 
 
 def groups(rows: Iterable[AnswerRow]) -> list[Group]:
@@ -79,7 +110,16 @@ def _group(word: Word, members: Sequence[AnswerRow]) -> Group:
     first = {row.experiment: row for row in reversed(ordered)}  # of each experiment the best
     shown = [row for row in ordered if first[row.experiment] is row][: IN_FULL.get(word, 0)]
     lines = [Line(row, title(row), _parts(row.answer)) for row in shown]
-    return Group(word, SAYS[word], len(members), lines)
+    return Group(word, SAYS[word], len(members), lines, [] if lines else _named(word, members))
+
+
+def _named(word: Word, members: Sequence[AnswerRow]) -> list[Named]:
+    trials: dict[tuple[str, str], list[AnswerRow]] = {}
+    for row in members:
+        needs = row.needs if word is Word.NOT_MEASURED else ""
+        trials.setdefault((experiment_title(row), needs), []).append(row)
+    found = [Named(rows[0], name, len(rows), needs) for (name, needs), rows in trials.items()]
+    return found[:NAMED]
 
 
 def weight(answer: Answer) -> float:
@@ -108,10 +148,21 @@ def _decided(answer: Answer) -> list[Part]:
     return [part for part in answer.measured if part.word in (Verdict.BETTER, Verdict.WORSE)]
 
 
-def not_measured(rows: Iterable[AnswerRow]) -> list[tuple[str, int]]:
-    """Return why arms were not measured here, and how many each reason concerns."""
-    absent = (row.answer.reason for row in rows if row.answer.word is Word.NOT_MEASURED)
-    return Counter(absent).most_common()
+def refuted(claims: Iterable[ClaimView]) -> list[ClaimView]:
+    """Return the claims that do not hold, the farthest off first, of each experiment one first."""
+    found = [claim for claim in claims if claim.claim.outcome is Outcome.REFUTED]
+    ordered = sorted(found, key=lambda claim: distance(claim.claim), reverse=True)
+    first = {claim.experiment: claim for claim in reversed(ordered)}
+    return sorted(ordered, key=lambda claim: first[claim.experiment] is not claim)
+
+
+def distance(judged: ClaimFinding) -> float:
+    """Return how far what was found lies beyond a claim's bounds, on the estimate's scale."""
+    if judged.finding is None:
+        return 0.0
+    low, high = claim_bounds(judged.claim, judged.finding.metric)
+    point = judged.finding.estimate.point
+    return min(max(low - point, point - high, 0.0), MOST)
 
 
 @dataclass(frozen=True)
@@ -119,6 +170,8 @@ class Across:
     """One arm over the machines that measured it."""
 
     title: str
+    unlike: bool
+    """Whether the code of its trial's arms is not the same on all of them."""
     on: dict[str, AnswerRow]
 
     @property
@@ -127,10 +180,18 @@ class Across:
         return len({row.word for row in self.on.values()}) == 1
 
 
-def matrix(rows: Iterable[AnswerRow]) -> list[Across]:
-    """Return the arms that several machines measured, those on which they disagree first."""
-    found: dict[str, Across] = {}
+def matrix(rows: Iterable[AnswerRow], unlike: Container[Key] = ()) -> list[Across]:
+    """Return the arms that several machines measured, those on which they disagree first.
+
+    Args:
+        rows: the table of answers.
+        unlike: trials whose arms do not have the same code everywhere; they come last.
+    """
+    found: dict[tuple[Key, str], Across] = {}
     for row in rows:
-        found.setdefault(title(row), Across(title(row), {})).on.setdefault(row.machine, row)
+        across = found.setdefault(
+            (row.key, row.answer.arm), Across(title(row, 2 * LONGEST), row.key in unlike, {})
+        )
+        across.on.setdefault(row.machine, row)
     several = [across for across in found.values() if len(across.on) > 1]
-    return sorted(several, key=lambda across: across.agree)
+    return sorted(several, key=lambda across: (across.unlike, across.agree))

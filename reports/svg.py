@@ -11,29 +11,9 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from keras_ab.reports.colours import COLOURS, INK, MUTED, RULE
 from keras_ab.reports.legible import legible
 
-INK, MUTED, RULE, FLOOR, MARGIN, HOLLOW = (f"#0{i}0{i}0{i}" for i in range(1, 7))
-COLOURS = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    RULE: "var(--rule)",
-    FLOOR: "var(--floor)",
-    MARGIN: "var(--margin)",
-    HOLLOW: "var(--page)",
-    "#070707": "var(--better)",
-    "#080808": "var(--worse)",
-    "#090909": "var(--equivalent)",
-    "#0a0a0a": "var(--inconclusive)",
-}
-"""Stand-ins that matplotlib draws with, and the colours of the page that take their place."""
-
-VERDICTS = {
-    "better": "#070707",
-    "worse": "#080808",
-    "equivalent": "#090909",
-    "inconclusive": "#0a0a0a",
-}
 STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
     "axes.edgecolor": RULE,

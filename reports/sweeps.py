@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.sweeps import Line, Sweep, change, power_law, sweeps
 from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME
 from keras_ab.reports.canvas import WIDTH
+from keras_ab.reports.colours import HOLLOW, INK, MUTED
 from keras_ab.reports.legible import label
 from keras_ab.reports.machines import Machine
-from keras_ab.reports.svg import HOLLOW, INK, MUTED, STYLE, inline
 
 HEIGHT = 3.6
 METRICS = tuple(metric.name for metric in (STEP_TIME, PEAK_DEVICE_MEMORY))
@@ -92,6 +90,11 @@ def _figure(sweep: Sweep, lines: dict[str, Line], name: str) -> Markup | None:
     """Draw step time over the parameter, both logarithmic, with the fitted lines."""
     if not lines or len(lines) > len(MARKS):
         return None
+    import matplotlib as mpl  # few pages have a sweep, and none else needs it
+    from matplotlib.figure import Figure
+
+    from keras_ab.reports.svg import STYLE, inline
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT))
         axes = figure.add_axes((0.11, 0.15, 0.72, 0.81))

@@ -11,7 +11,7 @@ import pandas as pd
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.record.records import Round
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
-from keras_ab.reports.machines import gpu_names, is_simulated, machine_name
+from keras_ab.reports.machines import gpu_names, is_simulated, machine_name, throttled
 
 Cells = dict[str, Any]
 
@@ -134,12 +134,6 @@ def _add_round(
     columns["arm"].extend(arms)
     columns["step_time_s"].extend(line.step_time_s.values())
     columns["hand_over_s"].extend((line.hand_over_s or {}).get(arm) for arm in arms)
-
-
-def throttled(line: Round) -> str:
-    """Return why the GPU was slowed down in a round; empty where it was not."""
-    reasons = (line.gpu or {}).get("throttled")
-    return ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
 
 
 def trials(runs: Iterable[JudgedRun]) -> pd.DataFrame:

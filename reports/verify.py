@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import html
 import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import takewhile, zip_longest
+from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
 
 from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.checked import Checked, words_apart
 from keras_ab.reports.citing import FORMATS, MARK, Quotable, id_part, quotables
 from keras_ab.reports.comment import END, comment
 from keras_ab.reports.integrity import copies, listed
@@ -20,6 +18,7 @@ from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load_with_rivals
 from keras_ab.reports.page import generator, page
+from keras_ab.reports.printed import check_printed, is_pdf, printed_digests, read_pdf
 from keras_ab.reports.signatures import check_signers, signer
 
 _ID = re.compile(rf"{MARK}([A-Za-z0-9\[\]:=,._~%/-]+)")
@@ -49,20 +48,6 @@ It depends on where they lay, so that it cannot be made again.
 """
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What became of one quoted number, or of one line of a page."""
-
-    state: Literal[
-        "holds", "altered", "run missing", "two contents", "two ids", "not signed", "other version"
-    ]
-    what: str
-    why: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.state}: {self.what}" + (f"\n    {self.why}" if self.why else "")
-
-
 def verify(
     file: str | Path, paths: str | Path | Iterable[str | Path], signers: Path | None = None
 ) -> list[Checked]:
@@ -72,7 +57,8 @@ def verify(
     document says around a sentence, that it is false or withdrawn for instance, is not.
 
     Args:
-        file: a page that `keras-ab report` made, or a text with sentences of `keras-ab cite`.
+        file: a page that `keras-ab report` made, a PDF that was printed of it (its first screen is
+            held against the runs), or a text with sentences of `keras-ab cite`.
         paths: where the raw runs are; see `reports.load`.
         signers: who may have signed the runs that are quoted, as OpenSSH's allowed_signers has it;
             None asks for no signature.
@@ -83,15 +69,11 @@ def verify(
     """
     if signers:
         check_signers(signers)
-    try:
-        written = Path(file).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise RecordError(
-            "a document to verify can be read", f"{file}: {error.strerror}", "check the path"
-        ) from error
+    written, printed = _read(Path(file))
     runs = load_with_rivals([paths] if isinstance(paths, str | Path) else list(paths))
-    quoted = _quoted(written)
-    check = check_page if _GENERATOR.search(written) else check_text
+    quoted = _printed(written, runs) if printed else _quoted(written)
+    of_text = check_page if _GENERATOR.search(written) else check_text
+    check = check_printed if printed else of_text
     checked = list(check(written, runs))
     if not checked:
         raise RecordError(
@@ -102,6 +84,24 @@ def verify(
     there = [run for run in (*runs.runs, *runs.rivals) if id_part(run.header.run) in quoted]
     checked += _two_ids(there, runs)
     return checked + [_signed(run, signers) for run in there if signers]
+
+
+def _read(file: Path) -> tuple[str, bool]:
+    """Return the words of a document, and whether it is a PDF."""
+    try:
+        if is_pdf(file):
+            return read_pdf(file), True
+        return file.read_text(encoding="utf-8", errors="replace"), False
+    except OSError as error:
+        raise RecordError(
+            "a document to verify can be read", f"{file}: {error.strerror}", "check the path"
+        ) from error
+
+
+def _printed(written: str, runs: Runs) -> set[str]:
+    """Return which runs a PDF is from, as parts of ids."""
+    digests = printed_digests(written)
+    return {id_part(run.header.run) for run in runs.runs if run.run.sha256[:16] in digests}
 
 
 def _quoted(written: str) -> set[str]:
@@ -144,7 +144,7 @@ def check_comment(written: str, runs: Runs) -> Iterator[Checked]:
     yield from (_absent(run, digest, runs) for run, digest in absent)
     if not absent:
         again = comment(Runs([at_hand[run] for run in said]))
-        apart = _words_apart(_flat(written), _flat(again))
+        apart = words_apart(_flat(written), _flat(again))
         about = f"the comment on run {said[0][0]}"
         yield Checked("altered", about, apart) if apart else Checked("holds", about)
 
@@ -214,7 +214,7 @@ def _sentence(flat: str, found: re.Match[str], candidates: Sequence[Quotable]) -
             if start >= 0 and flat[start:end] == expected:
                 return _unless_glued(number, flat[:start][-1:], flat[end : end + 1])
             for quoted in _around(flat, found, before, after):
-                wrong = _words_apart(quoted, expected)
+                wrong = words_apart(quoted, expected)
                 if len(wrong) < fewest:
                     closest, fewest = wrong, len(wrong)
     return Checked("altered", number, closest)
@@ -235,26 +235,6 @@ def _around(flat: str, found: re.Match[str], before: str, after: str) -> Iterato
     end = flat[found.start() : found.end() + len(after)]
     for more in (0, 1, -1, 2, -2):
         yield " ".join(words[-(count + more) :]) + end
-
-
-def _words_apart(quoted: str, expected: str) -> str:
-    """Say in which words a quotation differs from what the raw samples give."""
-    old, new = quoted.split(), expected.split()
-    same = _alike(old, new)  # a figure is one line of thousands of words
-    end = _alike(old[same:][::-1], new[same:][::-1])
-    old, new = old[same : len(old) - end], new[same : len(new) - end]
-    opcodes = difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes()
-    apart = [
-        f"says {' '.join(old[i:j])!r}, the run gives {' '.join(new[k:m])!r}"
-        for tag, i, j, k, m in opcodes
-        if tag != "equal"
-    ]
-    return legible("; ".join(apart), 1000)
-
-
-def _alike(a: list[str], b: list[str]) -> int:
-    """Return how many words two lists begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 def _unknown(number: str, runs: Runs) -> Checked:
@@ -336,7 +316,7 @@ def compare_pages(written: str, again: str) -> Iterator[Checked]:
     numbers = [number for number, (x, y) in enumerate(zip_longest(old, new), 1) if x != y]
     for number in numbers:
         x, y = (lines[number - 1] if number <= len(lines) else "" for lines in (old, new))
-        yield Checked("altered", f"line {number}", _words_apart(x, y))
+        yield Checked("altered", f"line {number}", words_apart(x, y))
     if not numbers:
         count = len(set(_ID.findall(_sentences(written))))
         aside = "; what it says of files left out was not judged" if left_out else ""

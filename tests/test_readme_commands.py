@@ -6,9 +6,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
+from argparse import _SubParsersAction
 from pathlib import Path
 
 import pytest
+
+from keras_ab.command_line import parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,17 +27,30 @@ STANDS_FOR = {
 }
 
 GUIDE = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))]
+PAGES = "\n".join([README, *GUIDE])
 TABLE = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
-FENCED = re.findall(r"^```(.*?)\n(.*?)^```$", "\n".join([README, *GUIDE]), re.MULTILINE | re.DOTALL)
-BLOCKS = [block for language, block in FENCED if not language]
-IN_BLOCKS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
-COMMANDS = list(dict.fromkeys([*TABLE, *IN_BLOCKS]))
-ELSEWHERE = ("doctor", "--ab-profile", "--benchmark-json", "--ab-backend", "--ab-device")
-"""What takes long and has tests of its own: of the doctor, of traces, of entries, of backends."""
-MEASURE = [command for command in COMMANDS if command.startswith(("pytest", "keras-ab doctor"))]
-READ = [
-    command for command in COMMANDS if command.startswith("keras-ab") and command not in MEASURE
-]
+FENCED = re.findall(r"^```(.*?)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
+BLOCKS = [block for language, block in FENCED if language in ("", "sh", "yaml")]
+LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+STEPS = [line.removeprefix("- run: ") for line in LINES]
+TOOLS = ("pytest", "keras-ab", "pip", "tox", "ssh-keygen", "python", "gh")
+COMMANDS = [c for c in dict.fromkeys([*TABLE, *STEPS]) if c.split(" ")[0] in TOOLS]
+ELSEWHERE = {
+    "doctor --ceilings": "bench/test_ceilings.py::test_a_probe_grows_until_it_lasts_long_enough",
+    "try train.py:make": "bench/test_trying.py::test_a_readers_own_model_ends_with_advice",
+    "bench/ --junitxml": "bench/test_invocation.py::test_the_file_for_junit_carries_the_verdicts",
+    "--ab-profile": "bench/test_tensorflow.py::test_a_profile_names_the_operations_of_a_step",
+    "--benchmark-json": "bench/test_invocation.py::test_each_arm_is_one_entry_of_pytest_benchmark",
+    "ssh-keygen": "test_readme_commands.py::sign",
+    "gate --baseline bench/main.jsonl": "test_readme_commands.py::test_what_reads_comes_to_its_end",
+}
+"""What takes long, or needs a place of its own, and the test that runs it or what it stands on."""
+SETS_UP = ("pip ", "tox ", "gh ")
+"""What fills an environment or asks the network: what it names is there."""
+RUN_HERE = [c for c in COMMANDS if not c.startswith(SETS_UP) and not any(e in c for e in ELSEWHERE)]
+MEASURE = [c for c in RUN_HERE if c.startswith(("pytest", "keras-ab doctor"))]
+TRY = [c for c in RUN_HERE if c.startswith("keras-ab try")]
+READ = [c for c in RUN_HERE if c not in MEASURE and c not in TRY]
 
 BENCH_LABELS = """
 import time
@@ -93,9 +110,40 @@ def cut_off(folder: Path) -> None:
     path.write_text("".join(lines[: len(lines) // 2]), encoding="utf-8")
 
 
-def test_the_table_was_found():
+def test_the_commands_were_found():
     assert len(MEASURE) >= 10
-    assert len(READ) >= 7
+    assert len(READ) >= 12
+    assert len(TRY) == 1
+
+
+@pytest.mark.parametrize("place", ELSEWHERE.values())
+def test_what_is_run_elsewhere_is_run_there(place):
+    file, _, name = place.partition("::")
+    assert f"def {name}" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(SETS_UP)])
+def test_what_sets_up_names_what_there_is(command):
+    settings = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    packaging = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for asked in re.findall(r"tox run -e (\S+)", command):
+        assert all(re.search(rf"\[testenv:{name}\]", settings) for name in asked.split(","))
+    for extra in re.findall(r"keras-ab\[(\w+)\]", command):
+        assert extra in packaging["project"]["optional-dependencies"]
+
+
+def test_commands_that_a_sentence_names_exist():
+    named = set(re.findall(r"`keras-ab ([a-z]+)", PAGES))
+    (known,) = (a.choices for a in parser()._actions if isinstance(a, _SubParsersAction))
+    assert named <= set(known)
+    listed = run("pytest --help", ROOT)
+    assert not [o for o in re.findall(r"(--ab-[a-z-]*[a-z])", PAGES) if o not in listed]
+
+
+def test_the_help_of_every_command_is_printed():
+    (known,) = (a.choices for a in parser()._actions if isinstance(a, _SubParsersAction))
+    for name, own in known.items():
+        assert f"keras-ab {name}" in own.format_help()
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +154,7 @@ def project(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", [c for c in MEASURE if not any(e in c for e in ELSEWHERE)])
+@pytest.mark.parametrize("command", MEASURE)
 def test_what_measures_comes_to_its_end(command, project):
     if "--ab-resume" in command:
         cut_off(project)
@@ -116,6 +164,13 @@ def test_what_measures_comes_to_its_end(command, project):
         assert re.search(r"trial 1 of [12]: labels, classes 1000", shown)
         assert "worse" in shown
         assert "2 passed" in shown or "4 passed" in shown
+
+
+@pytest.mark.parametrize("command", TRY)
+def test_what_tries_functions_comes_to_its_end(command, tmp_path):
+    (tmp_path / "a.py").write_text("def f():\n    return sum(range(20_000))\n")
+    (tmp_path / "b.py").write_text("def g():\n    return sum(range(10_000))\n")
+    assert "gain" in run(command, tmp_path)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from keras_ab.reports.comment import comment
 from keras_ab.reports.page import page
 from tests.reports.test_compare import written
 from tests.reports.test_page import Elements
-from tests.reports.test_summary import scene
+from tests.reports.test_summary import ARMS, scene
 
 
 @pytest.fixture
@@ -60,3 +60,12 @@ def test_another_run_is_missing(review, capsys):
     status, out = verified(review, capsys)
     assert status == 1
     assert "run missing" in out
+
+
+def test_what_became_worse_is_told_with_its_line_of_gate(tmp_path):
+    written(tmp_path, "a", [scene()])
+    assert "worse than in run" not in comment(reports.load(tmp_path))
+    written(tmp_path, "b", [scene(step=ARMS | {"fast": 0.6})], seed=5)
+    said = comment(reports.load(tmp_path))
+    assert "**worse than in run a** (`keras-ab gate --baseline a --run b`):" in said
+    assert "- trick, batch=64: `fast`, step time 1.20" in said

@@ -138,7 +138,10 @@ def test_a_terminal_gets_a_table_that_fits(
     assert not set(said) & set("*#|`\\")
     assert max(map(len, said.splitlines())) <= plain.WIDTH
     assert re.search(r"^jit, batch=64\n  jit  gain 0.[78]\d\d?×  loss 1.\d\d×$", said, re.M)
-    assert said.count("\njit, batch=64\n") == 3  # above its rows, once in each table
+    assert said.count("\njit, batch=64\n") == 2  # above its rows, once in each table
+    assert re.search(
+        r"^jit, batch=64: step time\n  jit  0.[78]\d\d?× +1.\d\d× +1.6\d× \[", said, re.M
+    )
 
 
 def test_a_cell_that_is_too_long_has_a_line_of_its_own() -> None:
@@ -229,3 +232,21 @@ def test_scenes_compare_with_themselves(folder: Path, tmp_path: Path) -> None:
     found = gate(comparison([a, b]))
     assert found.passes
     assert all(change.estimate.point == 0 for change in found.changes)
+
+
+def test_memory_of_the_device_and_of_the_host_are_no_flip(tmp_path: Path) -> None:
+    a, b = sides(
+        written(tmp_path, "a", [replace(jit(), peak={"jit": 0.5})]),
+        written(tmp_path, "b", [replace(jit(), peak={"jit": 2.0})], 1),
+    )
+    (flip,) = flips([a, b])
+    assert flip.title == "peak device memory"
+    (k,) = b.trials
+    trial = b.trials[k].trial
+    answer = trial.answer("jit")
+    part = answer.part("memory")
+    host = replace(part.finding, metric=replace(part.finding.metric, name="peak_host_memory_bytes"))
+    others = tuple(p for p in answer.parts if p.dimension != "memory")
+    mixed = replace(answer, parts=(*others, replace(part, finding=host)))
+    b.trials[k] = replace(b.trials[k], trial=replace(trial, answers=[mixed]))
+    assert flips([a, b]) == []

@@ -55,7 +55,7 @@ def test_a_page_draws_them_and_a_run_that_cannot_be_trusted_says_so(
 
 def test_a_wild_control_leaves_the_picture_readable(tmp_path: Path) -> None:
     found = spoilt(run_of(tmp_path, 8), 8)
-    assert "nan" not in figure(found, "x")
+    assert "nan" not in figure(found)
 
 
 def test_trials_without_blocks_enough_are_not_counted(tmp_path: Path) -> None:

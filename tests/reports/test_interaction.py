@@ -32,7 +32,8 @@ def page(browser: Any, written: Path) -> Iterator[Any]:
 
 def column(page: Any, label: str) -> list[str]:
     """Return the visible cells of a column, from top to bottom."""
-    cell = f"r.querySelector('[data-label=\"{label}\"]')?.textContent.trim() ?? ''"
+    part = " code" if label == "Arm" else ""
+    cell = f"r.querySelector('[data-label=\"{label}\"]{part}')?.textContent.trim() ?? ''"
     return page.evaluate(f"{SHOWN}.map(r => {cell})")
 
 
@@ -47,6 +48,10 @@ def test_sorts_up_and_down_with_what_is_missing_last(page: Any) -> None:
         assert numbers == sorted(numbers)
         assert len(numbers) >= 10
         assert None not in found[: len(numbers)]
+    page.get_by_label("Sort by").select_option("Certainty")
+    widths = [float(x) for x in page.evaluate(f"{SHOWN}.map(r => r.dataset.certainty)") if x]
+    assert widths == sorted(widths)
+    assert len(widths) >= 10
     page.get_by_label("Sort by").select_option("as measured")
     assert head.get_attribute("aria-sort") is None
     assert column(page, "Arm")[0] == "sparse_int32"
@@ -102,7 +107,7 @@ def test_the_theme_can_be_changed(page: Any) -> None:
 
 def test_the_keyboard_alone_sorts_unfolds_and_cites(page: Any) -> None:
     reached = []
-    for _ in range(40):
+    for _ in range(80):
         page.keyboard.press("Tab")
         focus = page.evaluate("document.activeElement.textContent.trim()")
         reached.append(focus)
@@ -175,13 +180,14 @@ def test_axe_finds_no_violation(browser: Any, written: Path, width: int, scheme:
 
 def test_axe_finds_no_violation_in_flips_and_history(browser: Any, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    for number, step in enumerate((0.8, 0.81, 1.3)):
+    for number, step in enumerate((0.8, 0.95, 1.3)):
         head = simulated.header(f"run{number}", simulated.machine(number // 2))
         simulated.write(tmp_path / f"{number}.jsonl", head, [jit(jit=step)])
     page = browser.new_page()
     page.goto(write_page(tmp_path, tmp_path / "r.html").as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert page.locator("#history figure svg").is_visible()
+    assert page.get_by_text("keras-ab gate --baseline run0 --run run1").is_visible()
     violations = axe.run(page).response["violations"]
     assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in violations] == []
     page.close()

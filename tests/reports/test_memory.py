@@ -35,7 +35,7 @@ def test_every_arm_has_a_panel_and_its_peak(tmp_path: Path) -> None:
 
 def test_where_an_arm_does_not_tell_of_the_device_all_show_the_host(tmp_path: Path) -> None:
     runs = reports.load(write(tmp_path / "r.jsonl", {"a": [1, 2, 3], "b": None}))
-    shown = memory.curves(runs.runs[0].trials[0], "m")
+    shown = memory.curves(runs.runs[0].trials[0])
     assert shown
     assert shown.where == "host"
     assert shown.peaks == [("a", "4.00 MiB"), ("b", "4.00 MiB")]

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.judge.answers import Word
-from keras_ab.reports.compare import apart, changes_between
+from keras_ab.bench.lab.record.records import Absent
+from keras_ab.bench.lab.words.errors import Refusal
+from keras_ab.reports.compare import apart, changes_between, unlike
 from keras_ab.reports.forest import WIDTH, Forest, forest
 from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
-from keras_ab.reports.sections import answers, trial_views
-from keras_ab.reports.summary import groups, matrix, title, weight
-from tests.reports.simulated import MIB, Scene
+from keras_ab.reports.sections import answers, claims, trial_views
+from keras_ab.reports.summary import distance, groups, matrix, refuted, title, weight
+from tests.reports.simulated import MIB, Scene, claim
 from tests.reports.test_compare import sides, written
 
 ARMS = {"plain": 1.0, "fast": 0.5, "faster": 0.25, "slow": 1.5, "small": 1.2, "like_it": 1.0}
@@ -35,16 +38,16 @@ def rows(tmp_path):
 
 def test_arms_are_told_by_their_answer_the_most_telling_first(rows):
     found = {group.word: [line.title for line in group.lines] for group in groups(rows)}
-    assert found[Word.GAIN] == ["Trick, faster"]  # and not the same experiment's "fast"
-    assert found[Word.TRADE] == ["Trick, small"]
-    assert found[Word.LOSS] == ["Trick, slow"]
+    assert found[Word.GAIN] == ["Trick: the faster arm"]  # and not the same experiment's "fast"
+    assert found[Word.TRADE] == ["Trick: the small arm"]
+    assert found[Word.LOSS] == ["Trick: the slow arm"]
     assert found[Word.NO_DIFFERENCE] == []
     assert [group.count for group in groups(rows)] == [2, 1, 1, 1]
 
 
 def test_a_yardstick_is_no_technique(rows):
     left = groups(replace(row, yardstick=row.answer.arm == "faster") for row in rows)
-    assert [line.title for line in left[0].lines] == ["Trick, fast"]
+    assert [line.title for line in left[0].lines] == ["Trick: the fast arm"]
 
 
 def test_a_trade_weighs_what_it_is_taken_for(rows):
@@ -53,9 +56,39 @@ def test_a_trade_weighs_what_it_is_taken_for(rows):
 
 
 def test_titles_are_words(rows):
-    assert title(replace(rows[0], experiment="data_echoing", telling="edge=28")) == (
-        "Data echoing, fast (edge=28)"
-    )
+    row = replace(rows[0], experiment="data_echoing", telling="edge=28")
+    assert title(row) == "Data echoing (edge=28): the fast arm"
+    assert len(title(replace(row, says="word " * 50))) < 110
+
+
+def test_what_is_open_or_absent_is_named_with_what_it_takes(tmp_path):
+    told = Refusal("a GPU is there", "none", "run it on a machine with one")
+    absent = {"trial": "gone[batch=64]", "reason": str(told)}
+    gone = scene("gone", blocks=0, end="absent")
+    gone.extra = [
+        Absent(**absent, arm="fast", refusal=told),
+        *(Absent(**absent, arm=arm) for arm in ARMS if arm not in ("fast", "plain")),
+    ]
+    noisy = scene("noisy", step=dict.fromkeys(ARMS, 1.0), noise=0.3, peak={})
+    every, _ = trial_views(machines(reports.load([written(tmp_path, "a", [gone, noisy])]).runs))
+    found = {group.word: group for group in groups(answers(every))}
+    (missing,) = found[Word.NOT_MEASURED].named
+    assert (missing.title, missing.arms, missing.needs) == ("Gone", 5, told.do)
+    assert [named.title for named in found[Word.UNDECIDED].named] == ["Noisy"]
+    html = page(reports.load(tmp_path))
+    assert told.do in html[html.index('id="summary"') : html.index('id="answers"')]
+
+
+def test_the_claims_that_are_farthest_off_come_first_one_of_each_experiment(tmp_path):
+    bounds = {"trick.near": 0.45, "trick.far": 0.1, "other.near": 0.45}
+    scenes = [
+        scene(name, claims=[claim(c, "fast", "step_time_s", at_most=bounds[c]) for c in own])
+        for name, own in (("trick", ("trick.near", "trick.far")), ("other", ("other.near",)))
+    ]
+    every, _ = trial_views(machines(reports.load([written(tmp_path, "a", scenes)]).runs))
+    found = refuted(claims(every))
+    assert [c.claim.claim.id for c in found] == ["trick.far", "other.near", "trick.near"]
+    assert distance(found[0].claim) == pytest.approx(math.log(5), rel=0.02)
 
 
 def test_what_trials_share_is_said_once(tmp_path):
@@ -107,9 +140,42 @@ def test_the_matrix_begins_with_what_machines_disagree_on(tmp_path):
     every, _ = trial_views(machines(reports.load([a, b]).runs))
     found = matrix(answers(every))
     assert [len(across.on) for across in found] == [2] * 5
-    assert [across.title for across in found if not across.agree] == ["Trick, slow"]
-    assert found[0].title == "Trick, slow"
+    assert [across.title for across in found if not across.agree] == ["Trick: the slow arm"]
+    assert found[0].title == "Trick: the slow arm"
     assert 'class="matrix"' in page(reports.load([a, b]))
+
+
+def test_arms_of_other_code_are_not_held_against_each_other(tmp_path):
+    renamed = scene(step={f"{arm}_": x for arm, x in ARMS.items()}, peak={})
+    pair = [
+        written(tmp_path, "a", [scene(), scene("same")]),
+        written(tmp_path, "b", [renamed, scene("same", step=ARMS | {"fast": 1.5})], 1),
+    ]
+    assert {k.experiment for k in unlike(sides(*pair))} == {"trick"}
+    html = page(reports.load(pair))
+    assert "1 trial not held against each other" in html
+    assert "1 answer flips from machine to machine" in html
+
+
+def test_the_first_screen_says_what_differs_between_machines(tmp_path):
+    pair = [
+        written(tmp_path, "a", [scene()]),
+        written(tmp_path, "b", [scene(step=ARMS | {"slow": 3.0})], 1),
+    ]
+    html = page(reports.load(pair))
+    first = html[html.index('id="summary"') : html.index('id="answers"')]
+    assert 'aria-label="Simulated processor B, 8 cores against Simulated processor A' in first
+    assert re.search(
+        r"trick, <code>slow</code>.*?step time .*?3\.\d+×.*?, not .*?1\.5\d× ", first, re.S
+    )
+
+
+def test_the_identical_pairs_are_drawn_on_the_first_screen(tmp_path):
+    html = page(reports.load([written(tmp_path, "a", [scene(str(n)) for n in range(4)])]))
+    (drawn,) = re.findall(r'<svg class="pairs".*?</svg>', html, re.S)
+    heights = [tuple(map(float, pair)) for pair in re.findall(r"M\d+ ([\d.]+)V([\d.]+)", drawn)]
+    assert len(heights) == 4
+    assert all(0 <= high <= low <= 24 for high, low in heights)
 
 
 def test_machines_alike_are_told_apart_no_more_often_than_holm_allows(tmp_path):

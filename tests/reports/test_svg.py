@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from keras_ab.reports import svg
 from keras_ab.reports.canvas import Canvas
+from keras_ab.reports.colours import FLOOR, INK
 
 
 @pytest.mark.parametrize(
@@ -26,13 +27,13 @@ def test_level_lines_that_go_on_become_one(path: str, shorter: str) -> None:
 
 def on_canvas() -> str:
     canvas = Canvas(2, (0.1, 0.9), (0.1, 0.5), (0, 4))
-    canvas.dots([(0, 0.5), (1, 0.5), (4, 1)], svg.INK, 4)
-    canvas.rings([(2, 0.5)], svg.INK, 10, 2)
-    canvas.strokes([((0, 0), (4, 0)), ((2, 0), (2, 1))], svg.INK, 1)
-    canvas.area((0, 1), (0, 1), svg.FLOOR)
+    canvas.dots([(0, 0.5), (1, 0.5), (4, 1)], INK, 4)
+    canvas.rings([(2, 0.5)], INK, 10, 2)
+    canvas.strokes([((0, 0), (4, 0)), ((2, 0), (2, 1))], INK, 1)
+    canvas.area((0, 1), (0, 1), FLOOR)
     canvas.below([(0, "start"), (4, "end")], "from start to end")
-    canvas.beside([(0.5, "half")], svg.INK)
-    return str(svg.inline(canvas.figure, "f1", "dots"))
+    canvas.beside([(0.5, "half")], INK)
+    return str(canvas.inline("dots"))
 
 
 def test_dots_are_one_path_of_steps_from_place_to_place() -> None:
@@ -66,8 +67,8 @@ def test_names_lie_below_and_beside_the_plane() -> None:
 def drawn() -> str:
     figure = Figure(figsize=(4, 2))
     axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
-    axes.stairs([1, 1, 1, 2, 2], fill=True, fc=svg.FLOOR, ec=svg.INK)
-    axes.plot([0, 2, 4], [1, 2, 1], "o", color=svg.INK)
+    axes.stairs([1, 1, 1, 2, 2], fill=True, fc=FLOOR, ec=INK)
+    axes.plot([0, 2, 4], [1, 2, 1], "o", color=INK)
     axes.text(1, 1, "left", ha="left")
     return str(svg.inline(figure, "f1", "steps"))
 

@@ -117,7 +117,7 @@ def _paired(
     scale, names = _scale(metric), references(data, arm)
     both = (row for row in rows if arm in row and data.baseline in row)
     return [
-        scale(row[arm]) - fmean(scale(row[name]) for name in names if name in row) for row in both
+        scale(row[arm]) - fmean([scale(row[name]) for name in names if name in row]) for row in both
     ]
 
 
