@@ -18,6 +18,7 @@ from keras_ab.kernels.native.call import Request, call, unconverted
 from keras_ab.kernels.native.fused import check_variables, compiled
 from keras_ab.kernels.native.stablehlo import Tensor
 from keras_ab.kernels.plain_tensor import dense
+from keras_ab.kernels.require import require
 
 
 @keras.saving.register_keras_serializable("keras_ab.native")
@@ -26,7 +27,26 @@ class AdaptiveClip(AdaptiveGradientClipping):
 
     With native kernels both run in one jit-compiled function: XLA then fuses the product with the
     factors into the inner optimizer's update.
+
+    Args:
+        *args: Arguments of ``kernels.adaptive_gradient_clipping.AdaptiveGradientClipping``.
+        **kwargs: The same by name.
+
+    Raises:
+        ValueError: As there, or when the inner optimizer's learning rate is a Python function: in a
+            compiled step it would be called once.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rate = self.inner_optimizer._learning_rate
+        require(
+            isinstance(rate, keras.Variable | keras.optimizers.schedules.LearningRateSchedule),
+            "inner_optimizer's learning_rate must be a number or a schedule, as its step is "
+            "compiled.",
+            rate,
+            "Pass a LearningRateSchedule, or use AdaptiveGradientClipping.",
+        )
 
     @unconverted
     def _backend_update_step(self, grads: list, trainable_variables: list, rate: Any) -> None:

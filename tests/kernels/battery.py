@@ -33,13 +33,17 @@ from keras_ab.kernels.weight_standardization import WSConv2D
 from tests.kernels.battery_parts import Averaged, Batches, Normalised, Standardised
 
 CLASSES = 300  # more than bfloat16 counts up to
+ON_JAX = keras.backend.backend() == "jax"
+USUAL = {"jit_compile": ON_JAX}
+PLAIN = USUAL if ON_JAX else {"run_eagerly": True}
+"""How the plain form runs; on JAX each operation of an eager step is compiled by itself."""
 
 
 @dataclass(frozen=True)
 class Situation:
     """How Keras runs the training; the default is a plain one."""
 
-    fit: dict[str, Any] = field(default_factory=lambda: {"jit_compile": False})
+    fit: dict[str, Any] = field(default_factory=lambda: USUAL)
     optimizer: dict[str, Any] = field(default_factory=dict)
     model: str = "images"
     policy: str = "float32"
@@ -54,7 +58,7 @@ SITUATIONS = {
     "plain": Situation(),
     "eager": Situation(fit={"run_eagerly": True}),
     "jit": Situation(fit={"jit_compile": True}),
-    "steps_per_execution": Situation(fit={"jit_compile": False, "steps_per_execution": 2}),
+    "steps_per_execution": Situation(fit={**USUAL, "steps_per_execution": 2}),
     "mixed_float16, scaled loss": Situation(policy="mixed_float16"),
     "mixed_bfloat16": Situation(policy="mixed_bfloat16"),
     "weights in bfloat16": Situation(policy="bfloat16"),
@@ -273,13 +277,13 @@ EXPECTED: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
 def expected(offer: Offer, situation: Situation) -> dict[str, Any]:
-    """Return what the offer is held against: its plain form, step by step, under Keras' loss.
+    """Return what the offer is held against: its plain form, under Keras' loss.
 
     An embedding, whose gradient comes as rows, is held against the product with one-hot words.
     """
     plain = replace(offer.plain or offer, loss=_cross_entropy)
     if not (offer.by_batch and situation.replicas > 1):
-        situation = replace(situation, fit={"run_eagerly": True}, replicas=1)
+        situation = replace(situation, fit=PLAIN, replicas=1)
     situation = replace(situation, labels="int32", reloaded=False, exported=False)
     if situation.model == "tokens":
         situation = replace(situation, model="one-hot")

@@ -1,8 +1,8 @@
 """Run the battery where a process of its own is needed: on two replicas, or on another backend.
 
-`python -m tests.kernels.battery_elsewhere replicas` (or the name of Keras' backend) prints what
-does not hold, as JSON: for each offer and situation, the error. `test_battery_elsewhere.py` runs
-it.
+`python -m tests.kernels.battery_elsewhere replicas`, or `jax` or `torch` with `KERAS_BACKEND` set so,
+prints what does not hold, as JSON: for each offer and situation, the error. Names of situations
+after it choose some of them, as `test_battery_elsewhere.py` does: all on JAX take half an hour.
 """
 
 import json
@@ -14,10 +14,10 @@ from tests.kernels import battery, refusals
 
 TENSORFLOWS = ("exported", "mirrored replicas")
 LEFT_OUT = {
-    "jax": TENSORFLOWS,
+    "jax": (*TENSORFLOWS, "jit"),
     "torch": (*TENSORFLOWS, "steps_per_execution", "jit"),
 }
-"""What Keras has not there; PyTorch's compiler takes minutes a model."""
+"""What Keras has not there, or has as its usual way; PyTorch's compiler takes minutes a model."""
 
 
 def pairs(place: str) -> list[tuple[str, str]]:
@@ -35,16 +35,18 @@ def _two_devices() -> None:
     tf.config.set_logical_device_configuration(cpu, two)
 
 
-def main(place: str) -> None:
-    """Print what does not hold."""
+def main(place: str, *situations: str) -> None:
+    """Print what does not hold, in all situations or in some."""
     if place == "replicas":
         _two_devices()
     found = {}
     for name, where in pairs(place):
+        if situations and where not in situations:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             found[f"{name}, {where}"] = refusals.wrong(name, where, Path(folder))
     print(json.dumps({what: error for what, error in found.items() if error}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -12,13 +12,17 @@ import pytest
 pytestmark = pytest.mark.usefixtures("library")
 
 
-@pytest.mark.parametrize("place", ["replicas", "jax", "torch"])
+SOME = ("plain", "masks", "use_ema")
+PLACES = {"replicas": (), "jax": SOME, "torch": SOME}
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_each_offer_trains_as_its_plain_form_does_or_is_refused(place):
     backend = "tensorflow" if place == "replicas" else place
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.kernels.battery_elsewhere", place],
+        [sys.executable, "-m", "tests.kernels.battery_elsewhere", place, *PLACES[place]],
         env=os.environ | {"KERAS_BACKEND": backend},
         cwd=Path(__file__).parents[2],
         capture_output=True,

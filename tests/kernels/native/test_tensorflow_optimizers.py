@@ -171,6 +171,7 @@ def test_an_embeddings_gradient_is_taken_whole():
         lambda: sm3.SM3(momentum=1.0),
         lambda: adaptive_clip.AdaptiveClip(keras.optimizers.SGD(), (), clipping=0.0),
         lambda: adaptive_clip.AdaptiveClip(keras.optimizers.SGD(), (), epsilon=-1.0),
+        lambda: adaptive_clip.AdaptiveClip(keras.optimizers.SGD(lambda: 0.1), ()),
         lambda: sm3.SM3().build([keras.Variable(np.zeros((1,) * 9, np.float32))]),
     ],
 )
