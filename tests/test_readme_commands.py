@@ -99,7 +99,7 @@ def run(command: str, folder: Path) -> str:
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback (most recent call last)" not in done.stdout + done.stderr
     return done.stdout
 
 
