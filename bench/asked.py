@@ -173,7 +173,7 @@ def run_functions(asked: AskedFunctions, say: Say) -> str:
     try:
         trying = Trying(first, session, asked.backend, say)
         data = trying.measured(
-            "named_functions", f"({asked.functions!r}, {asked.setup!r})", "functions"
+            "experiment", f"({asked.functions!r}, {asked.setup!r})", "functions"
         )
     finally:
         session.close(seal=data is not None)

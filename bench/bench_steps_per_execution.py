@@ -4,8 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from keras_ab import Claim, Experiment, Guard, Params, Prepared, Recipe, arm, grid, sources, sweep
-from keras_ab.bench.workloads import image_files
-from keras_ab.bench.workloads.by_name import BY_NAME
+from keras_ab.bench.workloads import by_name, image_files
 
 BATCHES = 64
 """Batches in one step of the lab."""
@@ -29,8 +28,8 @@ def through_fit(recipe: Recipe, case: Params) -> Prepared:
     """
     from keras_ab.bench.workloads.training import flat
 
-    model = BY_NAME.compiled(recipe, case)
-    iterator = iter(made_when_asked_for(BY_NAME.data(case), int(case["batch"])))
+    model = by_name.BY_NAME.compiled(recipe, case)
+    iterator = iter(made_when_asked_for(by_name.BY_NAME.data(case), int(case["batch"])))
     model.make_train_function()
     calls = BATCHES // recipe.steps_per_execution
 

@@ -143,8 +143,8 @@ def _others(trial: JudgedTrial) -> Iterator[Caution]:
     if loads and median(loads) > BUSY_CORES:
         yield Caution(
             f"other processes kept {text.number(median(loads), 2)} cores busy in the median round; "
-            "the arms took turns, so the ratio is protected, but intervals are wider and times "
-            "longer",
+            "the arms took turns, which protects the ratio from what lasts; but the longer of two "
+            "samples is interrupted more often, intervals are wider and times longer",
             "end other programs and measure again",
             "other programs kept more than a tenth of a core busy",
         )

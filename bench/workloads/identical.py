@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from keras_ab import Arm, Case, Experiment, Params, Prepared, Recipe, Source
-from keras_ab.bench.lab.words.backend_names import KERAS
+from keras_ab.bench.lab.words.backend_names import NAMES
 from keras_ab.bench.workloads.classifier import MANY_CLASSES
 
 
@@ -33,7 +33,7 @@ def identical(name: str, build: Callable[[Params], Prepared], says: str) -> Expe
         ),
         arms=(Arm("same", build, says), Arm("again", build, "the same")),
         cases=(Case({}),),
-        backends=(*KERAS, "plain"),
+        backends=NAMES,
     )
 
 

@@ -32,7 +32,7 @@ def test_guards_hold_for_every_arm_and_break_for_a_spoilt_one(name, server, tmp_
     for absent in data.absences:
         if absent.arm == experiment.baseline.name:
             pytest.skip(f"not measured here: {absent.reason}")
-    assert {check.arm for check in data.broken} == {"spoilt"}
+    assert {check.arm for check in data.broken} == {"spoilt"}, "declare a guard that it breaks"
     whole = {check.arm for check in data.checks} - {"spoilt"}
     assert whole | {absent.arm for absent in data.absences} == {a.name for a in experiment.arms}
 
