@@ -7,7 +7,7 @@ import gc
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -60,18 +60,24 @@ COLUMNS = {
 """Headings of the table of answers."""
 
 
-def write_page(paths: str | Path | Iterable[str | Path], out: str | Path, done: str = "") -> Path:
+def write_page(
+    paths: str | Path | Iterable[str | Path],
+    out: str | Path,
+    done: str = "",
+    experiments: Collection[str] = (),
+) -> Path:
     """Read runs and write the page on them.
 
     Args:
         paths: run files, folders, globs; see `reports.load`.
         out: where the page goes.
         done: how much is there of a run that is under way, "" where it has come to its end.
+        experiments: those that are wanted, where not all are; see `reports.load`.
 
     Raises:
         RecordError: where no run can be read, or the page cannot be written.
     """
-    runs = load(paths)
+    runs = load(paths, experiments)
     gc.freeze()  # what was read stays: searching it for garbage again and again takes seconds
     try:
         html = page(runs, done)

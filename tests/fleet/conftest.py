@@ -19,7 +19,7 @@ def s3_server():
 
 @pytest.fixture
 def s3(s3_server, monkeypatch):
-    """Return the URL of an empty bucket; whoever asks finds server and credentials where S3 does."""
+    """Return the URL of an empty bucket; the environment says where, and with what credentials."""
     s3fs = pytest.importorskip("s3fs")
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test"}
     where = {"AWS_ENDPOINT_URL_S3": s3_server, "AWS_DEFAULT_REGION": "us-east-1"}

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from keras_ab.bench.lab.record.store import Store
+from keras_ab.bench.lab.record.store import Store, store
+from keras_ab.bench.lab.words.errors import RecordError
 
 WHOLE, PARTS = ".jsonl", ".parts"
 
@@ -56,7 +58,7 @@ def kept(names: Mapping[str, int]) -> list[Kept]:
             parts.setdefault(run, {})[int(offset)] = name
     found = [Kept(run, True, size) for run, size in whole.items()]
     found += [_in_parts(run, told, names) for run, told in parts.items()]
-    return sorted((run for run in found if run.size), key=lambda run: run.name)
+    return sorted((run for run in found if run.whole or run.size), key=lambda run: run.name)
 
 
 def _is_whole(name: str) -> bool:
@@ -72,15 +74,37 @@ def _in_parts(run: str, told: Mapping[int, str], names: Mapping[str, int]) -> Ke
     return Kept(run, False, end, tuple(found))
 
 
-def joined(store: Store, names: Iterable[str]) -> bytes:
+def joined(place: Store, names: Iterable[str]) -> bytes:
     """Return the content of parts together."""
-    return b"".join(store.read(name) for name in names)
+    return b"".join(place.read(name) for name in names)
 
 
-def content(store: Store, run: Kept) -> bytes:
+def is_in_parts(path: Path | str) -> bool:
+    """Tell whether a path or URL is of a run in parts."""
+    return str(path).rstrip("/").endswith(PARTS)
+
+
+def read_parts(path: Path | str) -> bytes:
+    """Return all that is there of a run in parts, by its path or URL.
+
+    Raises:
+        RecordError: nothing is there, or it cannot be read.
+    """
+    url, _, name = str(path).rstrip("/").rpartition("/")
+    place = store(url or ".")
+    for run in kept(place.names(name)):
+        return joined(place, run.parts)
+    raise RecordError(
+        "a run in parts has a first one",
+        f"{path}: none",
+        "name the store: the run has ended since, or was never begun",
+    )
+
+
+def content(place: Store, run: Kept) -> bytes:
     """Return all that is there of a run.
 
     Raises:
         RecordError: it cannot be read.
     """
-    return store.read(run.place) if run.whole else joined(store, run.parts)
+    return place.read(run.place) if run.whole else joined(place, run.parts)
