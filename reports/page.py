@@ -38,6 +38,7 @@ from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
+from keras_ab.reports.kinds import FEWEST_NODES, kinds
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
 from keras_ab.reports.machines import machines, versions
@@ -144,6 +145,7 @@ def page(runs: Runs, done: str = "") -> str:
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
             simulated=[machine.name for machine in here if machine.simulated],
             flips=flipped(sides, every),
+            kinds=kinds(runs.runs),
             speeds=speeds(sides),
             history=history(here),
             trials=every,
@@ -197,6 +199,7 @@ def _environment() -> Environment:
         "signed_percent": profiles.signed_percent,
         "shown_speed_up": shown_speed_up,
         "columns": COLUMNS,
+        "fewest_nodes": FEWEST_NODES,
         "host_memory": PEAK_HOST_MEMORY.name,
         "whole": WHOLE,
     }
