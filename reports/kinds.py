@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.kinds import FEWEST_NODES as FEWEST_NODES
-from keras_ab.bench.lab.judge.kinds import OfKind, of_kind, told_by_nodes
+from keras_ab.bench.lab.judge.kinds import FEWEST_NODES, OfKind, of_kind, told_by_nodes
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.words.metrics import STEP_ENERGY, STEP_TIME
 from keras_ab.reports.judged import JudgedRun, JudgedTrial

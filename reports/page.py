@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.kinds import FEWEST_NODES
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.anonymous import anonymous
 from keras_ab.bench.lab.words.errors import RecordError, Refusal
@@ -38,7 +39,7 @@ from keras_ab.reports.compare import side
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
-from keras_ab.reports.kinds import FEWEST_NODES, kinds
+from keras_ab.reports.kinds import kinds
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
 from keras_ab.reports.machines import machines, versions

@@ -84,14 +84,13 @@ FLEETS = {
     "five to forty blocks": {"nodes": 6, "spread": 0.03, "blocks": (5, 10, 40)},
     "one noisy node": {"nodes": 5, "spread": 0.03, "blocks": (5,), "noisy": 3.0},
     "ten nodes, skewed blocks": {"nodes": 10, "spread": 0.02, "blocks": (5,), "tail": 0.05},
-    "nodes that differ by jumps": {"nodes": 6, "spread": 0.03, "blocks": (5,), "jumps": True},
 }
 
 
-def drawn(rng, nodes, spread, blocks, noisy=1.0, tail=0.0, jumps=False):
-    """Yield the contrasts of each node's blocks; the mean of all that a kind could be is `TRUTH`."""
+def drawn(rng, nodes, spread, blocks, noisy=1.0, tail=0.0):
+    """Yield the contrasts of each node's blocks; the mean of all nodes of the kind is `TRUTH`."""
     for number in range(nodes):
-        own = spread * (rng.choice([-1.0, 1.0]) if jumps else rng.normal())
+        own = rng.normal(0, spread)
         shape = blocks[number % len(blocks)]
         noise = 0.02 * (noisy if number == 0 else 1.0)
         skew = rng.exponential(tail, shape) - tail if tail else 0.0

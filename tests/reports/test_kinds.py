@@ -1,5 +1,6 @@
 """The page on kinds: by kind and node, with the spread, and of one node what it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,22 +11,24 @@ from keras_ab.reports.kinds import kinds
 from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
 from tests.reports.scenes import scenes
-from tests.reports.simulated import header, machine, write
+from tests.reports.simulated import Scene, header, machine, write
 
 TRIALS = scenes()[1:2]
 
 
-def made(folder: Path, node: str, kind: str, seed: int, **also: object) -> None:
+def made(
+    folder: Path,
+    node: str,
+    kind: str,
+    seed: int,
+    attempt: int = 1,
+    trials: Sequence[Scene] = TRIALS,
+) -> Path:
     """Write a run of a node of a kind."""
-    told = Node(name=node, kind=kind, fleet="f", unit=node, attempt=also.pop("attempt", 1))  # type: ignore[arg-type]
+    told = Node(name=node, kind=kind, fleet="f", unit=node, attempt=attempt)
     head = header(told.run, machine(0 if kind == "fast" else 1))
-    trials = also.pop("trials", TRIALS)
-    write(
-        folder / f"{told.run}.jsonl",
-        head.model_copy(update={"node": told}),
-        trials,
-        first_seed=seed,
-    )  # type: ignore[arg-type]
+    head = head.model_copy(update={"node": told})
+    return write(folder / f"{told.run}.jsonl", head, list(trials), first_seed=seed)
 
 
 @pytest.fixture
@@ -73,14 +76,9 @@ def test_a_node_counts_once_with_its_newest_whole_trial(fleet: Path) -> None:
 
 
 def test_other_code_is_another_experiment(fleet: Path) -> None:
-    made(fleet, "a4", "fast", 61)
-    path = fleet / "f.a4.1.jsonl"
-    path.write_text(
-        "\n".join(
-            path.read_text().replace("optimizer='sparse_int32'", "optimizer='x'").split("\n")[:-2]
-        )
-        + "\n"
-    )
+    path = made(fleet, "a4", "fast", 61)
+    *lines, _ = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines).replace("optimizer='sparse_int32'", "optimizer='another'"))
     fast, _ = kinds(reports.load(fleet).runs)
     assert {row.names for row in fast.rows} == {("a1", "a2", "a3"), ("a4",)}
 
