@@ -1,0 +1,134 @@
+"""What has become of what was asked for, as the store alone tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from keras_ab.bench.fleet.orders import Order, Unit, place
+from keras_ab.bench.lab.judge.text import count
+from keras_ab.bench.lab.record.bounds import Count
+from keras_ab.bench.lab.record.declared import Record, Word
+from keras_ab.bench.lab.record.parts import Kept, content, kept
+from keras_ab.bench.lab.record.run_file import Run, parse_run
+from keras_ab.bench.lab.record.store import Store
+from keras_ab.bench.lab.record.trial_data import TrialData, group
+from keras_ab.bench.lab.words.errors import RecordError
+
+
+class Claim(Record):
+    """Who makes a run: written before it begins, by the node that makes it."""
+
+    fleet: str
+    unit: Word
+    attempt: Count
+    node: Word
+    at: str
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return f"{self.fleet}.{self.unit}.{self.attempt}"
+
+    @property
+    def name(self) -> str:
+        """Its name in the store."""
+        return place(self.fleet, f"{self.unit}.{self.attempt}")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of a unit, and what is there of it."""
+
+    claim: Claim
+    run: Run | None
+    whole: bool
+    trials: Mapping[str, TrialData]
+
+    @property
+    def ended(self) -> list[str]:
+        """The trials that came to their end in it."""
+        return [name for name, data in self.trials.items() if data.end]
+
+    def __str__(self) -> str:
+        blocks = sum(len(data.blocks) for data in self.trials.values())
+        there = f"{count(len(self.ended), 'trial')} ended, {count(blocks, 'block')}"
+        state = "sealed" if self.whole else "not sealed" if self.run else "nothing shipped yet"
+        return f"{self.claim.run} on node {self.claim.node}: {state}, {there}"
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """One unit and the runs that were made of it, in order."""
+
+    unit: Unit
+    attempts: list[Attempt]
+
+    @property
+    def rest(self) -> list[str]:
+        """The trials that have come to their end in no run of it."""
+        ended = {name for attempt in self.attempts for name in attempt.ended}
+        return [name for name in self.unit.trials if name not in ended]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trial of it has come to its end."""
+        return not self.rest
+
+    @property
+    def left_open(self) -> Attempt | None:
+        """The run of it that can be continued: the last, where it has no seal."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last and last.run and not last.whole else None
+
+
+def states(store: Store, order: Order) -> list[UnitState]:
+    """Return what has become of each unit.
+
+    Raises:
+        RecordError: the store cannot be read.
+    """
+    runs = {run.name: run for run in kept(store.names()) if run.name.startswith(f"{order.fleet}.")}
+    claims = _claims(store, order)
+    return [
+        UnitState(unit, [_attempt(store, claim, runs) for claim in claims.get(unit.name, [])])
+        for unit in order.units
+    ]
+
+
+def _claims(store: Store, order: Order) -> dict[str, list[Claim]]:
+    """Return who claimed what, by unit, in order; what no fleet wrote is passed over."""
+    found: dict[str, list[Claim]] = {}
+    for name in store.names(place(order.fleet).rpartition("/")[0]):
+        if name == place(order.fleet):
+            continue
+        try:
+            claim = Claim.model_validate_json(store.read(name))
+        except ValidationError:
+            continue
+        if (claim.name, claim.fleet) == (name, order.fleet):
+            found.setdefault(claim.unit, []).append(claim)
+    return {unit: sorted(claims, key=lambda c: c.attempt) for unit, claims in found.items()}
+
+
+def _attempt(store: Store, claim: Claim, runs: Mapping[str, Kept]) -> Attempt:
+    found = runs.get(claim.run)
+    try:
+        run = parse_run(content(store, found), found.place) if found else None
+    except RecordError:  # its parts went while they were read, or somebody spoilt it
+        run = None
+    trials = group(run.records) if run else {}
+    return Attempt(claim, run, bool(found and found.whole and run), trials)
+
+
+def told(states: list[UnitState]) -> str:
+    """Say what has become of what was asked for."""
+    done = sum(state.complete for state in states)
+    lines = [f"{done} of {count(len(states), 'unit')} complete"]
+    for state in states:
+        left = "complete" if state.complete else f"{count(len(state.rest), 'trial')} left"
+        lines.append(f"{state.unit.name} ({state.unit.kind}): {left}")
+        lines += [f"  {attempt}" for attempt in state.attempts]
+    return "\n".join(lines)
