@@ -1,4 +1,4 @@
-"""Processes as a node's owner would start them: nothing of Ray in them, and gone when it is gone."""
+"""Processes as a node's owner would start them: without anything of Ray, and no longer than it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from keras_ab.bench.lab.loop.facts import variables
 from keras_ab.bench.lab.loop.gpu import gpus
 from keras_ab.bench.lab.loop.owned import Owned
 from keras_ab.bench.lab.record.declared import Node
@@ -51,8 +52,6 @@ def owners_environment() -> dict[str, str]:
 
 def owned(node: Node) -> Owned:
     """Return what a process on this node must find, and the node with its processors."""
-    from keras_ab.bench.lab.loop.facts import variables
-
     cores = sorted(owner().cpu_affinity())
     told = node.model_copy(update={"cores": cores})
     return Owned(told, variables(owners_environment()))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from keras_ab.bench.fleet.orders import Order, Unit, place
+from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.record.bounds import Count
-from keras_ab.bench.lab.record.declared import Record, Word
+from keras_ab.bench.lab.record.declared import Node, Record, Word
 from keras_ab.bench.lab.record.parts import Kept, content, kept
 from keras_ab.bench.lab.record.run_file import Run, parse_run
 from keras_ab.bench.lab.record.store import Store
@@ -26,6 +27,12 @@ class Claim(Record):
     attempt: Count
     node: Word
     at: str
+
+    @classmethod
+    def of(cls, node: Node) -> Claim:
+        """Return the claim of a node, now."""
+        told = {"fleet": node.fleet, "unit": node.unit, "attempt": node.attempt}
+        return cls(**told, node=node.name, at=timestamp())
 
     @property
     def run(self) -> str:
@@ -79,9 +86,12 @@ class UnitState:
 
     @property
     def left_open(self) -> Attempt | None:
-        """The run of it that can be continued: the last, where it has no seal."""
+        """The run of it that its node can continue: the last, where it has no seal.
+
+        The node may hold more of it than was shipped.
+        """
         last = self.attempts[-1] if self.attempts else None
-        return last if last and last.run and not last.whole else None
+        return last if last and not last.whole else None
 
 
 def states(store: Store, order: Order) -> list[UnitState]:

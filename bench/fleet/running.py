@@ -1,0 +1,183 @@
+"""Sees to it that what was asked for is measured: hands units to nodes, and hears what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from keras_ab.bench.fleet.node import Errand, Event
+from keras_ab.bench.fleet.orders import Order
+from keras_ab.bench.fleet.state import UnitState, states
+from keras_ab.bench.fleet.there import There
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.record.declared import Node
+from keras_ab.bench.lab.record.store import Store
+
+MOST_TRIES = 3
+"""How often a unit is begun or continued in one invocation."""
+
+SILENCE_S = 600.0
+"""A node that says nothing for so long, not even that it is alive, is given up."""
+
+LOOK_S = 1.0
+
+
+class Cluster(Protocol):
+    """Where nodes are, and how they are asked for something."""
+
+    def nodes(self) -> list[There]:
+        """Return the nodes that answer, each with a slot."""
+
+    def begin(self, node: There, errand: Errand, code: bytes) -> None:
+        """Have a node carry something out, alone."""
+
+    def events(self, timeout_s: float) -> Iterable[Event]:
+        """Return what has happened since; a node that is lost has failed."""
+
+    def give_up(self, unit: str) -> None:
+        """Hear no more of a unit, and end it where that is possible."""
+
+
+@dataclass
+class UnderWay:
+    """A unit that a node is measuring."""
+
+    node: There
+    heard_at: float
+    began: bool = False
+
+
+@dataclass
+class Running:
+    """What was asked for, under way.
+
+    Args:
+        cluster: whose nodes measure.
+        store: where runs go.
+        order: what was asked for.
+        nodes: those that may be used.
+        say: tells a line.
+        code: files that the nodes are to have, packed.
+        now: monotonic seconds.
+    """
+
+    cluster: Cluster
+    store: Store
+    order: Order
+    nodes: Sequence[There]
+    say: Callable[[str], None]
+    code: bytes = b""
+    now: Callable[[], float] = clock.now
+    tries: dict[str, int] = field(default_factory=dict)
+    under_way: dict[str, UnderWay] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    """Ids of nodes that were lost."""
+
+    def run(self) -> list[UnitState]:
+        """Measure what is left; return what has become of all."""
+        found = states(self.store, self.order)
+        while True:
+            self._begin(found)
+            if not self.under_way:
+                return found
+            if self._hear():
+                found = states(self.store, self.order)
+
+    def _begin(self, found: Sequence[UnitState]) -> None:
+        """Hand to nodes what can be handed to them now."""
+        for state in found:
+            if state.complete or state.unit.name in self.under_way:
+                continue
+            if self.tries.get(state.unit.name, 0) >= MOST_TRIES:
+                continue
+            if node := self._node_for(state, found):
+                self._hand(state, node)
+
+    def _free(self) -> list[There]:
+        busy = {under_way.node.id for under_way in self.under_way.values()}
+        return [node for node in self.nodes if node.id not in busy | self.lost]
+
+    def _node_for(self, state: UnitState, found: Sequence[UnitState]) -> There | None:
+        """Return the node that began a unit, or else one that has no other repeat of it."""
+        free = [node for node in self._free() if node.kind == state.unit.kind]
+        if (last := state.left_open) and (same := _called(free, last.claim.node)):
+            return same
+        taken = self._others(state, found)
+        return next((node for node in free if node.name not in taken), None)
+
+    def _others(self, state: UnitState, found: Sequence[UnitState]) -> set[str]:
+        """Return the nodes that have measured, or are measuring, the same trials."""
+        unit = state.unit
+        others = [
+            other
+            for other in found
+            if other.unit.kind == unit.kind and other.unit.repeat != unit.repeat
+        ]
+        told = {attempt.claim.node for other in others for attempt in other.attempts}
+        names = {other.unit.name for other in others} & self.under_way.keys()
+        return told | {self.under_way[name].node.name for name in names}
+
+    def _hand(self, state: UnitState, node: There) -> None:
+        unit, last = state.unit, state.left_open
+        continued = last is not None and last.claim.node == node.name
+        attempt = max((a.claim.attempt for a in state.attempts), default=0) + (not continued)
+        told = Node(
+            name=node.name,
+            kind=node.kind,
+            fleet=self.order.fleet,
+            unit=unit.name,
+            attempt=attempt,
+            clock_ahead_s=node.clock_ahead_s,
+        )
+        errand = Errand(
+            store=self.store.url,
+            node=told,
+            arguments=self.order.arguments,
+            trials=state.rest,
+            continued=continued,
+        )
+        self.tries[unit.name] = self.tries.get(unit.name, 0) + 1
+        self.under_way[unit.name] = UnderWay(node, self.now())
+        how = "goes on with" if continued else "begins"
+        self.say(f"{unit.name}: node {node.name} {how} {told.run}, {len(state.rest)} trials")
+        self.cluster.begin(node, errand, self.code)
+
+    def _hear(self) -> bool:
+        """Hear what has happened; tell whether a unit has ended."""
+        ended = False
+        for event in self.cluster.events(LOOK_S):
+            if event.unit in self.under_way:
+                ended |= self._heard(event)
+        for unit in self._silent():
+            self.cluster.give_up(unit)
+            ended |= self._heard(Event(unit=unit, what="failed", said="nothing was heard of it"))
+        return ended
+
+    def _heard(self, event: Event) -> bool:
+        under_way = self.under_way[event.unit]
+        under_way.heard_at, under_way.began = self.now(), True
+        if event.said:
+            self.say(f"{event.unit}: {event.said}")
+        if not event.ends:
+            return False
+        del self.under_way[event.unit]
+        if event.what == "failed":
+            self.lost.add(under_way.node.id)
+            self.nodes = [*self.nodes, *self._come_back(under_way.node)]
+        return True
+
+    def _come_back(self, gone: There) -> list[There]:
+        """Return a node that was lost and is there again, by another id."""
+        known = {node.id for node in self.nodes}
+        return [n for n in self.cluster.nodes() if n.name == gone.name and n.id not in known]
+
+    def _silent(self) -> list[str]:
+        """Return the units whose nodes began and have said nothing for too long."""
+        now = self.now()
+        silent = (u for u, told in self.under_way.items() if told.began)
+        return [u for u in silent if now - self.under_way[u].heard_at > SILENCE_S]
+
+
+def _called(nodes: Iterable[There], name: str) -> There | None:
+    return next((node for node in nodes if node.name == name), None)
