@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from keras_ab.bench.lab.record.parts import kept
+from keras_ab.bench.lab.record.store import Store
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports import index
 from keras_ab.reports.advice import advice, written
 from keras_ab.reports.judged import judge_trials
 from keras_ab.reports.legible import visible
@@ -32,6 +35,20 @@ def close(
     parts = (verdict_table(trials, plan), advised, f"run file: {path}\nreport:   {page}")
     says = visible("\n\n".join(filter(None, parts)))
     return coloured(says) if in_colour else says
+
+
+def close_many(store: Store, runs: Iterable[str], page: Path) -> str:
+    """Bring a store's index up to date and write the page on some of its runs; say where.
+
+    Args:
+        store: where the runs are.
+        runs: their names in it.
+        page: where the page goes.
+    """
+    index.write(store)
+    there = {run.name: run.place for run in kept(store.names())}
+    places = [f"{store.url}/{there[name]}" for name in runs if name in there]
+    return f"report: {write_page(places, page)}" if places else "nothing to report on"
 
 
 def write_unfinished(path: Path, done: str) -> None:

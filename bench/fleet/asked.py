@@ -20,6 +20,7 @@ from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.loop.session import new_run_id
 from keras_ab.bench.lab.record.store import Store, store
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError, RecordError
+from keras_ab.reports.closing import close_many
 
 Say = Callable[[str], None]
 
@@ -180,7 +181,8 @@ def _run(
     found = Running(cluster, place, order, used, say, code).run()
     say(told(found))
     whole = all(state.complete for state in found)
-    say(f"report: keras-ab report {place.url}")
+    runs = [attempt.claim.run for state in found for attempt in state.attempts]
+    say(close_many(place, runs, Path(f"fleet-{order.fleet}.html")))
     if not whole:
         say(f"go on with: keras-ab fleet resume {order.fleet} --runs {place.url}")
     return whole

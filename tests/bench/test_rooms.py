@@ -18,7 +18,7 @@ EXPERIMENTS = (
     "keras_ab.bench.sources",
     "keras_ab.kernels",
 )
-ASKING = ("keras_ab.bench.invocation", "keras_ab.bench.progress")
+ASKING = ("keras_ab.bench.invocation", "keras_ab.bench.progress", "keras_ab.reports.closing")
 MAY_IMPORT = {
     f"{LAB}.clock": (),
     f"{LAB}.words": ("keras_ab.bench",),
