@@ -1,4 +1,4 @@
-"""Orders, claims and runs as a fleet would have made them, and nodes that tell what they are told."""
+"""Orders, claims and runs as a fleet would have made them, and nodes as they tell of themselves."""
 
 from keras_ab.bench.fleet.orders import Order, divided
 from keras_ab.bench.fleet.shipping import Shipping
