@@ -108,8 +108,7 @@ def fleet(folder, *arguments, check=True, **more):
 
 def runs_in(url):
     place = store(url)
-    found = [run for run in kept(place.names())]
-    return [parse_run(content(place, run), run.place) for run in found]
+    return [parse_run(content(place, run), run.place) for run in kept(place.names())]
 
 
 def measured(folder, cluster, url, *options, check=True):

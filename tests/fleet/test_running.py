@@ -30,21 +30,18 @@ class Cluster:
     def begin(self, node, errand, code):
         self.begun.append((node.name, errand.node.unit, tuple(errand.trials), errand.continued))
         unit = errand.node.unit
-        ends, how = (
-            self.does.get(node.name, deque()).popleft()
-            if self.does.get(node.name)
-            else (None, "measured")
-        )
+        does = self.does.get(node.name)
+        ends, how = does.popleft() if does else (None, "measured")
         if how == "silent":
             self.told.append(Event(unit=unit, what="says", said="trial 1 of 3"))
             return
-        if not errand.continued and how != "failed at once":
+        if not errand.continued:
             whole = how == "measured"
             done = errand.trials if ends is None else errand.trials[:ends]
             ship(self.place, self.folder, errand.node, done, half=0 if whole else 5, seal=whole)
         if errand.continued and how == "measured":
             self._seal(errand)
-        self.told.append(Event(unit=unit, what="failed" if how.startswith("failed") else how))
+        self.told.append(Event(unit=unit, what=how))
 
     def _seal(self, errand):
         """Go on with a run: as another attempt here, for a simulated one cannot be continued."""
