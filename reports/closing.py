@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_ab.bench.lab.record.parts import kept
@@ -37,17 +37,16 @@ def close(
     return coloured(says) if in_colour else says
 
 
-def close_many(store: Store, runs: Iterable[str], page: Path) -> str:
-    """Bring a store's index up to date and write the page on some of its runs; say where.
+def close_many(store: Store, folder: str, page: Path) -> str:
+    """Bring a store's index up to date and write the page on one folder of it; say where.
 
     Args:
         store: where the runs are.
-        runs: their names in it.
+        folder: a name in it.
         page: where the page goes.
     """
     index.write(store)
-    there = {run.name: run.place for run in kept(store.names())}
-    places = [f"{store.url}/{there[name]}" for name in runs if name in there]
+    places = [f"{store.url}/{run.place}" for run in kept(store.names(folder))]
     return f"report: {write_page(places, page)}" if places else "nothing to report on"
 
 

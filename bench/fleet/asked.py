@@ -181,8 +181,7 @@ def _run(
     found = Running(cluster, place, order, used, say, code).run()
     say(told(found))
     whole = all(state.complete for state in found)
-    runs = [attempt.claim.run for state in found for attempt in state.attempts]
-    say(close_many(place, runs, Path(f"fleet-{order.fleet}.html")))
+    say(close_many(place, order.fleet, Path(f"fleet-{order.fleet}.html")))
     if not whole:
         say(f"go on with: keras-ab fleet resume {order.fleet} --runs {place.url}")
     return whole

@@ -82,7 +82,7 @@ def connect(address: str | None, uv: Path | None = None) -> RayCluster:
 
 
 def _alone() -> dict[str, Any]:
-    return {"resources": {SLOT: 1}, "include_dashboard": False}
+    return {"address": "local", "resources": {SLOT: 1}, "include_dashboard": False}
 
 
 def _packages(uv: Path | None) -> list[str]:
@@ -172,7 +172,7 @@ class RayCluster:
         """Return a task that runs on one node or fails: never retried, in a process of its own."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        return self._ray.remote(function).options(
+        return self._ray.remote(max_calls=1)(function).options(
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             **self._environment,
@@ -209,15 +209,14 @@ class RayCluster:
         try:
             event = Event.model_validate_json(self._ray.get(next(stream)))
         except StopIteration:
-            event = None
+            event = Event(unit=unit, what="cut off", said="it ended without a word")
         except ValidationError:
             event = Event(unit=unit, what="failed", said="the node says what no node of ours says")
         except Exception as error:  # noqa: BLE001 - Ray raises what the node did, of any type
             event = self._lost(unit, node, error)
-        if event is None or event.ends:
+        if event.ends:
             del self._streams[stream]
-        if event:
-            yield event
+        yield event
 
     def _lost(self, unit: str, node: str, error: Exception) -> Event:
         """Return that a task is gone: with its node, or alone, and can be begun there again."""

@@ -100,14 +100,15 @@ def carry_out(errand: Errand, code: bytes = b"", lock: Path = LOCK) -> Iterator[
         code: files that the node is to have, packed; none where it has them.
         lock: file by which only one at a time measures on a machine.
     """
-    unit = errand.node.unit
+    unit, said = errand.node.unit, "waits until the machine is free"
     try:
         while True:
             with alone(lock) as free:
                 if free:
                     yield from _made(errand, code)
                     return
-            yield Event(unit=unit, what="alive", said="waits until the machine is free")
+            yield Event(unit=unit, what="alive", said=said)
+            said = ""
             time.sleep(LOOK_S)
     except (LabError, OSError) as error:
         yield Event(unit=unit, what="failed", said=str(error))
@@ -121,11 +122,11 @@ def _made(errand: Errand, code: bytes) -> Iterator[Event]:
     standing = unpacked(code, folder) if code else folder
     path = runs / f"{node.run}{WHOLE}"
     if errand.continued:
-        _fetch(place, path)
+        _fetch(place, node.place, path)
     else:
         claim = Claim.of(node)
         place.create(claim.name, claim.model_dump_json().encode())
-    shipping = Shipping(path, place)
+    shipping = Shipping(path, place, node.place)
     log = runs / f"{node.run}.log"
     sealed = path.exists() and read_run(path).sealed
     if not sealed:
@@ -135,11 +136,10 @@ def _made(errand: Errand, code: bytes) -> Iterator[Event]:
     yield _ended(shipping, path, log, node.unit)
 
 
-def _fetch(place: Store, path: Path) -> None:
-    """Bring a run here that was begun elsewhere, or before this node lost it."""
+def _fetch(place: Store, run: str, path: Path) -> None:
+    """Bring a run here that this node has lost."""
     if path.exists():
         return
-    run = path.name.removesuffix(WHOLE)
     for found in kept(place.names(f"{run}{PARTS}")):
         path.write_bytes(joined(place, found.parts))
 

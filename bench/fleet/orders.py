@@ -17,7 +17,7 @@ from keras_ab.bench.lab.record.store import Store
 from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
 
 FOLDER = "fleets"
-"""Where a store keeps what was asked for."""
+"""Where a store keeps what was asked for; the runs are in a folder for each fleet."""
 
 ITS_OWN = ("--ab-runs", "--ab-resume", "--ab-node", "--ab-trials")
 """Options that a fleet gives itself."""
@@ -138,9 +138,9 @@ def shares(trials: Mapping[str, float], nodes: int) -> list[list[str]]:
     return [sorted(part, key=order.__getitem__) for part in parts if part]
 
 
-def place(fleet: str, name: str = "order") -> str:
-    """Return the name of what a store keeps of a fleet."""
-    return f"{FOLDER}/{fleet}/{name}.json"
+def place(fleet: str) -> str:
+    """Return the name under which a store keeps what a fleet was asked for."""
+    return f"{FOLDER}/{fleet}.json"
 
 
 def keep(store: Store, order: Order) -> None:
@@ -172,5 +172,5 @@ def kept(store: Store, fleet: str) -> Order:
 
 def fleets(store: Store) -> list[str]:
     """Return the fleets that a store knows of, oldest first."""
-    found = store.names(FOLDER)
-    return sorted({name.split("/")[1] for name in found if name.endswith("/order.json")})
+    named = (name.removeprefix(f"{FOLDER}/") for name in store.names(FOLDER))
+    return sorted(name.removesuffix(".json") for name in named if name.endswith(".json"))

@@ -27,20 +27,23 @@ class Shipping:
     Args:
         path: of the run file; it need not be there yet.
         store: where it is shipped to.
+        name: of the run in the store, without its ending.
         now: monotonic seconds.
 
     Raises:
         RecordError: what is in the store is not the beginning of the file.
     """
 
-    def __init__(self, path: Path, store: Store, now: Callable[[], float] = clock.now) -> None:
+    def __init__(
+        self, path: Path, store: Store, name: str, now: Callable[[], float] = clock.now
+    ) -> None:
         self.path = path
         self.away: RecordError | None = None
         """Why the last shipment did not arrive, where it did not."""
         self.sealed = False
         """Whether the whole run is in the store, for good."""
         self._store, self._now = store, now
-        self._run = path.name.removesuffix(WHOLE)
+        self._run = name
         self._shipped_at = now()
         self._shipped = self._there()
 

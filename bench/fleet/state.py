@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from keras_ab.bench.fleet.orders import Order, Unit, place
+from keras_ab.bench.fleet.orders import Order, Unit
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.record.bounds import Count
@@ -41,8 +41,8 @@ class Claim(Record):
 
     @property
     def name(self) -> str:
-        """Its name in the store."""
-        return place(self.fleet, f"{self.unit}.{self.attempt}")
+        """Its name in the store, beside the run."""
+        return f"{self.fleet}/{self.unit}.{self.attempt}.json"
 
 
 @dataclass(frozen=True)
@@ -100,20 +100,19 @@ def states(store: Store, order: Order) -> list[UnitState]:
     Raises:
         RecordError: the store cannot be read.
     """
-    runs = {run.name: run for run in kept(store.names()) if run.name.startswith(f"{order.fleet}.")}
-    claims = _claims(store, order)
+    names = store.names(order.fleet)
+    runs = {run.name: run for run in kept(names)}
+    claims = _claims(store, order, names)
     return [
         UnitState(unit, [_attempt(store, claim, runs) for claim in claims.get(unit.name, [])])
         for unit in order.units
     ]
 
 
-def _claims(store: Store, order: Order) -> dict[str, list[Claim]]:
+def _claims(store: Store, order: Order, names: Iterable[str]) -> dict[str, list[Claim]]:
     """Return who claimed what, by unit, in order; what no fleet wrote is passed over."""
     found: dict[str, list[Claim]] = {}
-    for name in store.names(place(order.fleet).rpartition("/")[0]):
-        if name == place(order.fleet):
-            continue
+    for name in (name for name in names if name.endswith(".json")):
         try:
             claim = Claim.model_validate_json(store.read(name))
         except ValidationError:
@@ -124,7 +123,7 @@ def _claims(store: Store, order: Order) -> dict[str, list[Claim]]:
 
 
 def _attempt(store: Store, claim: Claim, runs: Mapping[str, Kept]) -> Attempt:
-    found = runs.get(claim.run)
+    found = runs.get(f"{claim.fleet}/{claim.run}")
     try:
         run = parse_run(content(store, found), found.place) if found else None
     except RecordError:  # its parts went while they were read, or somebody spoilt it

@@ -43,7 +43,7 @@ def ship(place, folder, node, trials, *, half=0, seal=True):
         writer.seal()
     else:
         writer.close()
-    Shipping(writer.path, place).ship(all_of_it=True)
+    Shipping(writer.path, place, node.place).ship(all_of_it=True)
 
 
 def node(unit, name="n1", attempt=1, kind="cpu"):

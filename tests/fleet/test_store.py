@@ -119,7 +119,7 @@ class Growing:
 
 def test_a_run_is_shipped_as_it_grows_and_ends_in_one_piece(place, run, tmp_path):
     growing, kept_in = Growing(run, tmp_path / "local"), store(place)
-    shipping = Shipping(growing.path, kept_in, now=lambda: 0.0)
+    shipping = Shipping(growing.path, kept_in, "r", now=lambda: 0.0)
     shipping.ship()
     assert not shipping.begun
     for lines in range(2, growing.count, 7):
@@ -138,7 +138,7 @@ def test_a_run_is_shipped_as_it_grows_and_ends_in_one_piece(place, run, tmp_path
 
 def test_rounds_wait_for_the_end_of_their_block_but_not_for_ever(run, tmp_path):
     growing, kept_in, times = Growing(run, tmp_path / "local"), store(tmp_path / "store"), [0.0]
-    shipping = Shipping(growing.path, kept_in, now=lambda: times[0])
+    shipping = Shipping(growing.path, kept_in, "r", now=lambda: times[0])
     lines = run.read_bytes().splitlines()
     first = next(n for n, line in enumerate(lines) if line.startswith(b'{"kind":"round"'))
     growing.grow_to(first + 1)
@@ -157,9 +157,9 @@ def test_rounds_wait_for_the_end_of_their_block_but_not_for_ever(run, tmp_path):
 def test_a_run_is_continued_from_what_was_shipped(run, tmp_path):
     growing, kept_in = Growing(run, tmp_path / "local"), store(tmp_path / "store")
     growing.grow_to(5)
-    Shipping(growing.path, kept_in).ship(all_of_it=True)
+    Shipping(growing.path, kept_in, "r").ship(all_of_it=True)
     growing.grow_to(growing.count - 1)
-    later = Shipping(growing.path, kept_in)
+    later = Shipping(growing.path, kept_in, "r")
     assert later.begun
     later.ship(all_of_it=True)
     (found,) = kept(kept_in.names())
@@ -171,13 +171,13 @@ def test_another_that_goes_on_with_a_run_is_stopped(run, tmp_path):
     kept_in = store(tmp_path / "store")
     for growing in (ours, theirs):
         growing.grow_to(5)
-    first, second = (Shipping(growing.path, kept_in) for growing in (ours, theirs))
+    first, second = (Shipping(growing.path, kept_in, "r") for growing in (ours, theirs))
     first.ship(all_of_it=True)
     theirs.path.write_bytes(ours.path.read_bytes().replace(b"simulated", b"simulatex"))
     with pytest.raises(Taken):
         second.ship(all_of_it=True)
     with pytest.raises(RecordError, match="begins as it was shipped"):
-        Shipping(theirs.path, kept_in)
+        Shipping(theirs.path, kept_in, "r")
 
 
 class Away(InFolder):
@@ -193,7 +193,7 @@ class Away(InFolder):
 
 def test_a_store_that_is_away_is_caught_up_with(run, tmp_path):
     growing, kept_in = Growing(run, tmp_path / "local"), Away(tmp_path / "store")
-    shipping = Shipping(growing.path, kept_in)
+    shipping = Shipping(growing.path, kept_in, "r")
     growing.grow_to(3)
     shipping.ship(all_of_it=True)
     kept_in.gone = True

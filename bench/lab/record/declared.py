@@ -167,3 +167,8 @@ class Node(Record):
     def run(self) -> str:
         """The name of the run."""
         return f"{self.fleet}.{self.unit}.{self.attempt}"
+
+    @property
+    def place(self) -> str:
+        """Where the run lies in a store, without its ending: all of a fleet in one folder."""
+        return f"{self.fleet}/{self.run}"
