@@ -99,7 +99,7 @@ def _fit(cluster: RayCluster, found: Sequence[There], backend: str, say: Say) ->
 
 def run(asked: Asked, say: Say) -> bool:
     """Measure what is asked for; tell whether all of it came to its end."""
-    place = store(asked.runs)
+    place = store(_absolute(asked.runs))
     arguments = orders.checked([_relative(argument) for argument in asked.arguments])
     selected = choose(arguments)
     code = _code(selected)
@@ -112,6 +112,11 @@ def run(asked: Asked, say: Say) -> bool:
         return _run(cluster, place, order, used, code, say)
     finally:
         cluster.close()
+
+
+def _absolute(runs: str) -> str:
+    """Return a store's place as it is called wherever one stands."""
+    return runs if "://" in runs else str(Path(runs).resolve())
 
 
 def _relative(argument: str) -> str:
@@ -214,7 +219,7 @@ def newest(place: Store) -> str:
 
 def resume(asked: Asked, fleet: str | None, say: Say) -> bool:
     """Measure what is left of a fleet; tell whether all of it came to its end."""
-    place = store(asked.runs)
+    place = store(_absolute(asked.runs))
     order = orders.kept(place, fleet or newest(place))
     code = _same_code(order)
     cluster = connect(asked.address, asked.uv)
