@@ -54,6 +54,8 @@ class Runs:
     refused: list[Refused] = field(default_factory=list)
     rivals: list[JudgedRun] = field(default_factory=list)
     """Runs of one id and several contents, of which nobody can tell the true one: left out."""
+    experiments: tuple[str, ...] = ()
+    """Those whose trials are here, where not all are."""
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -117,8 +119,9 @@ def load(paths: str | Path | Iterable[str | Path], experiments: Collection[str] 
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not experiments:
         return _some(given)
-    runs = _some([path for place in given for path in having(place, experiments)])
-    return replace(runs, runs=[_of(run, experiments) for run in runs.runs])
+    return only(
+        _some([path for place in given for path in having(place, experiments)]), experiments
+    )
 
 
 def _some(given: list[str | Path]) -> Runs:
@@ -151,6 +154,12 @@ def _is_store(place: str | Path) -> bool:
     """Tell whether a place is one of many runs, and not a run itself, or some that a glob names."""
     named = str(place).endswith((WHOLE, PARTS)) or has_magic(str(place))
     return not named and ("://" in str(place) or Path(place).is_dir())
+
+
+def only(runs: Runs, experiments: Collection[str]) -> Runs:
+    """Return runs with the trials of some experiments alone, judged as they were."""
+    kept = [_of(run, experiments) for run in runs.runs]
+    return replace(runs, runs=kept, experiments=tuple(sorted(experiments)))
 
 
 def _of(run: JudgedRun, experiments: Collection[str]) -> JudgedRun:

@@ -141,6 +141,7 @@ def page(runs: Runs, done: str = "") -> str:
             generator=generator(),
             done=done,
             runs=runs.runs,
+            only=runs.experiments,
             refused=[_anonymous(bad.error) for bad in runs.refused],
             machines=here,
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},

@@ -136,6 +136,15 @@ def test_a_store_at_a_url_has_a_report(tmp_path):
     assert "one_hot" not in page.read_text()
 
 
+def test_a_page_on_one_experiment_says_so_and_verifies(kept_in, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["report", kept_in.url, "--only", "labels", "-o", str(page)]) == 0
+    assert "Of these runs, labels alone" in page.read_text()
+    assert main(["verify", str(page), "--runs", kept_in.url]) == 0, capsys.readouterr().out
+    page.write_text(page.read_text().replace('content="labels"', 'content="optimizers"'))
+    assert main(["verify", str(page), "--runs", kept_in.url]) == 1
+
+
 def test_a_store_as_s3_has_a_report_with_nobodys_secrets(s3, tmp_path):
     kept_in = store(f"{s3}/team")
     data = write(tmp_path / "a.jsonl", header("a"), LABELS).read_bytes()
