@@ -1,21 +1,14 @@
 """A fleet on Ray: four nodes of two kinds on this machine, and a store as S3 speaks it."""
 
 import importlib.util
-import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-from keras_ab.bench.lab.record.parts import content, kept
-from keras_ab.bench.lab.record.run_file import parse_run
-from keras_ab.bench.lab.record.store import store
 from keras_ab.bench.lab.record.trial_data import group
-from tests.bench.invocation import FAST, TINY, environment
-from tests.stranger import ROOT
+from tests.bench.invocation import FAST, TINY
+from tests.fleet.on_ray import Cluster, begun, fleet, runs_in, s3_environment
 
 pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("ray", "moto", "s3fs"))),
@@ -24,64 +17,14 @@ pytestmark = pytest.mark.skipif(
 
 NODES = {"a1": "small", "a2": "small", "b1": "large", "b2": "large"}
 TRIALS = ["tiny[scale:1]", "tiny[scale:2]"]
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-
-
-def ours(**more):
-    """Return an environment in which this checkout is imported, and Ray's token is known."""
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    return environment() | TOKEN | {"PYTHONPATH": path} | more
-
-
-class Cluster:
-    """Nodes on this machine."""
-
-    def __init__(self, nodes, folder):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fleet.ray_cluster", json.dumps(nodes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-            env=ours(KERAS_AB_FLEET_FOLDER=str(folder)),
-        )
-        self.address = self._line()
-
-    def _line(self):
-        """Return the next line that is for us; Ray says things too."""
-        for line in self._process.stdout:
-            if re.fullmatch(r"done|[\w.:]+:\d+", line.strip()):
-                return line.strip()
-        raise AssertionError("the cluster ended")
-
-    def do(self, what):
-        self._process.stdin.write(f"{what}\n")
-        self._process.stdin.flush()
-        assert self._line() == "done"
-
-    def close(self):
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory, s3_server):
     """Return the cluster of these tests; its nodes find the store's server in their environment."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in s3_environment(s3_server).items():
-            patched.setenv(name, value)
-        there = Cluster(NODES, tmp_path_factory.mktemp("nodes"))
-        yield there
-        there.close()
-
-
-def s3_environment(server):
-    return {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-        "AWS_ENDPOINT_URL_S3": server,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
+    there = Cluster(NODES, tmp_path_factory.mktemp("nodes"), **s3_environment(s3_server))
+    yield there
+    there.close()
 
 
 @pytest.fixture
@@ -90,25 +33,6 @@ def project(tmp_path):
     folder.mkdir()
     shutil.copy(TINY, folder)
     return folder
-
-
-def fleet(folder, *arguments, check=True, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_ab.command_line", "fleet", *map(str, arguments)],
-        cwd=folder,
-        env=ours(**more),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def runs_in(url):
-    place = store(url)
-    return [parse_run(content(place, run), run.place) for run in kept(place.names())]
 
 
 def measured(folder, cluster, url, *options, check=True):
@@ -171,15 +95,7 @@ def test_nodes_say_what_they_are_and_what_the_doctor_says(cluster, tmp_path):
 def test_a_node_that_is_killed_midway_and_comes_back_goes_on(cluster, project, s3):
     where = ("--address", cluster.address, "--runs", f"{s3}/team", "--no-doctor", "--on", "node=b2")
     asked = ("run", *where, "--", "bench_tiny.py", *FAST, "--ab-sample-time", "0.05")
-    command = [sys.executable, "-m", "keras_ab.command_line", "fleet", *asked]
-    driver = subprocess.Popen(
-        command,
-        cwd=project,
-        env=ours(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    driver = begun(project, *asked)
     said = ""
     for line in driver.stdout:
         said += line
