@@ -1,6 +1,9 @@
 """An object store as S3 speaks it, served on this machine."""
 
 import secrets
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -9,13 +12,26 @@ from tests.fleet.on_ray import s3_environment
 
 @pytest.fixture(scope="session")
 def s3_server():
-    """Serve S3 on this machine; return where."""
-    moto = pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    """Serve S3 on this machine, in a process of its own; return where."""
+    pytest.importorskip("moto.server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not answers(port):
+        assert server.poll() is None
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+
+
+def answers(port):
+    """Tell whether somebody listens at a port here."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture
