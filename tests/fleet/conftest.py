@@ -4,6 +4,7 @@ import secrets
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.fleet.on_ray import s3_environment
 @pytest.fixture(scope="session")
 def s3_server():
     """Serve S3 on this machine, in a process of its own; return where."""
-    pytest.importorskip("moto.server")
+    if not (find_spec("moto") and find_spec("s3fs")):
+        pytest.skip("needs moto and s3fs")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
@@ -37,7 +39,8 @@ def answers(port):
 @pytest.fixture
 def s3(s3_server, monkeypatch):
     """Return the URL of an empty bucket; the environment says where, and with what credentials."""
-    s3fs = pytest.importorskip("s3fs")
+    import s3fs
+
     for name, value in s3_environment(s3_server).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
