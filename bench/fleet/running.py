@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,6 +15,7 @@ from keras_ab.bench.fleet.there import There
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.store import Store
+from keras_ab.bench.lab.words.errors import RecordError
 
 MOST_TRIES = 3
 """How often a unit is begun or continued in one invocation."""
@@ -21,6 +24,9 @@ SILENCE_S = 600.0
 """A node that says nothing for so long, not even that it is alive, is given up."""
 
 LOOK_S = 1.0
+
+PATIENCE_S = 1200.0
+"""How long a store that is away is waited for, when nothing else is under way."""
 
 
 class Cluster(Protocol):
@@ -73,16 +79,38 @@ class Running:
     under_way: dict[str, UnderWay] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     """Ids of nodes that were lost."""
+    seen_at: float = -math.inf
+    """When the store was last there."""
 
     def run(self) -> list[UnitState]:
-        """Measure what is left; return what has become of all."""
-        found = states(self.store, self.order)
+        """Measure what is left; return what has become of all.
+
+        Nothing is begun while the store is away, for nobody knows then what is left.
+
+        Raises:
+            RecordError: the store is away for too long, and nothing is left to be measured.
+        """
+        found = self._looked()
         while True:
-            self._begin(found)
-            if not self.under_way:
-                return found
-            if self._hear():
-                found = states(self.store, self.order)
+            if found is not None:
+                self._begin(found)
+                if not self.under_way:
+                    return found
+            if self._hear() or found is None:
+                found = self._looked()
+
+    def _looked(self) -> list[UnitState] | None:
+        """Return what has become of all; None while the store is away."""
+        try:
+            found = states(self.store, self.order)
+        except RecordError as error:
+            if not self.under_way and self.now() - self.seen_at > PATIENCE_S:
+                raise
+            self.say(f"the store is away: {error.received}")
+            time.sleep(LOOK_S)
+            return None
+        self.seen_at = self.now()
+        return found
 
     def _begin(self, found: Sequence[UnitState]) -> None:
         """Hand to nodes what can be handed to them now."""

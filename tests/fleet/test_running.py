@@ -7,7 +7,9 @@ import pytest
 
 from keras_ab.bench.fleet.node import Event
 from keras_ab.bench.fleet.running import MOST_TRIES, SILENCE_S, Running
+from keras_ab.bench.fleet.state import states
 from keras_ab.bench.lab.record.store import store
+from keras_ab.bench.lab.words.errors import RecordError
 from tests.fleet.made import NAMES, order, ship, there
 
 
@@ -127,6 +129,23 @@ def test_a_unit_is_not_tried_for_ever(running):
     run, cluster = running([there("a")], order({"cpu": 1}), {"a": [(0, "cut off")] * 9})
     assert not run.run()[0].complete
     assert len(cluster.begun) == MOST_TRIES
+
+
+def test_a_store_that_is_away_when_a_unit_ends_is_asked_again(running, monkeypatch):
+    run, cluster = running([there("a"), there("b")], order({"cpu": 1}), {"a": [(1, "failed")]})
+    true, asked = states, []
+
+    def away_for_a_while(*args):
+        asked.append(len(cluster.begun))
+        if len(asked) in (2, 3):
+            raise RecordError("a store can be read", "it is away", "wait")
+        return true(*args)
+
+    monkeypatch.setattr("keras_ab.bench.fleet.running.states", away_for_a_while)
+    monkeypatch.setattr("keras_ab.bench.fleet.running.LOOK_S", 0.0)
+    assert run.run()[0].complete
+    assert asked[:4] == [0, 1, 1, 1]  # nothing was begun meanwhile
+    assert len(cluster.begun) == 2
 
 
 def test_a_node_that_falls_silent_is_given_up(running):
