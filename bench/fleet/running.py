@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from keras_ab.bench.fleet.node import Errand, Event
-from keras_ab.bench.fleet.orders import Order
-from keras_ab.bench.fleet.state import UnitState, states
+from keras_ab.bench.fleet.orders import Order, Unit
+from keras_ab.bench.fleet.state import UnitState, state, states
 from keras_ab.bench.fleet.there import There
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.record.declared import Node
@@ -79,8 +78,8 @@ class Running:
     under_way: dict[str, UnderWay] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     """Ids of nodes that were lost."""
-    seen_at: float = -math.inf
-    """When the store was last there."""
+    away_since: float | None = None
+    """Since when the store is away; None where it is there."""
 
     def run(self) -> list[UnitState]:
         """Measure what is left; return what has become of all.
@@ -90,53 +89,54 @@ class Running:
         Raises:
             RecordError: the store is away for too long, and nothing is left to be measured.
         """
-        found = self._looked()
+        found = {state.unit.name: state for state in states(self.store, self.order)}
+        ended: set[str] = set()
         while True:
-            if found is not None:
-                self._begin(found)
+            if not ended:
+                self._begin(list(found.values()))
                 if not self.under_way:
-                    return found
-            if self._hear() or found is None:
-                found = self._looked()
+                    return list(found.values())
+            ended |= self._hear()
+            seen = {unit: state for unit in ended if (state := self._looked(unit))}
+            found, ended = found | seen, ended - seen.keys()
 
-    def _looked(self) -> list[UnitState] | None:
-        """Return what has become of all; None while the store is away."""
+    def _looked(self, unit: str) -> UnitState | None:
+        """Return what has become of a unit; None while the store is away."""
         try:
-            found = states(self.store, self.order)
+            found = state(self.store, self.order, unit)
         except RecordError as error:
-            if not self.under_way and self.now() - self.seen_at > PATIENCE_S:
+            self.away_since = self.away_since or self.now()
+            if not self.under_way and self.now() - self.away_since > PATIENCE_S:
                 raise
             self.say(f"the store is away: {error.received}")
             time.sleep(LOOK_S)
             return None
-        self.seen_at = self.now()
+        self.away_since = None
         return found
 
     def _begin(self, found: Sequence[UnitState]) -> None:
         """Hand to nodes what can be handed to them now."""
-        for state in found:
-            if state.complete or state.unit.name in self.under_way:
+        for unit in found:
+            name = unit.unit.name
+            if unit.complete or name in self.under_way or self.tries.get(name, 0) >= MOST_TRIES:
                 continue
-            if self.tries.get(state.unit.name, 0) >= MOST_TRIES:
-                continue
-            if node := self._node_for(state, found):
-                self._hand(state, node)
+            if node := self._node_for(unit, found):
+                self._hand(unit, node)
 
     def _free(self) -> list[There]:
         busy = {under_way.node.id for under_way in self.under_way.values()}
         return [node for node in self.nodes if node.id not in busy | self.lost]
 
-    def _node_for(self, state: UnitState, found: Sequence[UnitState]) -> There | None:
+    def _node_for(self, unit: UnitState, found: Sequence[UnitState]) -> There | None:
         """Return the node that began a unit, or else one that has no other repeat of it."""
-        free = [node for node in self._free() if node.kind == state.unit.kind]
-        if (last := state.left_open) and (same := _called(free, last.claim.node)):
+        free = [node for node in self._free() if node.kind == unit.unit.kind]
+        if (last := unit.left_open) and (same := _called(free, last.claim.node)):
             return same
-        taken = self._others(state, found)
+        taken = self._others(unit.unit, found)
         return next((node for node in free if node.name not in taken), None)
 
-    def _others(self, state: UnitState, found: Sequence[UnitState]) -> set[str]:
+    def _others(self, unit: Unit, found: Sequence[UnitState]) -> set[str]:
         """Return the nodes that have measured, or are measuring, the same trials."""
-        unit = state.unit
         others = [
             other
             for other in found
@@ -146,10 +146,10 @@ class Running:
         names = {other.unit.name for other in others} & self.under_way.keys()
         return told | {self.under_way[name].node.name for name in names}
 
-    def _hand(self, state: UnitState, node: There) -> None:
-        unit, last = state.unit, state.left_open
+    def _hand(self, left: UnitState, node: There) -> None:
+        unit, last = left.unit, left.left_open
         continued = last is not None and last.claim.node == node.name
-        attempt = max((a.claim.attempt for a in state.attempts), default=0) + (not continued)
+        attempt = max((a.claim.attempt for a in left.attempts), default=0) + (not continued)
         told = Node(
             name=node.name,
             kind=node.kind,
@@ -162,25 +162,23 @@ class Running:
             store=self.store.url,
             node=told,
             arguments=self.order.arguments,
-            trials=state.rest,
+            trials=left.rest,
             continued=continued,
         )
         self.tries[unit.name] = self.tries.get(unit.name, 0) + 1
         self.under_way[unit.name] = UnderWay(node, self.now())
         how = "goes on with" if continued else "begins"
-        self.say(f"{unit.name}: node {node.name} {how} {told.run}, {len(state.rest)} trials")
+        self.say(f"{unit.name}: node {node.name} {how} {told.run}, {len(left.rest)} trials")
         self.cluster.begin(node, errand, self.code)
 
-    def _hear(self) -> bool:
-        """Hear what has happened; tell whether a unit has ended."""
-        ended = False
-        for event in self.cluster.events(LOOK_S):
-            if event.unit in self.under_way:
-                ended |= self._heard(event)
+    def _hear(self) -> set[str]:
+        """Hear what has happened; return the units that have ended."""
+        events = list(self.cluster.events(LOOK_S))
         for unit in self._silent():
             self.cluster.give_up(unit)
-            ended |= self._heard(Event(unit=unit, what="failed", said="nothing was heard of it"))
-        return ended
+            events.append(Event(unit=unit, what="failed", said="nothing was heard of it"))
+        heard = (event for event in events if event.unit in self.under_way)
+        return {event.unit for event in heard if self._heard(event)}
 
     def _heard(self, event: Event) -> bool:
         under_way = self.under_way[event.unit]

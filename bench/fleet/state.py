@@ -42,7 +42,12 @@ class Claim(Record):
     @property
     def name(self) -> str:
         """Its name in the store, beside the run."""
-        return f"{self.fleet}/{self.unit}.{self.attempt}.json"
+        return f"{self.fleet}/{self.unit}/{self.attempt}.json"
+
+    @property
+    def place(self) -> str:
+        """Where the run lies, without its ending."""
+        return f"{self.fleet}/{self.unit}/{self.run}"
 
 
 @dataclass(frozen=True)
@@ -100,30 +105,41 @@ def states(store: Store, order: Order) -> list[UnitState]:
     Raises:
         RecordError: the store cannot be read.
     """
-    names = store.names(order.fleet)
+    by_unit: dict[str, dict[str, int]] = {}
+    for name, size in store.names(order.fleet).items():
+        by_unit.setdefault(name.split("/")[1], {})[name] = size
+    return [_state(store, order, unit, by_unit.get(unit.name, {})) for unit in order.units]
+
+
+def state(store: Store, order: Order, unit: str) -> UnitState:
+    """Return what has become of one unit; nothing else is read.
+
+    Raises:
+        RecordError: the store cannot be read.
+    """
+    return _state(store, order, order.unit(unit), store.names(f"{order.fleet}/{unit}"))
+
+
+def _state(store: Store, order: Order, unit: Unit, names: Mapping[str, int]) -> UnitState:
     runs = {run.name: run for run in kept(names)}
-    claims = _claims(store, order, names)
-    return [
-        UnitState(unit, [_attempt(store, claim, runs) for claim in claims.get(unit.name, [])])
-        for unit in order.units
-    ]
+    claims = _claims(store, order, unit, names)
+    return UnitState(unit, [_attempt(store, claim, runs.get(claim.place)) for claim in claims])
 
 
-def _claims(store: Store, order: Order, names: Iterable[str]) -> dict[str, list[Claim]]:
-    """Return who claimed what, by unit, in order; what no fleet wrote is passed over."""
-    found: dict[str, list[Claim]] = {}
+def _claims(store: Store, order: Order, unit: Unit, names: Iterable[str]) -> list[Claim]:
+    """Return who claimed a unit, in order; what no fleet wrote is passed over."""
+    found = []
     for name in (name for name in names if name.endswith(".json")):
         try:
             claim = Claim.model_validate_json(store.read(name))
         except ValidationError:
             continue
-        if (claim.name, claim.fleet) == (name, order.fleet):
-            found.setdefault(claim.unit, []).append(claim)
-    return {unit: sorted(claims, key=lambda c: c.attempt) for unit, claims in found.items()}
+        if (claim.name, claim.fleet, claim.unit) == (name, order.fleet, unit.name):
+            found.append(claim)
+    return sorted(found, key=lambda claim: claim.attempt)
 
 
-def _attempt(store: Store, claim: Claim, runs: Mapping[str, Kept]) -> Attempt:
-    found = runs.get(f"{claim.fleet}/{claim.run}")
+def _attempt(store: Store, claim: Claim, found: Kept | None) -> Attempt:
     try:
         run = parse_run(content(store, found), found.place) if found else None
     except RecordError:  # its parts went while they were read, or somebody spoilt it

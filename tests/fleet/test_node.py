@@ -81,7 +81,7 @@ def test_a_run_is_made_and_shipped_whole(code, asked, tmp_path):
     assert (last.what, last.said) == ("measured", "f.cpu-1.1.jsonl")
     assert any("trial 1 of 2" in event.said for event in said)
     names = sorted(store(tmp_path / "store").names())
-    assert names == ["f/cpu-1.1.json", "f/f.cpu-1.1.jsonl"]
+    assert names == ["f/cpu-1/1.json", "f/cpu-1/f.cpu-1.1.jsonl"]
     run = shipped(tmp_path)
     assert run.sealed
     assert run.header.run == "f.cpu-1.1"
@@ -130,7 +130,7 @@ def test_other_threads_or_processors_than_the_owners_are_refused(
     assert last.what == "failed"
     assert "a node measures with the processors, threads and devices" in last.said
     assert message in last.said
-    assert list(store(tmp_path / "store").names()) == ["f/cpu-1.1.json"]
+    assert list(store(tmp_path / "store").names()) == ["f/cpu-1/1.json"]
 
 
 def under_way(errand, code, tmp_path, blocks):
@@ -174,11 +174,11 @@ def test_a_run_is_continued_from_the_node_or_from_the_store(code, asked, tmp_pat
 
 def test_a_sealed_run_that_was_not_shipped_is_shipped_and_not_measured_again(code, asked, tmp_path):
     carried_out(asked(), code, tmp_path)
-    whole = store(tmp_path / "store").read("f/f.cpu-1.1.jsonl")
-    store(tmp_path / "store").remove(["f/f.cpu-1.1.jsonl"])
+    whole = store(tmp_path / "store").read("f/cpu-1/f.cpu-1.1.jsonl")
+    store(tmp_path / "store").remove(["f/cpu-1/f.cpu-1.1.jsonl"])
     events = carried_out(asked(continued=True), code, tmp_path)
     assert [event.what for event in events] == ["measured"]
-    assert store(tmp_path / "store").read("f/f.cpu-1.1.jsonl") == whole
+    assert store(tmp_path / "store").read("f/cpu-1/f.cpu-1.1.jsonl") == whole
 
 
 def test_a_machine_is_waited_for(code, asked, tmp_path):
@@ -198,7 +198,7 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_is_measured(code
 
 
 def test_a_run_that_another_has_claimed_is_not_made(code, asked, tmp_path):
-    store(tmp_path / "store").create("f/cpu-1.1.json", b"theirs")
+    store(tmp_path / "store").create("f/cpu-1/1.json", b"theirs")
     (only,) = carried_out(asked(), code, tmp_path)
     assert only.what == "failed"
     assert "is there already" in only.said

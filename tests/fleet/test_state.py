@@ -52,7 +52,7 @@ def test_an_attempt_is_claimed_by_one_node(place, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04.", b'{"fleet":"other"}'])
 def test_what_no_fleet_wrote_is_passed_over(place, tmp_path, content):
     ship(place, tmp_path, node("cpu-1"), NAMES)
-    place.create(f"{FLEET}/cpu-1.2.json", content)
-    place.create(f"{FLEET}/{FLEET}.cpu-1.2.jsonl", content)
+    place.create(f"{FLEET}/cpu-1/2.json", content)
+    place.create(f"{FLEET}/cpu-1/{FLEET}.cpu-1.2.jsonl", content)
     (state,) = states(place, order({"cpu": 1}))
     assert state.complete

@@ -170,5 +170,5 @@ class Node(Record):
 
     @property
     def place(self) -> str:
-        """Where the run lies in a store, without its ending: all of a fleet in one folder."""
-        return f"{self.fleet}/{self.run}"
+        """Where the run lies in a store, without its ending: each unit has a folder."""
+        return f"{self.fleet}/{self.unit}/{self.run}"
