@@ -97,7 +97,7 @@ class Running:
                 if not self.under_way:
                     return list(found.values())
             ended |= self._hear()
-            seen = {unit: state for unit in ended if (state := self._looked(unit))}
+            seen = {unit: told for unit in ended if (told := self._looked(unit))}
             found, ended = found | seen, ended - seen.keys()
 
     def _looked(self, unit: str) -> UnitState | None:

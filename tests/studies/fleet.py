@@ -1,5 +1,7 @@
 """How a store of many runs grows: ``python -m tests.studies.fleet 1000 2500 5000 10000``.
 
+``python -m tests.studies.fleet --requests`` counts what one run asks of a store while it is shipped.
+
 Runs are simulated: each has three of a hundred experiments, of 200 samples each, and comes from one
 of a hundred nodes of five kinds. For each number of runs it is measured how long an index takes
 that is made from nothing, and, in a process of its own, a page on one experiment with its memory.
@@ -16,13 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from keras_ab.bench.fleet.shipping import Shipping
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.records import Seal
 from keras_ab.bench.lab.record.run_file import encode
-from keras_ab.bench.lab.record.store import store
+from keras_ab.bench.lab.record.store import InFolder, store
 from keras_ab.reports import index
 from tests.reports.simulated import Scene, claim, header, machine, records
 
@@ -95,6 +100,50 @@ def measured_report(folder: Path) -> dict[str, Any]:
     return took | {"report_peak_bytes": peak_bytes()}
 
 
+class Counting(InFolder):
+    """A store that counts what is asked of it, in the requests that S3 would see."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: Counter[str] = Counter()
+
+    def names(self, under: str = "") -> dict[str, int]:
+        """Count a page of a list for each thousand names."""
+        found = super().names(under)
+        self.asked["LIST"] += 1 + len(found) // 1000
+        return found
+
+    def read(self, name: str) -> bytes:
+        """Count a request, and what it brings."""
+        data = super().read(name)
+        self.asked.update(GET=1, got_bytes=len(data))
+        return data
+
+    def create(self, name: str, data: bytes) -> None:
+        """Count a request, and what it takes."""
+        self.asked.update(PUT=1, put_bytes=len(data))
+        super().create(name, data)
+
+    def remove(self, names: Collection[str]) -> None:
+        """Count a request for each thousand names."""
+        self.asked["DELETE"] += 1 + len(names) // 1000
+        super().remove(names)
+
+
+def shipped(folder: Path) -> dict[str, int]:
+    """Ship one simulated run as its blocks end, as a node does, and count what that asks for."""
+    name, data = content(0)
+    place, path = Counting(folder / "store"), folder / f"{name}.jsonl"
+    shipping, grown = Shipping(path, place, name, now=lambda: 0.0), b""
+    for line in data.splitlines(keepends=True):
+        grown += line
+        if line.startswith((b'{"kind":"block"', b'{"kind":"end"', b'{"kind":"seal"')):
+            path.write_bytes(grown)
+            shipping.ship()
+    assert shipping.sealed
+    return dict(place.asked) | {"blocks": EACH * BLOCKS, "run_bytes": len(data)}
+
+
 PARTS = {"index": measured_index, "report": measured_report}
 
 
@@ -102,11 +151,16 @@ def main() -> None:
     """Print a line for each number of runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", nargs="*", type=int, default=[1000, 2500, 5000, 10000])
+    parser.add_argument("--requests", action="store_true")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.part:
         part, folder = asked.part
         print(json.dumps(PARTS[part](Path(folder))))
+        return
+    if asked.requests:
+        with tempfile.TemporaryDirectory() as scratch:
+            print(json.dumps(shipped(Path(scratch))))
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder, before = Path(scratch) / "store", 0
