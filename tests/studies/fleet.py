@@ -1,6 +1,6 @@
 """How a store of many runs grows: ``python -m tests.studies.fleet 1000 2500 5000 10000``.
 
-``python -m tests.studies.fleet --requests`` counts what one run asks of a store while it is shipped.
+``python -m tests.studies.fleet --requests`` counts what shipping one run asks of a store.
 
 Runs are simulated: each has three of a hundred experiments, of 200 samples each, and comes from one
 of a hundred nodes of five kinds. For each number of runs it is measured how long an index takes
