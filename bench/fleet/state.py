@@ -140,12 +140,17 @@ def _claims(store: Store, order: Order, unit: Unit, names: Iterable[str]) -> lis
 
 
 def _attempt(store: Store, claim: Claim, found: Kept | None) -> Attempt:
-    try:
-        run = parse_run(content(store, found), found.place) if found else None
-    except RecordError:  # its parts went while they were read, or somebody spoilt it
-        run = None
+    run = _parsed(content(store, found), found) if found else None
     trials = group(run.records) if run else {}
     return Attempt(claim, run, bool(found and found.whole and run), trials)
+
+
+def _parsed(data: bytes, found: Kept) -> Run | None:
+    """Return a run; None where somebody spoilt it."""
+    try:
+        return parse_run(data, found.place)
+    except RecordError:
+        return None
 
 
 def told(states: list[UnitState]) -> str:
