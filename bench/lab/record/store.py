@@ -232,8 +232,12 @@ class AtUrl:
 
     def remove(self, names: Collection[str]) -> None:
         """Remove names; see `Store`."""
-        with contextlib.suppress(Exception):
+        try:
             self._system.rm([self._path(name) for name in names])
+        except Exception:  # noqa: BLE001 - one of them cannot be removed: the others can
+            for name in names:
+                with contextlib.suppress(Exception):
+                    self._system.rm_file(self._path(name))
 
 
 def _opened(url: str) -> tuple[Any, str]:
