@@ -19,8 +19,9 @@ LABELS, OPTIMIZERS = scenes()[:1], scenes()[2:3]
 def kept_in(tmp_path):
     """Return a store of three runs: one of labels, one of optimizers, one of both."""
     folder = tmp_path / "store"
-    for name, trials in (("a", LABELS), ("b", OPTIMIZERS), ("c", LABELS + OPTIMIZERS)):
-        write(folder / f"{name}.jsonl", header(name), trials)
+    held = {"a": LABELS, "b": OPTIMIZERS, "c": LABELS + OPTIMIZERS}
+    for number, (name, trials) in enumerate(held.items()):
+        write(folder / f"{name}.jsonl", header(name), trials, first_seed=10 * number)
     return store(folder)
 
 
