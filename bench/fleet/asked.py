@@ -17,6 +17,7 @@ from keras_ab.bench.fleet.running import Running
 from keras_ab.bench.fleet.state import UnitState, states, told
 from keras_ab.bench.fleet.there import There, check_alike, chosen, said_of_clock
 from keras_ab.bench.lab.clock import timestamp
+from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.loop.session import new_run_id
 from keras_ab.bench.lab.record.store import Store, store
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError, RecordError
@@ -83,7 +84,7 @@ def _there(cluster: RayCluster, say: Say) -> list[There]:
 
 def _fit(cluster: RayCluster, found: Sequence[There], backend: str, say: Say) -> list[There]:
     """Have the doctor look at nodes; return those that it says nothing bad of."""
-    say(f"the doctor looks at {len(found)} nodes …")
+    say(f"the doctor looks at {count(len(found), 'node')} …")
     waiting, bad = {node.name for node in found}, set()
     for node in found:
         cluster.examine(node, backend)
@@ -108,7 +109,7 @@ def run(asked: Asked, say: Say) -> bool:
         used = _usable(cluster, asked, selected.backend, say)
         order = _order(asked, arguments, selected, used, code)
         orders.keep(place, order)
-        say(f"fleet {order.fleet}: {len(order.units)} runs, to {place.url}")
+        say(f"fleet {order.fleet}: {count(len(order.units), 'run')}, to {place.url}")
         return _run(cluster, place, order, used, code, say)
     finally:
         cluster.close()

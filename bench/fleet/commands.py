@@ -74,16 +74,16 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _asked(arguments: argparse.Namespace, **more: Any) -> Asked:
+def _asked(given: argparse.Namespace, **more: Any) -> Asked:
     from keras_ab.bench.fleet.asked import Asked
 
     return Asked(
-        runs=getattr(arguments, "runs", ""),
-        address=arguments.address,
-        on=arguments.on,
-        allow=arguments.allow,
-        doctor=not arguments.no_doctor,
-        uv=arguments.uv,
+        runs=getattr(given, "runs", ""),
+        address=given.address,
+        on=given.on,
+        allow=given.allow,
+        doctor=not given.no_doctor,
+        uv=given.uv,
         **more,
     )
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -44,7 +45,7 @@ ALIVE_S = 30.0
 PATIENCE_S = 1200.0
 """How long a store that is away is waited for, once all is measured."""
 
-SAID = ("trial ", "  block", "run file:", "starting ")
+SAID = re.compile(r"trial \d|  block|  .*: (raised|timed out|killed)")
 """How the lines begin that are passed on as they come."""
 
 
@@ -164,7 +165,7 @@ def _watched(
             shipping.ship()
             lines = _printed(log)
             for line in lines[told:]:
-                if line.startswith(SAID):
+                if SAID.match(line):
                     said_at = clock.now()
                     yield Event(unit=unit, what="says", said=line)
             told = len(lines)

@@ -12,6 +12,7 @@ from keras_ab.bench.fleet.orders import Order, Unit
 from keras_ab.bench.fleet.state import UnitState, state, states
 from keras_ab.bench.fleet.there import There
 from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.store import Store
 from keras_ab.bench.lab.words.errors import RecordError
@@ -168,7 +169,9 @@ class Running:
         self.tries[unit.name] = self.tries.get(unit.name, 0) + 1
         self.under_way[unit.name] = UnderWay(node, self.now())
         how = "goes on with" if continued else "begins"
-        self.say(f"{unit.name}: node {node.name} {how} {told.run}, {len(left.rest)} trials")
+        self.say(
+            f"{unit.name}: node {node.name} {how} {told.run}, {count(len(left.rest), 'trial')}"
+        )
         self.cluster.begin(node, errand, self.code)
 
     def _hear(self) -> set[str]:
