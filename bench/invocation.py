@@ -286,7 +286,7 @@ class Invocation:
         if self._asked.ceilings:
             self._say("measuring the machine's ceilings …")
         asked = (self._backend, self._asked, self._selection(), self._device)
-        return Session.begin(self._runs, *asked, self._owned and self._owned.node)
+        return Session.begin(self._runs, *asked, self._owned.node if self._owned else None)
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:
         if says := said_of(line, data, self.plan, self.prior, self._progress.elapsed_s):

@@ -76,7 +76,8 @@ def rows(run: Kept, data: bytes | RecordError) -> list[Row]:
 def _rows(run: Kept, header: Header, others: Iterable[Any]) -> list[Row]:
     records = list(others)
     ended = {record.trial for record in records if isinstance(record, End)}
-    told = {"run": header.run, "started": header.started, "backend": header.backend}
+    told: dict[str, Any] = {"run": header.run, "started": header.started}
+    told["backend"] = header.backend
     if header.node:
         told |= {"node": header.node.name, "kind": header.node.kind}
     found = [

@@ -220,8 +220,9 @@ class RayCluster:
 
     def _lost(self, unit: str, node: str, error: Exception) -> Event:
         """Return that a task is gone: with its node, or alone, and can be begun there again."""
-        what = "cut off" if node in self._with_slot() else "failed"
-        return Event(unit=unit, what=what, said=_first_line(error))
+        if node in self._with_slot():
+            return Event(unit=unit, what="cut off", said=_first_line(error))
+        return Event(unit=unit, what="failed", said=_first_line(error))
 
     def give_up(self, unit: str) -> None:
         """Hear no more of a unit, and end it where that is possible."""

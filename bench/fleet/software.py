@@ -15,6 +15,8 @@ from keras_ab.bench.lab.words.errors import DeclarationError
 LARGEST_CODE_BYTES = 64 * 2**20
 LEFT_OUT = ("__pycache__", "runs", "node_modules", "build", "dist")
 """Folders of which nothing is sent, beside hidden ones."""
+WRITTEN = (".html", ".jsonl", ".log")
+"""Endings of what measuring writes: it would make the same code look like another."""
 
 
 def software() -> dict[str, Any]:
@@ -60,7 +62,9 @@ def _sent(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(map(_is_left_out, path.relative_to(folder).parts))
+        if path.is_file()
+        and path.suffix not in WRITTEN
+        and not any(map(_is_left_out, path.relative_to(folder).parts))
     )
 
 

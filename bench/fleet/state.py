@@ -31,8 +31,13 @@ class Claim(Record):
     @classmethod
     def of(cls, node: Node) -> Claim:
         """Return the claim of a node, now."""
-        told = {"fleet": node.fleet, "unit": node.unit, "attempt": node.attempt}
-        return cls(**told, node=node.name, at=timestamp())
+        return cls(
+            fleet=node.fleet,
+            unit=node.unit,
+            attempt=node.attempt,
+            node=node.name,
+            at=timestamp(),
+        )
 
     @property
     def run(self) -> str:

@@ -95,7 +95,7 @@ def test_rays_own_variables_are_not_the_owners():
 
 def test_code_is_packed_alike_and_laid_out_once(tmp_path):
     folder = tmp_path / "code"
-    left_out = (".git/config", "runs/r.jsonl", "deep/__pycache__/y.pyc")
+    left_out = (".git/config", "runs/r.txt", "deep/__pycache__/y.pyc", "fleet-x.html")
     for name in ("bench_x.py", "deep/y.py", *left_out):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
