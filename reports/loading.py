@@ -110,8 +110,8 @@ def load(paths: str | Path | Iterable[str | Path], experiments: Collection[str] 
         paths: files, folders (searched for ``*.jsonl``, folders within them too), globs, and the
             same at any URL that fsspec opens (``s3://bucket/runs/``).
         experiments: names of those that are wanted, of stores; all where none is named. Only runs
-            that have one of them are read, and all that they hold is judged, because the trials of
-            a run say together how noisy it was.
+            that have one of them are read, whole, because the trials of a run say together how
+            noisy it was.
 
     Raises:
         RecordError: where nothing at all could be read.
@@ -119,13 +119,12 @@ def load(paths: str | Path | Iterable[str | Path], experiments: Collection[str] 
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not experiments:
         return _some(given)
-    return only(
-        _some([path for place in given for path in having(place, experiments)]), experiments
-    )
+    places = [path for place in given for path in having(place, experiments)]
+    return only(_some(places, experiments), experiments)
 
 
-def _some(given: list[str | Path]) -> Runs:
-    runs = load_with_rivals(given)
+def _some(given: list[str | Path], experiments: Collection[str] = ()) -> Runs:
+    runs = load_with_rivals(given, experiments)
     if not runs.runs:
         raise _nothing(given, runs.refused)
     return runs
@@ -167,8 +166,12 @@ def _of(run: JudgedRun, experiments: Collection[str]) -> JudgedRun:
     return replace(run, trials=trials)
 
 
-def load_with_rivals(given: list[str | Path]) -> Runs:
+def load_with_rivals(given: list[str | Path], experiments: Collection[str] = ()) -> Runs:
     """Read run files like `load`, content with nothing but rivals.
+
+    Args:
+        given: run files, folders, globs and URLs.
+        experiments: those whose trials are judged; all where none is named.
 
     Raises:
         RecordError: where nothing at all could be read.
@@ -178,7 +181,7 @@ def load_with_rivals(given: list[str | Path]) -> Runs:
     with _uncollected():
         for path, data in _contents(files(given)):
             try:
-                _add(_judged(_parsed(path, data)), found)
+                _add(_judged(_parsed(path, data), experiments), found)
             except RecordError as error:
                 refused.append(Refused(path, error))
     runs = list(found.values())
@@ -239,12 +242,13 @@ def _parsed(path: Path | str, data: bytes | RecordError | None) -> Run:
     return read_run(Path(path)) if data is None else parse_run(data, path)
 
 
-def _judged(run: Run) -> JudgedRun:
+def _judged(run: Run, experiments: Collection[str] = ()) -> JudgedRun:
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             data, plan = list(group(run.records).values()), run.header.plan
             prior = run_prior(data, plan)
-            trials = [judge_trial(trial, plan, prior) for trial in data]
+            wanted = (t for t in data if not experiments or t.declared.experiment in experiments)
+            trials = [judge_trial(trial, plan, prior) for trial in wanted]
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",
