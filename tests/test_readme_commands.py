@@ -31,8 +31,14 @@ COMMANDS = list(dict.fromkeys([*TABLE, *IN_BLOCKS]))
 ELSEWHERE = ("doctor", "--ab-profile", "--benchmark-json", "--ab-backend", "--ab-device")
 """What takes long and has tests of its own: of the doctor, of traces, of entries, of backends."""
 MEASURE = [command for command in COMMANDS if command.startswith(("pytest", "keras-ab doctor"))]
+ON_MANY = ("keras-ab fleet", "s3://")
+"""What asks a cluster or a store elsewhere: tests/fleet asks those that it starts itself."""
 READ = [
-    command for command in COMMANDS if command.startswith("keras-ab") and command not in MEASURE
+    command
+    for command in COMMANDS
+    if command.startswith("keras-ab")
+    and command not in MEASURE
+    and not any(part in command for part in ON_MANY)
 ]
 
 BENCH_LABELS = """
