@@ -15,6 +15,7 @@ from keras_ab.bench.choosing import Choice
 from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.device import AUTO, choose, device_of
+from keras_ab.bench.lab.loop.owned import checked
 from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
 from keras_ab.bench.lab.record.declared import Selection
 from keras_ab.bench.lab.record.records import End, TrialLine
@@ -37,7 +38,7 @@ from keras_ab.bench.progress import (
     expected,
     one_alone,
 )
-from keras_ab.bench.telling import how_to_open, said_of
+from keras_ab.bench.telling import broken_guards, how_to_open, said_of
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
@@ -89,22 +90,6 @@ def _fail_or_skip(data: TrialData, arm: str) -> None:
         pytest.fail("\n".join(broken_guards(data)), pytrace=False)
 
 
-def broken_guards(data: TrialData) -> list[str]:
-    """Return one line for each broken guard."""
-    lines = []
-    for check in data.broken:
-        guard = data.guard(check)
-        says = guard.says if guard else check.observed
-        if not check.finite:
-            found = "not finite, or not observed"
-        elif check.relative_error is None:
-            found = "of another shape than the baseline's"
-        else:
-            found = f"off by {check.relative_error:.3g}, tolerance {guard and guard.tolerance:g}"
-        lines.append(f"guard broken: {says}\n  {check.arm}: {check.observed} is {found}")
-    return lines
-
-
 class Invocation:
     """Holds the options and the lab's session of one pytest invocation."""
 
@@ -114,6 +99,8 @@ class Invocation:
         self._backend = option("--ab-backend")
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
+        self._only: set[str] = set(option("--ab-trials"))
+        self._owned = checked(option("--ab-node"))
         parts = {f.name: option(plan_option(f.name)) for f in fields(Plan)}
         self._asked = Plan.looking(option("--ab-look"), parts)
         self._ended: set[str] = set()
@@ -143,6 +130,7 @@ class Invocation:
         self._ended = {line.trial for line in run.records if isinstance(line, End)}
         if selection := run.header.selection:
             self._asked_cases = selection.cases
+            self._only = set(selection.trials)
             self._config.option.keyword = selection.keyword
             self._config.option.markexpr = selection.marks
             self.places = self._places(selection, folder)
@@ -173,6 +161,7 @@ class Invocation:
             cases=self._choice.selection,
             keyword=option.keyword,
             marks=option.markexpr,
+            trials=sorted(self._only),
         )
 
     def _resumed(self, value: str | None) -> Path | None:
@@ -217,6 +206,8 @@ class Invocation:
             )
         for case in self._choice.cases(experiment):
             task = Task(str(parent.path), experiment.name, case.id, self._backend, self._asked)
+            if self._only and task.trial not in self._only:
+                continue
             for arm in experiment.arms:
                 item = ArmItem.from_parent(
                     parent, name=f"{experiment.name}[{case.id}-{arm.name}]", callobj=measure_arm
@@ -294,8 +285,8 @@ class Invocation:
             return Session.resume(self._resume, self._backend, self._device)
         if self._asked.ceilings:
             self._say("measuring the machine's ceilings …")
-        selection = self._selection()
-        return Session.begin(self._runs, self._backend, self._asked, selection, self._device)
+        asked = (self._backend, self._asked, self._selection(), self._device)
+        return Session.begin(self._runs, *asked, self._owned.node if self._owned else None)
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:
         if says := said_of(line, data, self.plan, self.prior, self._progress.elapsed_s):

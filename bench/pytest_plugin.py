@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from argparse import SUPPRESS
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
 from importlib.util import find_spec
@@ -71,6 +73,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="RUN.jsonl",
         help="continue a run that was cut off: the newest in the runs folder, or the one named",
     )
+    # By these two a fleet says what is measured, and on which machine: see bench/fleet/node.py.
+    add("--ab-trials", type=json.loads, default=[], help=SUPPRESS)
+    add("--ab-node", help=SUPPRESS)
 
 
 def _add_option(add: Callable[..., None], part: Field[Any]) -> None:

@@ -72,6 +72,22 @@ def side_by_side(head: str, parts: list[str]) -> str:
     return filled.replace("\N{NO-BREAK SPACE}", " ")
 
 
+def broken_guards(data: TrialData) -> list[str]:
+    """Return one line for each broken guard."""
+    lines = []
+    for check in data.broken:
+        guard = data.guard(check)
+        says = guard.says if guard else check.observed
+        if not check.finite:
+            found = "not finite, or not observed"
+        elif check.relative_error is None:
+            found = "of another shape than the baseline's"
+        else:
+            found = f"off by {check.relative_error:.3g}, tolerance {guard and guard.tolerance:g}"
+        lines.append(f"guard broken: {says}\n  {check.arm}: {check.observed} is {found}")
+    return lines
+
+
 def how_to_open(traces: Path) -> str:
     """Return how to look at traces."""
     return (

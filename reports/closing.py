@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_ab.bench.lab.record.parts import kept
+from keras_ab.bench.lab.record.store import Store
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports import index
 from keras_ab.reports.advice import advice, written
 from keras_ab.reports.judged import judge_trials
 from keras_ab.reports.legible import visible
@@ -32,6 +35,19 @@ def close(
     parts = (verdict_table(trials, plan), advised, f"run file: {path}\nreport:   {page}")
     says = visible("\n\n".join(filter(None, parts)))
     return coloured(says) if in_colour else says
+
+
+def close_many(store: Store, folder: str, page: Path) -> str:
+    """Bring a store's index up to date and write the page on one folder of it; say where.
+
+    Args:
+        store: where the runs are.
+        folder: a name in it.
+        page: where the page goes.
+    """
+    index.write(store)
+    places = [f"{store.url}/{run.place}" for run in kept(store.names(folder))]
+    return f"report: {write_page(places, page)}" if places else "nothing to report on"
 
 
 def write_unfinished(path: Path, done: str) -> None:

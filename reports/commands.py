@@ -1,9 +1,10 @@
-"""The commands that read runs: report, compare, gate, cite, verify, export."""
+"""The commands that read runs: report, index, compare, gate, cite, verify, export."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,12 @@ ALLOW = {
     "help": "what may differ between the sides",
 }
 RUNS_HELP = "run files, folders, globs or URLs"
+ONLY: dict[str, Any] = {
+    "nargs": "+",
+    "default": [],
+    "metavar": "EXPERIMENT",
+    "help": "only these, of a store of runs; its index says where they are",
+}
 
 
 def add_commands(commands: Any) -> None:
@@ -27,7 +34,12 @@ def add_commands(commands: Any) -> None:
     report = commands.add_parser("report", help="turn run files into one HTML page")
     report.add_argument("runs", nargs="+", help=RUNS_HELP)
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    report.add_argument("--only", **ONLY)
     report.set_defaults(execute=run_report)
+    index = commands.add_parser("index", help="list which runs of a store have which experiments")
+    index.add_argument("store", help="a folder or URL with runs; the index is put beside them")
+    index.add_argument("--anew", action="store_true", help="look at every run, not at new ones")
+    index.set_defaults(execute=run_index)
     _add_comparisons(commands)
     _add_citations(commands)
     export = commands.add_parser("export", help="write tidy tables: samples, trials, claims, ...")
@@ -44,6 +56,7 @@ def _add_comparisons(commands: Any) -> None:
         "sides", nargs="+", help="two or more: runs, folders, URLs, NAME=any of these, or a machine"
     )
     compare.add_argument("--allow", **ALLOW)
+    compare.add_argument("--only", **ONLY)
     compare.add_argument(
         "--runs", default=runs_folder(), help="where machines named by a label are found"
     )
@@ -90,7 +103,21 @@ def run_report(arguments: argparse.Namespace) -> int:
     """Write the page and say where it is."""
     from keras_ab.reports.page import write_page
 
-    print(write_page(arguments.runs, arguments.output))
+    print(write_page(arguments.runs, arguments.output, experiments=arguments.only))
+    return 0
+
+
+def run_index(arguments: argparse.Namespace) -> int:
+    """Bring a store's index up to date and say how much it is of."""
+    from keras_ab.bench.lab.judge.text import count
+    from keras_ab.bench.lab.record.store import store
+    from keras_ab.reports.index import write
+
+    index = write(store(arguments.store), anew=arguments.anew)
+    refused = {row.name for row in index.rows if row.refused}
+    trials = sum(bool(row.trial) for row in index.rows)
+    aside = f"; {count(len(refused), 'file')} left out" if refused else ""
+    print(f"{count(len(index.runs) - len(refused), 'run')}, {count(trials, 'trial')}{aside}")
     return 0
 
 
@@ -126,7 +153,7 @@ def _is_place(given: str) -> bool:
     return Path(given).exists() or "://" in given or any(c in given for c in "*?[")
 
 
-def _side(given: str, runs: str | Path) -> Side:
+def _side(given: str, runs: str | Path, only: Sequence[str]) -> Side:
     """Return one side: NAME=PATH, a path, or a machine's name (or a part of it) among runs."""
     from keras_ab import reports
     from keras_ab.reports.compare import side
@@ -134,10 +161,10 @@ def _side(given: str, runs: str | Path) -> Side:
 
     name, _, path = given.rpartition("=")
     if _is_place(given):
-        return side(Path(given).name or given, reports.load(given).runs)
+        return side(Path(given).name or given, reports.load(given, only).runs)
     if name:
-        return side(name, reports.load(path).runs)
-    known = machines(reports.load(runs).runs)
+        return side(name, reports.load(path, only).runs)
+    known = machines(reports.load(runs, only).runs)
     found = [machine for machine in known if given.lower() in machine.name.lower()]
     if len(found) != 1:
         raise RecordError(
@@ -154,7 +181,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
     from keras_ab.reports.compared import compared
     from keras_ab.reports.forms import FORMS
 
-    sides = [_side(given, arguments.runs) for given in arguments.sides]
+    sides = [_side(given, arguments.runs, arguments.only) for given in arguments.sides]
     if len(sides) < 2 or len({side.name for side in sides}) < len(sides):
         raise RecordError(
             "a comparison has two sides or more, each with a name of its own",

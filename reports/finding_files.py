@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
+from keras_ab.bench.lab.record.parts import is_in_parts, kept
+from keras_ab.bench.lab.record.store import store
 from keras_ab.reports import remote
 
 
@@ -24,8 +26,10 @@ def _expand(entry: str | Path) -> Sequence[Path | str]:
     if isinstance(entry, str) and "://" in entry:
         return sorted(remote.expand(entry))
     path = Path(entry)
+    if is_in_parts(path):
+        return [path]
     if path.is_dir():
-        return sorted(found for found in path.rglob("*.jsonl") if found.is_file())
+        return sorted(path / run.place for run in kept(store(path).names()))
     if not path.exists() and has_magic(str(entry)):
         found = map(Path, glob(str(entry), recursive=True))  # noqa: PTH207
         return sorted(path for path in found if path.is_file())

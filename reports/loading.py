@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +18,12 @@ import numpy as np
 
 from keras_ab.bench.lab.judge.moderation import run_prior
 from keras_ab.bench.lab.judge.text import count
-from keras_ab.bench.lab.record.run_file import parse_run, read_run
+from keras_ab.bench.lab.record.parts import PARTS, WHOLE, is_in_parts, read_parts
+from keras_ab.bench.lab.record.run_file import Run, parse_run, read_run
+from keras_ab.bench.lab.record.store import AT_ONCE, store
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports import remote
+from keras_ab.reports import index, remote
 from keras_ab.reports.finding_files import files
 from keras_ab.reports.judged import JudgedRun, judge_trial
 from keras_ab.reports.machines import machines as of_machines
@@ -53,6 +57,8 @@ class Runs:
     refused: list[Refused] = field(default_factory=list)
     rivals: list[JudgedRun] = field(default_factory=list)
     """Runs of one id and several contents, of which nobody can tell the true one: left out."""
+    experiments: tuple[str, ...] = ()
+    """Those whose trials are here, where not all are."""
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -112,37 +118,88 @@ class Runs:
         return overview.verdicts(self.runs).to_html(index=False)
 
 
-def load(paths: str | Path | Iterable[str | Path]) -> Runs:
+def load(paths: str | Path | Iterable[str | Path], experiments: Collection[str] = ()) -> Runs:
     """Read run files and judge their trials.
 
     Args:
         paths: files, folders (searched for ``*.jsonl``, folders within them too), globs, and the
             same at any URL that fsspec opens (``s3://bucket/runs/``).
+        experiments: names of those that are wanted, of stores; all where none is named. Only runs
+            that have one of them are read, whole, because the trials of a run say together how
+            noisy it was.
 
     Raises:
         RecordError: where nothing at all could be read.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    runs = load_with_rivals(given)
+    if not experiments:
+        return _some(given)
+    places = [path for place in given for path in having(place, experiments)]
+    return only(_some(places, experiments), experiments)
+
+
+def _some(given: list[str | Path], experiments: Collection[str] = ()) -> Runs:
+    runs = load_with_rivals(given, experiments)
     if not runs.runs:
         raise _nothing(given, runs.refused)
     return runs
 
 
-def load_with_rivals(given: list[str | Path]) -> Runs:
+def having(place: str | Path, experiments: Collection[str]) -> list[str | Path]:
+    """Return the runs in a store that have one of some experiments, by the store's index.
+
+    Raises:
+        RecordError: none has.
+    """
+    if not _is_store(place):
+        return [place]
+    kept_in = store(place)
+    found = index.current(kept_in).having(experiments)
+    if not found:
+        raise RecordError(
+            "a store has a run with the experiment that is asked for",
+            f"{', '.join(experiments)}: in none of the runs in {place}",
+            "keras-ab list shows the names of experiments",
+        )
+    return [f"{kept_in.url}/{run.place}" for run in found]
+
+
+def _is_store(place: str | Path) -> bool:
+    """Tell whether a place is one of many runs, and not a run itself, or some that a glob names."""
+    named = str(place).endswith((WHOLE, PARTS)) or has_magic(str(place))
+    return not named and ("://" in str(place) or Path(place).is_dir())
+
+
+def only(runs: Runs, experiments: Collection[str]) -> Runs:
+    """Return runs with the trials of some experiments alone, judged as they were."""
+    kept = [_of(run, experiments) for run in runs.runs]
+    return replace(runs, runs=kept, experiments=tuple(sorted(experiments)))
+
+
+def _of(run: JudgedRun, experiments: Collection[str]) -> JudgedRun:
+    trials = [trial for trial in run.trials if trial.data.declared.experiment in experiments]
+    return replace(run, trials=trials)
+
+
+def load_with_rivals(given: list[str | Path], experiments: Collection[str] = ()) -> Runs:
     """Read run files like `load`, content with nothing but rivals.
+
+    Args:
+        given: run files, folders, globs and URLs.
+        experiments: those whose trials are judged; all where none is named.
 
     Raises:
         RecordError: where nothing at all could be read.
     """
-    runs: list[JudgedRun] = []
+    found: dict[tuple[str, str], JudgedRun] = {}
     refused: list[Refused] = []
     with _uncollected():
-        for path in files(given):
+        for path, data in _contents(files(given)):
             try:
-                runs.append(_once(read_and_judge(path), runs))
+                _add(_judged(_parsed(path, data), experiments), found)
             except RecordError as error:
                 refused.append(Refused(path, error))
+    runs = list(found.values())
     if not runs:
         raise _nothing(given, refused)
     contents = Counter(run.header.run for run in runs)
@@ -165,38 +222,67 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def read_and_judge(path: Path | str) -> JudgedRun:
-    """Read one run file, or URL, and judge its trials.
+def read_and_judge(path: Path) -> JudgedRun:
+    """Read one run file and judge its trials.
 
     Raises:
         RecordError: for a file that is not a sound run.
     """
-    run = parse_run(remote.read(path), path) if isinstance(path, str) else read_run(path)
+    return _judged(read_run(path))
+
+
+def _contents(
+    paths: Iterable[Path | str],
+) -> Iterator[tuple[Path | str, bytes | RecordError | None]]:
+    """Yield paths with what is at URLs, many of which are read at once; None at files."""
+    listed = list(paths)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start in range(0, len(listed), AT_ONCE):
+            part = listed[start : start + AT_ONCE]
+            yield from zip(part, pool.map(_at_url, part), strict=True)
+
+
+def _at_url(path: Path | str) -> bytes | RecordError | None:
+    try:
+        if is_in_parts(path):
+            return read_parts(path)
+        return remote.read(path) if isinstance(path, str) else None
+    except RecordError as error:
+        return error
+
+
+def _parsed(path: Path | str, data: bytes | RecordError | None) -> Run:
+    if isinstance(data, RecordError):
+        raise data
+    return read_run(Path(path)) if data is None else parse_run(data, path)
+
+
+def _judged(run: Run, experiments: Collection[str] = ()) -> JudgedRun:
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             data, plan = list(group(run.records).values()), run.header.plan
             prior = run_prior(data, plan)
-            trials = [judge_trial(trial, plan, prior) for trial in data]
+            wanted = (t for t in data if not experiments or t.declared.experiment in experiments)
+            trials = [judge_trial(trial, plan, prior) for trial in wanted]
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",
-            f"{path}: {error}",
+            f"{run.path}: {error}",
             "restore the file from where it was measured, or leave it out",
         ) from error
     return JudgedRun(run, trials, prior)
 
 
-def _once(new: JudgedRun, runs: list[JudgedRun]) -> JudgedRun:
-    """Refuse a run that is there already: counted twice, it would look like two."""
-    for old in runs:
-        if (old.header.run, old.run.sha256) == (new.header.run, new.run.sha256):
-            raise RecordError(
-                "each run is given once",
-                f"{new.run.path}: run {new.header.run[:80]!r} again, with the same content, "
-                f"after {old.run.path}",
-                "keep one of the two",
-            )
-    return new
+def _add(new: JudgedRun, runs: dict[tuple[str, str], JudgedRun]) -> None:
+    """Add a run to others; refuse one that is there: counted twice, it would look like two."""
+    old = runs.setdefault((new.header.run, new.run.sha256), new)
+    if old is not new:
+        raise RecordError(
+            "each run is given once",
+            f"{new.run.path}: run {new.header.run[:80]!r} again, with the same content, "
+            f"after {old.run.path}",
+            "keep one of the two",
+        )
 
 
 def _rival(run: JudgedRun, rivals: Iterable[JudgedRun]) -> RecordError:

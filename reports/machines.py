@@ -90,8 +90,14 @@ def throttled(line: Round) -> str:
 
 
 def machine_name(run: JudgedRun) -> str:
-    """Return a machine's name for people: its GPUs, or else its processor and cores."""
-    return _gpus(run) or _processor(run)
+    """Return a machine's name for people: its GPUs, or else its processor and cores; its node."""
+    return ", ".join(filter(None, (_gpus(run) or _processor(run), _node(run))))
+
+
+def _node(run: JudgedRun) -> str:
+    """Return what tells a machine from others of its kind, where a fleet asked for the run."""
+    node = run.header.node
+    return f"node {node.name}" if node else ""
 
 
 def _gpus(run: JudgedRun) -> str:
@@ -133,7 +139,7 @@ def machines(runs: Iterable[JudgedRun]) -> list[Machine]:
     """Group runs by machine and backend, in the order in which they first appear."""
     groups: dict[tuple[str, ...], list[JudgedRun]] = {}
     for run in runs:
-        identity = (_gpus(run), _processor(run), _name(run.header.backend))
+        identity = (_gpus(run), _processor(run), _name(run.header.backend), _node(run))
         groups.setdefault(identity, []).append(run)
     short = [machine_name(group[-1]) for group in groups.values()]
     return [

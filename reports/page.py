@@ -7,7 +7,7 @@ import gc
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.kinds import FEWEST_NODES
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.anonymous import anonymous
 from keras_ab.bench.lab.words.errors import RecordError, Refusal
@@ -39,6 +40,7 @@ from keras_ab.reports.compare import side, unlike
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
+from keras_ab.reports.kinds import kinds
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
 from keras_ab.reports.machines import key, machines, short, versions
@@ -64,18 +66,24 @@ PROVEN = "keras-ab verify holds this page, and a PDF of it, against them."
 """What the first screen ends with in print, after the runs that it is from."""
 
 
-def write_page(paths: str | Path | Iterable[str | Path], out: str | Path, done: str = "") -> Path:
+def write_page(
+    paths: str | Path | Iterable[str | Path],
+    out: str | Path,
+    done: str = "",
+    experiments: Collection[str] = (),
+) -> Path:
     """Read runs and write the page on them.
 
     Args:
         paths: run files, folders, globs; see `reports.load`.
         out: where the page goes.
         done: how much is there of a run that is under way, "" where it has come to its end.
+        experiments: those that are wanted, where not all are; see `reports.load`.
 
     Raises:
         RecordError: where no run can be read, or the page cannot be written.
     """
-    runs = load(paths)
+    runs = load(paths, experiments)
     gc.freeze()  # what was read stays: searching it for garbage again and again takes seconds
     try:
         html = page(runs, done)
@@ -137,11 +145,13 @@ def page(runs: Runs, done: str = "") -> str:
             generator=generator(),
             done=done,
             runs=runs.runs,
+            only=runs.experiments,
             refused=[_anonymous(bad.error) for bad in runs.refused],
             machines=here,
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
             simulated=[machine.name for machine in here if machine.simulated],
             flips=flipped(sides, every),
+            kinds=kinds(runs.runs),
             speeds=speeds(sides),
             turns=(turned := turns(here)),
             history=history(here, turned),
@@ -198,6 +208,7 @@ def _environment() -> Environment:
         "signed_percent": profiles.signed_percent,
         "shown_speed_up": shown_speed_up,
         "columns": COLUMNS,
+        "fewest_nodes": FEWEST_NODES,
         "host_memory": PEAK_HOST_MEMORY.name,
         "whole": WHOLE,
         "proven": PROVEN,

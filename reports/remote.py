@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from keras_ab.bench.lab.record.parts import is_in_parts, kept
+from keras_ab.bench.lab.record.store import store
 from keras_ab.bench.lab.words.errors import RecordError
 
 LARGEST_BYTES = 2**30
@@ -43,12 +45,15 @@ def _refuse(url: str, error: Exception) -> RecordError:
 
 def expand(url: str) -> list[str]:
     """Return the URLs of the run files of a folder or glob; of a file, the URL itself."""
+    is_pattern = any(c in url for c in "*?[")
+    if is_in_parts(url) or (url.endswith(".jsonl") and not is_pattern):
+        return [url]
     system, path = _open(url)
     try:
-        if any(c in path for c in "*?["):
+        if is_pattern:
             found = system.glob(path)
         elif system.isdir(path):
-            found = system.glob(f"{path.rstrip('/')}/**/*.jsonl")
+            return [f"{url.rstrip('/')}/{run.place}" for run in kept(store(url).names())]
         else:
             return [url]
     except Exception as error:

@@ -16,7 +16,7 @@ from keras_ab.reports.comment import END, comment
 from keras_ab.reports.integrity import copies, listed
 from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.legible import legible
-from keras_ab.reports.loading import Runs, load_with_rivals
+from keras_ab.reports.loading import Runs, load_with_rivals, only
 from keras_ab.reports.page import generator, page
 from keras_ab.reports.printed import check_printed, is_pdf, printed_digests, read_pdf
 from keras_ab.reports.signatures import check_signers, signer
@@ -24,6 +24,7 @@ from keras_ab.reports.signatures import check_signers, signer
 _ID = re.compile(rf"{MARK}([A-Za-z0-9\[\]:=,._~%/-]+)")
 _RUN = re.compile(r'<meta name="keras-ab-run" content="([^"]*) ([0-9a-f]{64})">')
 _GENERATOR = re.compile(r'<meta name="generator" content="([^"]*)">')
+_ONLY = re.compile(r'<meta name="keras-ab-only" content="([^"]*)">')
 _QUOTED = re.compile(r'\b(data-source|data-cite|id)="([^"]*)"')
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _STRUCK = re.compile(r"(?:~~(?=\S)|<(?:del|s|strike)\b[^>]*>)(.*?)(?:~~|</|\Z)", re.DOTALL)
@@ -270,7 +271,8 @@ def check_page(written: str, runs: Runs) -> Iterator[Checked]:
         yield from _together(check_document(_sentences(written), runs))
     elif all(run in at_hand for run in said):
         own = Runs([at_hand[run] for run in said])
-        yield from compare_pages(written, page(own))
+        experiments = [html.unescape(name) for name in _ONLY.findall(written)]
+        yield from compare_pages(written, page(only(own, experiments) if experiments else own))
     else:
         yield from check_document(_sentences(written), runs)
 

@@ -42,6 +42,8 @@ ELSEWHERE = {
     "--ab-profile": "bench/test_tensorflow.py::test_a_profile_names_the_operations_of_a_step",
     "--benchmark-json": "bench/test_invocation.py::test_each_arm_is_one_entry_of_pytest_benchmark",
     "ssh-keygen": "test_readme_commands.py::sign",
+    "keras-ab fleet": "fleet/test_cluster.py::test_one_node_of_each_kind_measures_all",
+    "s3://": "fleet/test_cluster.py::test_one_node_of_each_kind_measures_all",
     "gate --baseline bench/main.jsonl": "test_readme_commands.py::test_what_reads_comes_to_its_end",
 }
 """What takes long, or needs a place of its own, and the test that runs it or what it stands on."""

@@ -21,3 +21,8 @@ def time_in(seconds: float) -> str:
 
 cpu_now = time.process_time
 """Seconds of processor time that this process has used, all threads together."""
+
+
+def now_utc() -> datetime:
+    """Return the date and time in UTC."""
+    return datetime.now(UTC)

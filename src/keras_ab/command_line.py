@@ -11,6 +11,7 @@ from typing import TextIO, cast
 
 from keras_ab import __version__
 from keras_ab.bench import commands as of_bench
+from keras_ab.bench.fleet import commands as of_fleet
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.reports import commands as of_reports
 from keras_ab.reports.legible import visible
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     of_reports.add_commands(commands)
     of_bench.add_commands(commands)
+    of_fleet.add_commands(commands)
     return top
 
 

@@ -18,6 +18,7 @@ EXPERIMENTS = (
     "keras_ab.bench.sources",
     "keras_ab.kernels",
 )
+ASKING = ("keras_ab.bench.invocation", "keras_ab.bench.progress", "keras_ab.reports.closing")
 MAY_IMPORT = {
     f"{LAB}.clock": (),
     f"{LAB}.words": ("keras_ab.bench",),
@@ -25,6 +26,7 @@ MAY_IMPORT = {
     f"{LAB}.judge": (f"{LAB}.words", f"{LAB}.record", f"{LAB}.clock"),
     f"{LAB}.worker": (f"{LAB}.words", f"{LAB}.clock"),
     f"{LAB}.loop": (LAB, "keras_ab.bench", FACE),
+    "keras_ab.bench.fleet": (LAB, "keras_ab.bench", *ASKING, FACE),
     "keras_ab.bench.workloads": (*EXPERIMENTS, FACE),
     "keras_ab.bench.own": (*EXPERIMENTS, f"{LAB}.clock", FACE),
     "keras_ab.bench.bench_": (*EXPERIMENTS, "keras_ab.bench.bench_", FACE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,16 @@ def environment(device: Device | None = None) -> dict[str, Any]:
             "python": platform.python_version(),
             "packages": installed,
             "kernel": f"{platform.system()} {platform.release()}",
-            "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},
+            "variables": variables(os.environ),
             "governors": governors(),
             "gpu_settings": [gpu.settings() for gpu in _measured_on(device)],
         }
     )
+
+
+def variables(given: Mapping[str, str]) -> dict[str, str]:
+    """Return those of some environment variables that change what is computed or how fast."""
+    return {name: value for name, value in sorted(given.items()) if name.startswith(PREFIXES)}
 
 
 def conditions() -> dict[str, Any]:

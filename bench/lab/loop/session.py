@@ -14,7 +14,7 @@ from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask
 from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.measure import measure_trial
-from keras_ab.bench.lab.record.declared import Selection
+from keras_ab.bench.lab.record.declared import Node, Selection
 from keras_ab.bench.lab.record.differences import differences
 from keras_ab.bench.lab.record.records import (
     Failure,
@@ -104,8 +104,12 @@ class Session:
         plan: Plan,
         selection: Selection | None = None,
         device: Device | None = None,
+        node: Node | None = None,
     ) -> Session:
-        """Start a new run in `folder`, on a device, or else on what the framework finds."""
+        """Start a new run in `folder`, on a device, or else on what the framework finds.
+
+        A fleet has named the run already, by the node that it is made on.
+        """
         check_writable(folder)
         device = device or Device(untouched=True)
         server = ForkServer(backend, device=device.environment)
@@ -115,7 +119,7 @@ class Session:
             server.close()
             raise
         header = Header(
-            run=new_run_id(),
+            run=node.run if node else new_run_id(),
             started=timestamp(),
             backend=backend,
             machine=machine,
@@ -123,6 +127,7 @@ class Session:
             conditions=facts.conditions(),
             plan=plan,
             selection=selection,
+            node=node,
         )
         writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
         for ceiling in ceilings.measure(server, backend) if plan.ceilings else ():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from keras_ab.bench.lab.record.bounds import Scalar
+from keras_ab.bench.lab.record.bounds import Count, Number, Scalar
 from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 
 
@@ -137,3 +137,38 @@ class Selection(Record):
     """pytest's -k."""
     marks: str = ""
     """pytest's -m."""
+    trials: list[str] = []
+    """Names of those among them that are meant; none for all."""
+
+
+Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""A name that can be part of a run's, of a file's and of a label's."""
+
+
+class Node(Record):
+    """The machine of a fleet on which a run was made, and what the run is there for."""
+
+    name: Word
+    """The same in every run on this machine, and on no other."""
+    kind: str = Field(min_length=1, max_length=120)
+    """What its owner takes for alike: machines of a kind differ by luck."""
+    fleet: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+    """The invocation that asked for the run."""
+    unit: Word
+    """The part of what was asked for that the run carries out."""
+    attempt: Count = 1
+    """How many runs there are of that part, this one among them."""
+    cores: list[Number] = []
+    """The logical processors that the machine's owner lets it use."""
+    clock_ahead_s: FiniteFloat | None = None
+    """How far its clock was before that of the machine that asked."""
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return f"{self.fleet}.{self.unit}.{self.attempt}"
+
+    @property
+    def place(self) -> str:
+        """Where the run lies in a store, without its ending: each unit has a folder."""
+        return f"{self.fleet}/{self.unit}/{self.run}"

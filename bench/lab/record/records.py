@@ -15,7 +15,7 @@ from keras_ab.bench.lab.record.bounds import Count, Facts, Number, StepSeconds
 from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
 from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
 from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
-from keras_ab.bench.lab.record.declared import Record, Selection, Trial
+from keras_ab.bench.lab.record.declared import Node, Record, Selection, Trial
 from keras_ab.bench.lab.record.imported import Imported
 from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.plan import Plan
@@ -50,6 +50,8 @@ class Header(Record):
     plan: Plan
     selection: Selection | None = None
     """None in runs before schema 4, and in those that pytest did not begin."""
+    node: Node | None = None
+    """None where no fleet asked for the run."""
 
     @field_validator("plan", mode="before")
     @classmethod

@@ -1,0 +1,183 @@
+"""Kill parts of a fleet at random moments: ``python -m tests.studies.fleet_kills 20``.
+
+In turn a task's process, a node, the head with all its nodes, or the store is taken away while two
+nodes measure; the store comes back by itself, what else was killed is started again. Then what is
+left is measured by `keras-ab fleet resume`. Every run must read back, no trial may end twice, and
+what the nodes had written when they were killed must be the beginning of what is in the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from moto.server import ThreadedMotoServer
+
+from keras_ab.bench.lab.record.run_file import Run
+from keras_ab.bench.lab.record.trial_data import group
+from tests.bench.invocation import FAST, TINY
+from tests.fleet.on_ray import Cluster, begun, fleet, runs_in, s3_environment
+from tests.studies.kills import gaps
+
+NODES = {"a1": "small", "a2": "small"}
+VICTIMS = ("task", "node", "head", "store")
+SLOWLY = ("--ab-sample-time", "0.02", "--ab-rounds", "20")
+AWAY_S = 20.0
+
+
+class Place:
+    """A store as S3 speaks it, a cluster, and a folder with a bench file."""
+
+    def __init__(self, folder: Path) -> None:
+        import s3fs
+
+        self.folder = folder
+        self.project = folder / "project"
+        self.project.mkdir()
+        shutil.copy(TINY, self.project)
+        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+        self.server.start()
+        self.port = self.server.get_host_and_port()[1]
+        self.variables = s3_environment(f"http://127.0.0.1:{self.port}")
+        os.environ.update(self.variables)
+        s3fs.S3FileSystem.clear_instance_cache()
+        self.bucket = f"bucket-{random.getrandbits(40):x}"
+        s3fs.S3FileSystem().mkdir(self.bucket)
+        self.cluster = self.started()
+
+    @property
+    def url(self) -> str:
+        """Where runs go."""
+        return f"s3://{self.bucket}/team"
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """What says which cluster and which store."""
+        return "--address", self.cluster.address, "--runs", self.url, "--no-doctor"
+
+    def started(self) -> Cluster:
+        """Start a cluster."""
+        return Cluster(NODES, self.folder / "nodes", **self.variables)
+
+    def local(self) -> dict[str, int]:
+        """Return how many whole lines each run has on its node."""
+        paths = (self.folder / "nodes").rglob("*.jsonl")
+        return {path.stem: path.read_bytes().count(b"\n") for path in paths}
+
+    def away(self) -> None:
+        """Take the store away for a while; what is in it stays."""
+        self.server.stop()
+        time.sleep(AWAY_S)
+        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port)
+        self.server.start()
+
+    def close(self) -> None:
+        """End everything."""
+        self.cluster.close()
+        self.server.stop()
+
+
+def family(place: Place) -> list[psutil.Process]:
+    """Return all processes of the cluster."""
+    root = psutil.Process(place.cluster.pid)
+    return [root, *root.children(recursive=True)]
+
+
+def kill(victim: str, place: Place, dice: random.Random) -> None:
+    """Take one part away."""
+    if victim == "task":
+        tasks = [p for p in family(place) if "_carried_out" in " ".join(p.cmdline())]
+        for task in tasks[:1]:
+            task.kill()
+    elif victim == "node":
+        place.cluster.do(f"kill {dice.choice(list(NODES))}")
+    elif victim == "head":
+        for process in family(place):
+            process.kill()
+    else:
+        place.away()
+
+
+def restart(victim: str, place: Place) -> None:
+    """Start again what was killed."""
+    if victim in ("node", "head"):
+        place.cluster.close()
+        place.cluster = place.started()
+
+
+def wrong(place: Place, before: dict[str, int]) -> Iterator[str]:
+    """Yield what is not as it should be."""
+    runs: dict[str, Run] = {run.header.run: run for run in runs_in(place.url)}
+    ended: Counter[tuple[str, str]] = Counter()
+    for run in runs.values():
+        yield from gaps(run)
+        if run.header.node is None:
+            yield f"{run.header.run} has no node"
+            continue
+        repeat = run.header.node.unit
+        ended.update((repeat, name) for name, data in group(run.records).items() if data.end)
+    yield from (f"{key} ended {n} times" for key, n in ended.items() if n > 1)
+    if len(ended) != 4:
+        yield f"{len(ended)} of 4 trials ended"
+    for name, lines in before.items():
+        there = len(runs[name].records) + 1 if name in runs else 0
+        if there < lines - 1:  # the seal is no record
+            yield f"{name}: {lines} lines were measured, {there} are there"
+
+
+def once(victim: str, dice: random.Random, folder: Path) -> list[str]:
+    """Take one part away while two nodes measure; return what went wrong."""
+    place = Place(folder)
+    try:
+        arguments = ("--repeat", "all", "--", "bench_tiny.py", *FAST, *SLOWLY)
+        driver = begun(place.project, "run", *place.where, *arguments)
+        moment = dice.randrange(2, 18)
+        assert driver.stdout
+        for line in driver.stdout:
+            moment -= "  block" in line
+            if moment <= 0:
+                break
+        time.sleep(dice.random())
+        before = place.local()
+        kill(victim, place, dice)
+        driver.communicate()
+        restart(victim, place)
+        said = ""
+        for _ in range(3):
+            done = fleet(place.project, "resume", *place.where, check=False)
+            said = done.stdout + done.stderr
+            if not done.returncode:
+                break
+        found = list(wrong(place, before))
+        return [*found, said[-500:]] if found else []
+    finally:
+        place.close()
+
+
+def main() -> int:
+    """Print what went wrong, and how often nothing did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("times", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    failed = 0
+    for number in range(asked.times):
+        victim, dice = VICTIMS[number % len(VICTIMS)], random.Random(f"{asked.seed}/{number}")
+        with tempfile.TemporaryDirectory() as folder:
+            found = once(victim, dice, Path(folder))
+        print(f"{number + 1} {victim}: {'; '.join(found) or 'nothing lost'}", flush=True)
+        failed += bool(found)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
