@@ -1,7 +1,7 @@
 """Run the battery where a process of its own is needed: on two replicas, or on another backend.
 
-`python -m tests.kernels.battery_elsewhere replicas`, or `jax` or `torch` with `KERAS_BACKEND` set so,
-prints what does not hold, as JSON: for each offer and situation, the error. Names of situations
+`python -m tests.kernels.battery_elsewhere replicas`, or `jax` or `torch` with `KERAS_BACKEND` set
+so, prints what does not hold, as JSON: for each offer and situation, the error. Names of situations
 after it choose some of them, as `test_battery_elsewhere.py` does: all on JAX take half an hour.
 """
 
