@@ -181,18 +181,18 @@ def model_of(offer: Offer, situation: Situation) -> Any:
     keras.utils.set_random_seed(0)
     layers = keras.layers
     if situation.model == "images":
-        inputs = keras.Input((6, 6, 2))
+        inputs = keras.Input((6, 6, 2), name="inputs")
         x = layers.Conv2D(4, 3, padding="same")(inputs)
         x = layers.Flatten()(offer.layer()(x) if offer.layer else x)
     else:
         masked = situation.model == "masked"
-        inputs = keras.Input((5,), dtype="int32")
+        inputs = keras.Input((5,), dtype="int32", name="inputs")
         x = _embedded(inputs, situation.model)
         x = layers.SimpleRNN(4, return_sequences=masked)(x)
     dtype = situation.policy if situation.policy == "bfloat16" else "float32"
     if offer.head is None:
         return keras.Model(inputs, layers.Dense(CLASSES, name="head", dtype=dtype)(x))
-    labels = keras.Input(x.shape[1:-1], dtype=situation.labels)
+    labels = keras.Input(x.shape[1:-1], dtype=situation.labels, name="labels")
     return keras.Model({"inputs": inputs, "labels": labels}, offer.head(dtype)(x, labels))
 
 
