@@ -178,8 +178,8 @@ def _alike(values: Sequence[object]) -> str:
 
 def main() -> int:
     print(table(list(all_kernels())))
+    print(f"\n{traffic.table(traffic.counted_apart())}")
     with counting() as emulator:
-        print(f"\n{traffic.table(list(traffic.counted(emulator)))}")
         sizes = launch_sizes.launched(emulator.cuda, emulator.handlers, emulator.driver)
         print(f"\n{launch_sizes.table(sizes)}")
     return 0
