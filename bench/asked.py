@@ -172,7 +172,8 @@ def run_functions(asked: AskedFunctions, say: Say) -> str:
     data: TrialData | None = None
     try:
         trying = Trying(first, session, asked.backend, say)
-        data = trying.measured("experiment", f"({asked.functions!r}, {asked.setup!r})", "functions")
+        call = f"({asked.functions!r}, {asked.setup!r})"
+        data = trying.measured("experiment", call, "functions")
     finally:
         session.close(seal=data is not None)
     return closed(session)
