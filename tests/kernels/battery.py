@@ -305,5 +305,6 @@ def check_trains(name: str, where: str, path: Path, mode: Any = "native") -> Non
     for one, other in zip(got["weights"], plain["weights"], strict=True):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
     for one, other in zip(got["outputs"], plain["outputs"], strict=False):
-        np.testing.assert_allclose(one, other, rtol=rtol, atol=10 * atol)
+        spread = max(1.0, float(np.std(other)))  # a sum that cancels has the error of its terms
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=10 * atol * spread)
     assert got["losses"][-1] < got["losses"][0]
