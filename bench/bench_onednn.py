@@ -1,20 +1,12 @@
 """Do oneDNN's primitives make a training step faster on the CPU?"""
 
-from keras_ab import Claim, Experiment, Guard, Recipe, Source, arm, grid
+from keras_ab import Claim, Experiment, Guard, Recipe, arm, grid, sources
 from keras_ab.bench.workloads.by_name import BY_NAME
 
 CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "-1"}
 OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"} | CPU_ONLY
 ON = {"TF_ENABLE_ONEDNN_OPTS": "1"} | CPU_ONLY
 
-INTEL = Source(
-    author="J. Xu, P. Venkatesh, H.-J. Tsai",
-    title="Maximize TensorFlow Performance on CPU: Considerations and Recommendations for "
-    "Inference Workloads",
-    year=2021,
-    url="https://www.intel.com/content/www/us/en/developer/articles/technical/"
-    "maximize-tensorflow-performance-on-cpu-considerations-and-recommendations-for-inference.html",
-)
 
 EXPERIMENT = Experiment(
     name="onednn",
@@ -30,7 +22,7 @@ EXPERIMENT = Experiment(
         "Inference, for which the source recommends it; bfloat16, where oneDNN uses instructions "
         "that TensorFlow's own kernels do not; other numbers of threads; steps under XLA."
     ),
-    sources=(INTEL,),
+    sources=(sources.ONE_DNN,),
     arms=(
         arm("off", BY_NAME, Recipe(), "TensorFlow's own kernels", environment=OFF),
         arm("on", BY_NAME, Recipe(), "oneDNN's primitives", environment=ON),

@@ -74,3 +74,11 @@ LUO = Source(
     year=2020,
     url="https://arxiv.org/abs/2003.05569",
 )
+ONE_DNN = Source(
+    author="J. Xu, P. Venkatesh, H.-J. Tsai",
+    title="Maximize TensorFlow Performance on CPU: Considerations and Recommendations for "
+    "Inference Workloads",
+    year=2021,
+    url="https://www.intel.com/content/www/us/en/developer/articles/technical/"
+    "maximize-tensorflow-performance-on-cpu-considerations-and-recommendations-for-inference.html",
+)

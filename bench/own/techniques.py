@@ -32,14 +32,6 @@ LARGE_BATCHES = Source(
     year=2018,
     url="https://arxiv.org/abs/1812.06162",
 )
-ONE_DNN = Source(
-    author="J. Xu, P. Venkatesh, H.-J. Tsai",
-    title="Maximize TensorFlow Performance on CPU: Considerations and Recommendations for "
-    "Inference Workloads",
-    year=2021,
-    url="https://www.intel.com/content/www/us/en/developer/articles/technical/"
-    "maximize-tensorflow-performance-on-cpu-considerations-and-recommendations-for-inference.html",
-)
 DATA = Source(
     author="the TensorFlow authors",
     title="Better performance with the tf.data API",
@@ -241,7 +233,7 @@ TECHNIQUES = (
         "TensorFlow's own kernels in place of oneDNN's",
         {},
         "export TF_ENABLE_ONEDNN_OPTS=0  # before TensorFlow is imported",
-        ONE_DNN,
+        sources.ONE_DNN,
         applies.cpu,
         same=False,
         environment={"TF_ENABLE_ONEDNN_OPTS": "0"},
@@ -251,7 +243,7 @@ TECHNIQUES = (
         "one thread for the inside of operations",
         {},
         "export TF_NUM_INTRAOP_THREADS=1  # before TensorFlow is imported",
-        ONE_DNN,
+        sources.ONE_DNN,
         applies.cpu,
         same=False,
         environment={"TF_NUM_INTRAOP_THREADS": "1"},

@@ -75,10 +75,10 @@ class Arms:
 
         Devices are opened side by side: that is not timed, and takes a tenth of a second or more.
         Where a process is to be timed, `rng` draws its memory layout, and it rests while others are
-        asked. Yields `unfit` of those that
-        cannot be started, and drops them where that is not given. `products` is the precision of
-        float32 products on a GPU; what is timed has the frameworks' own choice, on each of them,
-        and their own allocator: one that counts (`counted`) may have another price.
+        asked. Yields `unfit` of those that cannot be started, and drops them where that is not
+        given. `products` is the precision of float32 products on a GPU; what is timed has the
+        frameworks' own choice, on each of them, and their own allocator: one that counts
+        (`counted`) may have another price.
         """
         timed, rng, unfit = rng is not None, rng or random.Random(0), unfit or self.drop
         opening = {}
@@ -86,10 +86,8 @@ class Arms:
             try:
                 process = self._start(stack, arm, timed)
                 layout = rng.getrandbits(32)
-                opening[arm] = (
-                    process,
-                    process.opening(layout, self._memory, products, counted),
-                )
+                opened = process.opening(layout, self._memory, products, counted)
+                opening[arm] = process, opened
             except ArmFailed as failed:
                 yield unfit(failed)
         started = {}
