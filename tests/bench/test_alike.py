@@ -98,6 +98,6 @@ def test_the_plain_form_of_adaptive_clipping_goes_over_each_tensor_once():
 
 def test_no_batch_is_made_in_another_arms_sample():
     batches = bench_steps_per_execution.made_when_asked_for(([1, 2, 3], [4, 5, 6]), 2)
-    assert batches.options().experimental_optimization.inject_prefetch is False
+    assert batches.options().experimental_optimization.apply_default_optimizations is False
     assert type(batches).__name__ == "_OptionsDataset"
     assert [x.tolist() for x, _ in batches.take(2).as_numpy_iterator()] == [[1, 2], [3, 1]]

@@ -12,8 +12,12 @@ import pytest
 pytestmark = pytest.mark.usefixtures("library")
 
 
-SOME = ("plain", "masks", "use_ema")
-PLACES = {"replicas": (), "jax": SOME, "torch": SOME}
+SOME = ("plain", "masks")
+PLACES = {
+    "replicas": (),
+    "jax": (*SOME, "global_clipnorm"),
+    "torch": (*SOME, "use_ema"),
+}
 
 
 @pytest.mark.parametrize("place", PLACES)
