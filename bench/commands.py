@@ -22,7 +22,12 @@ def add_commands(commands: Any) -> None:
     listing = commands.add_parser("list", help="show experiments, cases, claims and sources")
     listing.add_argument("names", nargs="*", metavar="EXPERIMENT", help="only these")
     listing.add_argument("--claims", action="store_true", help="only the claims, a line each")
-    listing.add_argument("--folder", type=Path, default=Path(bench.__file__).parent)
+    listing.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(bench.__file__).parent,
+        help="where bench files are: yours, in place of those that come with keras-ab",
+    )
     listing.set_defaults(execute=run_list)
     doctor = commands.add_parser("doctor", help="is this machine fit to measure on?")
     doctor.add_argument("--backend", default="tensorflow")
@@ -147,7 +152,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     worst = "good"
     asked = {"with_ceilings": arguments.ceilings, "device": arguments.device}
     for finding in examine(arguments.backend, **asked):
-        print(finding)
+        print(finding, flush=True)
         if finding.state == "bad":
             worst = "bad"
     return 1 if worst == "bad" else 0

@@ -20,7 +20,7 @@ ALLOW = {
     "choices": ("versions", "cases", "code"),
     "help": "what may differ between the sides",
 }
-RUNS_HELP = "run files, folders, globs or URLs"
+RUNS_HELP = "run files, folders, globs or URLs (default: the folder runs)"
 ONLY: dict[str, Any] = {
     "nargs": "+",
     "default": [],
@@ -32,7 +32,7 @@ ONLY: dict[str, Any] = {
 def add_commands(commands: Any) -> None:
     """Add the parsers of these commands to the command line."""
     report = commands.add_parser("report", help="turn run files into one HTML page")
-    report.add_argument("runs", nargs="+", help=RUNS_HELP)
+    report.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
     report.add_argument("--only", **ONLY)
     report.set_defaults(execute=run_report)
@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
     _add_comparisons(commands)
     _add_citations(commands)
     export = commands.add_parser("export", help="write tidy tables: samples, trials, claims, ...")
-    export.add_argument("runs", nargs="+", help=RUNS_HELP)
+    export.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
     export.add_argument("-o", "--output", default="tables", help="folder or URL")
     export.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     export.add_argument("--overwrite", action="store_true", help="replace tables that are there")

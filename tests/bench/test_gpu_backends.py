@@ -232,3 +232,30 @@ def test_the_hand_over_ends_before_the_device_does(asked, monkeypatch):
     asked.prepared = SimpleNamespace(step=lambda: passes(2.0))
     sampled = asked.sample(protocol.Sample(3))
     assert (sampled.duration_s, sampled.hand_over_s) == (11.0, 6.0)
+
+
+@pytest.mark.parametrize("held_up", range(12))
+def test_a_sample_that_was_held_up_does_not_decide_how_many_steps_there_are(
+    asked, monkeypatch, held_up
+):
+    """Of steps of 1 ms, 16 last 16 ms, whichever sample another process interrupts for 50 ms."""
+    now, samples = [0.0], iter(range(100))
+
+    def passes(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(handler.clock, "now", lambda: now[0])
+    asked.open(protocol.Open("some"))
+    asked.backend.synchronise = lambda: None
+    asked.prepared = SimpleNamespace(step=lambda: passes(0.001))
+    sample = asked.sample
+
+    def interrupted(what):
+        if next(samples) == held_up:
+            asked.backend.synchronise = lambda: passes(0.05)
+        found = sample(what)
+        asked.backend.synchronise = lambda: None
+        return found
+
+    monkeypatch.setattr(asked, "sample", interrupted)
+    assert asked.calibrate(protocol.Calibrate(0.016)) == 16

@@ -34,15 +34,15 @@ IDENTICAL = Path(bench.__file__).parent / "workloads" / "identical.py"
 
 @dataclass(frozen=True)
 class Checkup:
-    """One finding about the machine."""
+    """One finding about the machine, or that one is begun which takes its time."""
 
-    state: Literal["good", "note", "bad"]
+    state: Literal["good", "note", "bad", "begun"]
     subject: str
     found: str
     do: str = ""
 
     def __str__(self) -> str:
-        mark = {"good": "✓", "note": "!", "bad": "✗"}[self.state]
+        mark = {"good": "✓", "note": "!", "bad": "✗", "begun": "…"}[self.state]
         advice = f"\n    → {self.do}" if self.do else ""
         return f"{mark} {self.subject}: {self.found}{advice}"
 
@@ -67,9 +67,11 @@ def examine(backend: str, *, with_ceilings: bool = False, device: str = AUTO) ->
             return
         yield gpu(found, chosen)
         yield memory_statistics(found)
+        yield Checkup("begun", "noise floor", "two identical arms are timed, for about a minute")
         yield noise_floor(backend, server, chosen)
-        for ceiling in ceilings.measure(server, backend) if with_ceilings else ():
-            yield at_best(ceiling)
+        if with_ceilings:
+            yield Checkup("begun", "ceilings", "measured for about a minute")
+            yield from map(at_best, ceilings.measure(server, backend))
     finally:
         server.close()
 

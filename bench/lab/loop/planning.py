@@ -14,12 +14,13 @@ PILOT_ROUNDS = 12
 """Rounds of the first block after which the number for all blocks is chosen."""
 
 FEWEST_ROUNDS = 10
-"""What a block has where a step takes no longer than `SLOW_STEP_S`."""
+"""What a block has where a sample is short."""
 
 FEWEST_SLOW_ROUNDS = 3
 """What a block has even where each step takes seconds."""
 
-SLOW_STEP_S = 1.0
+LEAST_SAMPLED_S = 1.0
+"""How long an arm is sampled in a block at least, unless `FEWEST_ROUNDS` take less."""
 
 PROCESS_LUCK = 0.01
 """Standard deviation of log time between processes that are alike, as long as nobody knows better.
@@ -79,6 +80,6 @@ def affordable(sample_s: float, most: int, sample_time_s: float) -> int:
         most: rounds at most.
         sample_time_s: what a sample should take.
     """
-    fewest = FEWEST_ROUNDS if sample_s <= SLOW_STEP_S else FEWEST_SLOW_ROUNDS
-    planned_s = 2 * most * sample_time_s
-    return min(most, max(fewest, int(planned_s / max(sample_s, 1e-9))))
+    sample_s = max(sample_s, 1e-9)
+    fewest = max(FEWEST_SLOW_ROUNDS, min(FEWEST_ROUNDS, int(LEAST_SAMPLED_S / sample_s)))
+    return min(most, max(fewest, int(most * sample_time_s / sample_s)))
