@@ -1,7 +1,6 @@
 """Does mixed precision lower memory and speed up training, and does the documented switch do it?"""
 
 from dataclasses import replace
-from functools import partial
 
 from keras_ab import (
     KERAS,

@@ -60,7 +60,7 @@ def test_what_slow_steps_can_afford(sample_s, most):
 
 
 def test_few_rounds_that_are_asked_for_are_enough():
-    assert affordable(0.5, most=5, sample_time_s=0.01) == 5
+    assert affordable(0.1, most=5, sample_time_s=0.01) == 5
 
 
 def chosen(pilot):
