@@ -6,13 +6,11 @@ TIPS = Source(
     author="an author on Medium, unnamed in the copy at hand",
     title="Taking Keras and TensorFlow to the Next Level",
     year=2022,
-    url="https://medium.com",
 )
 PRINCIPLES = Source(
-    author="a blogger, unnamed in the copy at hand",
+    author="a blogger on CSDN, unnamed in the copy at hand",
     title="用 Keras/TensorFlow 2.9 创建深度学习模型的方法总结 (ways to create models)",
     year=2022,
-    url="https://blog.csdn.net",
 )
 STYLES = Source(
     author="J. Gordon",
@@ -27,10 +25,9 @@ DEEP_DIVE = Source(
     url="https://deeplearningwithpython.io/chapters/chapter07_deep-dive-keras/",
 )
 TEN = Source(
-    author="a blogger, unnamed in the copy at hand",
+    author="a blogger on cnblogs, unnamed in the copy at hand",
     title="Tensorflow2 深度学习十必知 (ten must-knows of deep learning)",
     year=2021,
-    url="https://www.cnblogs.com",
 )
 KERAS_TRAINING = Source(
     author="the Keras authors",

@@ -29,15 +29,15 @@ from keras_ab.bench.lab.words.names import check_name, check_unique
 
 @dataclass(frozen=True)
 class Source:
-    """Where a claim was made."""
+    """Where a claim was made; `url` leads to the page itself, and is empty where nobody knows it."""
 
     author: str
     title: str
     year: int
-    url: str
+    url: str = ""
 
     def __str__(self) -> str:
-        return f"{self.author} ({self.year}), {self.title}, {self.url}"
+        return ", ".join(filter(None, (f"{self.author} ({self.year})", self.title, self.url)))
 
 
 @dataclass(frozen=True)
