@@ -202,9 +202,9 @@ EXPERIMENT = Experiment(
             gpu=False,
             warm_up=(100,),
             epochs=(50,),
-            steps=(8,),
+            steps=(4,),
             batch=(32,),
-            kept=(64,),
+            kept=(32,),
             width=(64,),
         ),
         *grid(

@@ -82,4 +82,4 @@ def affordable(sample_s: float, most: int, sample_time_s: float) -> int:
     """
     sample_s = max(sample_s, 1e-9)
     fewest = max(FEWEST_SLOW_ROUNDS, min(FEWEST_ROUNDS, int(LEAST_SAMPLED_S / sample_s)))
-    return min(most, max(fewest, int(most * sample_time_s / sample_s)))
+    return min(most, max(fewest, round(2 * most * sample_time_s / sample_s)))
