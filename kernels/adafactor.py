@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ab.kernels.plain_tensor import dense
+from keras_ab.kernels.plain_tensor import SumsRows, dense
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require_between, require_learning_rate
 
@@ -139,7 +139,7 @@ def _ones(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 @keras.saving.register_keras_serializable(package="keras_ab")
-class Adafactor(keras.optimizers.Optimizer):
+class Adafactor(SumsRows, keras.optimizers.Optimizer):
     """Optimise with second moments kept as row and column means.
 
     The formula is ``reference_adafactor``, with means in place of sums (the quotient is the same).

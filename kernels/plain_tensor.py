@@ -31,3 +31,13 @@ def dense(gradient: Any) -> Any:
         # Keras takes IndexedSlices for a tensor, and leaves them as they are.
         return tf.convert_to_tensor(gradient)
     return ops.convert_to_tensor(gradient, sparse=False)
+
+
+class SumsRows:
+    """A mixin, before a Keras optimizer: a row that came twice is summed before it is clipped.
+
+    Keras clips each of the two by itself, to another norm than that of their sum.
+    """
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        return super()._clip_gradients([dense(g) for g in grads])  # type: ignore[misc]

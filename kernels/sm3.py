@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ab.kernels.plain_tensor import dense
+from keras_ab.kernels.plain_tensor import SumsRows, dense
 from keras_ab.kernels.precision import accumulation_dtype
 from keras_ab.kernels.require import require, require_between, require_learning_rate
 
@@ -97,7 +97,7 @@ def _reference_max(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 @keras.saving.register_keras_serializable(package="keras_ab")
-class SM3(keras.optimizers.Optimizer):
+class SM3(SumsRows, keras.optimizers.Optimizer):
     """Optimise with AdaGrad's second moments in one vector for each dimension.
 
     The formula is ``reference_sm3``. A weight of shape ``(n_1, ..., n_p)`` has p accumulators of

@@ -8,12 +8,12 @@ import keras
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, unconverted
 from keras_ab.kernels.native.stablehlo import Tensor
-from keras_ab.kernels.plain_tensor import dense
+from keras_ab.kernels.plain_tensor import SumsRows, dense
 
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-class FusedUpdate:
+class FusedUpdate(SumsRows):
     """A mixin, before a Keras optimizer, that replaces its step by one call of a kernel.
 
     The class that mixes it in keeps its own `update_step`, which is the reference. Clipping,

@@ -53,7 +53,8 @@ def test_noise_and_dear_starts_ask_for_more_rounds():
 
 
 @pytest.mark.parametrize(
-    ("sample_s", "most"), [(0.01, 60), (0.02, 60), (0.04, 30), (0.1, 12), (0.2, 6), (0.5, 3), (2.0, 3)]
+    ("sample_s", "most"),
+    [(0.01, 60), (0.02, 60), (0.04, 30), (0.1, 12), (0.2, 6), (0.5, 3), (2.0, 3)],
 )
 def test_what_slow_steps_can_afford(sample_s, most):
     assert affordable(sample_s, most=60, sample_time_s=0.01) == most

@@ -84,7 +84,11 @@ FOR_OPTIMIZERS = {
     "clipvalue": Situation(optimizer={"clipvalue": 0.01}),
     "weight_decay": Situation(optimizer={"weight_decay": 0.1}),
 }
-EVERY = SITUATIONS | FOR_LOSSES | FOR_OPTIMIZERS
+FOR_CLIPPED_ROWS = {
+    f"sparse gradients, {name}": replace(FOR_OPTIMIZERS[name], model="tokens")
+    for name in ("clipnorm", "global_clipnorm", "clipvalue")
+}
+EVERY = SITUATIONS | FOR_LOSSES | FOR_OPTIMIZERS | FOR_CLIPPED_ROWS
 
 
 def _clipped(clip: Any, model: Any, **options: Any) -> Any:
@@ -115,6 +119,7 @@ class Offer:
         by_batch: whether what it does depends on the batch as a whole, of which a replica sees a
             part.
         plain: what it is held against where that is another model.
+        sums_rows: whether it sums rows that came twice before it clips, as Keras' own do not.
     """
 
     optimizer: Callable[..., Any] = _sgd
@@ -123,12 +128,15 @@ class Offer:
     head: Callable[[Any], Any] | None = None
     by_batch: bool = False
     plain: "Offer | None" = None
+    sums_rows: bool = False
 
     def situations(self) -> list[str]:
         """Return those that concern it."""
         if self.layer:
             return [*SITUATIONS]
-        return [*SITUATIONS, *(FOR_LOSSES if self.optimizer is _sgd else FOR_OPTIMIZERS)]
+        clipped = FOR_CLIPPED_ROWS if self.sums_rows else {}
+        more = FOR_LOSSES if self.optimizer is _sgd else FOR_OPTIMIZERS | clipped
+        return [*SITUATIONS, *more]
 
 
 def _convolutions() -> list[Any]:
@@ -137,12 +145,12 @@ def _convolutions() -> list[Any]:
 
 _counts = [1] * CLASSES
 OFFERS = {
-    "native.Adam": Offer(lambda _, **o: native_adam.Adam(0.01, **o)),
-    "native.SM3": Offer(lambda _, **o: native_sm3.SM3(0.1, 0.9, **o)),
-    "native.Adafactor": Offer(lambda _, **o: native_adafactor.Adafactor(0.1, **o)),
+    "native.Adam": Offer(lambda _, **o: native_adam.Adam(0.01, **o), sums_rows=True),
+    "native.SM3": Offer(lambda _, **o: native_sm3.SM3(0.1, 0.9, **o), sums_rows=True),
+    "native.Adafactor": Offer(lambda _, **o: native_adafactor.Adafactor(0.1, **o), sums_rows=True),
     "native.AdaptiveClip": Offer(partial(_clipped, native_clip.AdaptiveClip)),
-    "SM3": Offer(lambda _, **o: sm3.SM3(0.1, variant="I", **o)),
-    "Adafactor": Offer(lambda _, **o: adafactor.Adafactor(0.1, 0.9, **o)),
+    "SM3": Offer(lambda _, **o: sm3.SM3(0.1, variant="I", **o), sums_rows=True),
+    "Adafactor": Offer(lambda _, **o: adafactor.Adafactor(0.1, 0.9, **o), sums_rows=True),
     "AdaptiveGradientClipping": Offer(partial(_clipped, AdaptiveGradientClipping)),
     "CyclicalLearningRate": Offer(_sgd_in_cycles),
     "native.SparseCategoricalCrossentropy": Offer(

@@ -29,7 +29,7 @@ from keras_ab.bench.lab.words.names import check_name, check_unique
 
 @dataclass(frozen=True)
 class Source:
-    """Where a claim was made; `url` leads to the page itself, and is empty where nobody knows it."""
+    """Where a claim was made; `url` leads to the page itself, and is empty where nobody knows."""
 
     author: str
     title: str
