@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError, NotMeasuredHere
-from keras_ab.bench.own import batches, experiments, look, techniques
+from keras_ab.bench.own import experiments, look, techniques
 from keras_ab.bench.own.change import Change, Tried, together
 from keras_ab.bench.own.subject import Subject, named
 from keras_ab.bench.own.training import Trained
@@ -343,11 +343,3 @@ def test_a_subject_that_is_another_each_time_is_refused(subject, found):
 def test_an_unknown_technique_is_refused():
     with pytest.raises(DeclarationError, match="one of those that can be tried"):
         techniques.technique("alchemy")
-
-
-def test_arrays_in_any_nesting_are_arrays():
-    x = np.zeros((4, 2))
-    assert batches.of_arrays((x, x))
-    assert batches.of_arrays(({"a": x, "b": x}, x))
-    assert not batches.of_arrays([])
-    assert not batches.of_arrays(5)

@@ -14,7 +14,7 @@ from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.declare import SELECTIONS, sweep
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.plan import Plan
-from tests.bench.test_measure import FakeLab, FakeWorker, NoLoad
+from tests.bench.fake_lab import FakeLab, FakeWorker, NoLoad
 
 GROWTH = str(Path(__file__).parent / "experiments" / "bench_growth.py")
 CROSS_AT = 9000
