@@ -168,7 +168,7 @@ def _order(
     return Order(
         fleet=asked.fleet,
         asked=timestamp(),
-        arguments=arguments,
+        arguments=[*arguments, f"--ab-backend={selected.backend}"],
         backend=selected.backend,
         code=sha256(code).hexdigest() if code else "",
         allow=list(asked.allow),
