@@ -163,7 +163,7 @@ def test_no_line_of_a_block_is_overlooked():
 
 def test_what_help_tells_to_write_is_among_them():
     described = (own.description or "" for own in (parser(), *subparsers().values()))
-    told = {c for says in described for c in re.findall(r"(?:pytest|keras-ab) -?[^.;]+", says)}
+    told = {c for says in described for c in re.findall(r"with: ([^.;]+)", says)}
     spans = (" ".join(span.split()) for span in re.findall(r"``([^`]+)``", keras_ab.__doc__))
     told |= set(filter(is_command, spans))
     assert told >= {"pytest --benchmark", "pytest --benchmark bench_sums.py"}
