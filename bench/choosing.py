@@ -61,7 +61,8 @@ def said_of_backend(trials: Mapping[str, Experiment], backend: str, asked: str |
         backend: of the run.
         asked: the one that was asked for, if any was.
     """
-    chosen = [] if asked or backend == DEFAULT else [f"on {backend}, which alone runs them"]
+    alone = f"--ab-backend {backend}: all that is selected runs on it alone"
+    chosen = [] if asked or backend == DEFAULT else [alone]
     left = [trial for trial, experiment in trials.items() if backend not in experiment.backends]
     if not left:
         return chosen

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_ab.bench.lab.record.runs_folder import project, runs_folder
 from keras_ab.bench.lab.words.backend_names import NAMES
-from keras_ab.bench.lab.words.bench_files import OURS, bench_folder
+from keras_ab.bench.lab.words.bench_files import bench_folder
 from keras_ab.bench.lab.words.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -78,13 +78,12 @@ def _add_try(commands: Any) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print what could be measured."""
-    from keras_ab.bench.catalogue import catalogue, claims
+    from keras_ab.bench.catalogue import catalogue, claims, ours_beside
 
     here = Path.cwd()
     folder = arguments.folder or bench_folder(here, project(here)[-1])
     shown = (claims if arguments.claims else catalogue)(folder, arguments.names)
-    ours = "" if folder == OURS else f"; those that come with keras-ab: --folder {OURS}"
-    print(f"experiments in {folder}{ours}\n\n{shown}")
+    print(f"experiments in {folder}{ours_beside(folder)}\n\n{shown}")
     return 0
 
 

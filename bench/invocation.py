@@ -24,6 +24,7 @@ from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.backend_names import DEFAULT
+from keras_ab.bench.lab.words.bench_files import OURS
 from keras_ab.bench.lab.words.declare import Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.plan import Plan
@@ -39,7 +40,7 @@ from keras_ab.bench.progress import (
     expected,
     one_alone,
 )
-from keras_ab.bench.telling import broken_guards, how_to_open, said_of
+from keras_ab.bench.telling import broken_guards, how_to_open, said_of, starting
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
@@ -233,7 +234,7 @@ class Invocation:
         """Return what is about to be measured, and how long that is expected to take."""
         trials = self._expected(items, self._asked)
         if not trials:
-            return []
+            return [f"nothing to measure; what comes with keras-ab: pytest --benchmark {OURS}"]
         if self._resume:
             return [f"continuing {self._resume}: {announced(trials)}"]
         selected = {trial: item.experiment for trial, item in selected_trials(items).items()}
@@ -260,7 +261,9 @@ class Invocation:
     def _measure(self, item: ArmItem) -> TrialData:
         if self._session is None:
             gpu = self._device.gpu
-            self._say(f"starting {self._backend}{f' on {gpu.name} ({gpu.uuid})' if gpu else ''} …")
+            self._say(
+                f"{starting(self._backend)}{f', on {gpu.name} ({gpu.uuid})' if gpu else ''} …"
+            )
             self._session = self._open()
             self._say(f"run file: {self._session.path}")
             self._progress = Progress(self._expected(item.session.items, self.plan))

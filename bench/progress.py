@@ -14,9 +14,9 @@ from keras_ab.bench.lab.words.plan import Plan, option
 PROCESS_S = 1.2
 """What a process takes beside its rounds: to start, build, take its first step and be looked at.
 
-With the two figures below it gives the 2423 s that the 46 trials of run 2026-11-26T1828-e60ebe took
-on two virtual cores. One of them took 460 s, for its steps last long; without it this would be 0.9 s.
-With it, half of the trials took 0.6 to 1.06 of what is reckoned.
+With the two figures below it gives the 2423 s that the 46 trials of run 2026-11-26T1828-e60ebe
+took on two virtual cores. One of them took 460 s, for its steps last long; without it this would be
+0.9 s. With it, half of the trials took 0.6 to 1.06 of what is reckoned.
 """
 
 TRAINING_S = 0.85

@@ -52,9 +52,11 @@ def shared(trials: Sequence[JudgedTrial], fewest: int = 3) -> dict[str, int]:
 def of_all(run: JudgedRun) -> list[Caution]:
     """Return what is to be said once of a run alone: its own, and what most of its trials share."""
     does = {c.common: c.do for trial in run.trials for c in of_trial(trial)}
-    among = f"of {text.count(len(run.trials), 'trial')}"
-    most = shared(run.trials, fewest=1).items()
-    return [*of_run(run, {}), *(Caution(f"{n} {among}: {says}", does[says]) for says, n in most)]
+    every = len(run.trials)
+    found = of_run(run, {})
+    for says, n in shared(run.trials, fewest=1).items():
+        found.append(Caution(f"{n} of {every} trials: {says}" if every > 1 else says, does[says]))
+    return found
 
 
 def of_run(run: JudgedRun, copies: Mapping[str, list[str]]) -> list[Caution]:

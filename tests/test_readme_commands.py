@@ -247,7 +247,7 @@ def test_what_measures_comes_to_its_end(command, project):
 def test_the_file_that_the_guide_begins_with_runs(tmp_path):
     (tmp_path / "bench_sums.py").write_text(example(keras_ab.__doc__))
     shown = run("pytest --benchmark bench_sums.py", tmp_path)
-    assert "on plain, which alone runs them" in shown
+    assert "--ab-backend plain: all that is selected runs on it alone" in shown
     assert "starting plain" in shown
     assert "sums, against once at " in shown
 

@@ -139,7 +139,9 @@ def test_what_a_backend_does_not_run_is_said_with_what_to_add():
     assert said_of_backend(trials, "tensorflow", None) == [line]
     assert said_of_backend(trials, "tensorflow", "tensorflow") == [line]
     plain = {"b[1]": trials["b[1]"]}
-    assert said_of_backend(plain, "plain", None) == ["on plain, which alone runs them"]
+    assert said_of_backend(plain, "plain", None) == [
+        "--ab-backend plain: all that is selected runs on it alone"
+    ]
     assert said_of_backend(plain, "plain", "plain") == []
 
 
