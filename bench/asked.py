@@ -20,6 +20,7 @@ from keras_ab.bench.own import largest, techniques
 from keras_ab.bench.own.experiments import Terms
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
+from keras_ab.bench.telling import starting
 from keras_ab.bench.trying import Say, Trying, affordable, gained, takes_s
 
 FEWEST_BLOCKS = 5
@@ -102,7 +103,7 @@ def run(asked: Asked, say: Say) -> str:
     What was measured stays where something ends it midway.
     """
     began = clock.now()
-    say(f"starting {asked.backend} …")
+    say(f"{starting(asked.backend)} …")
     session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
     whole = False
     try:
@@ -166,7 +167,7 @@ class AskedFunctions:
 
 def run_functions(asked: AskedFunctions, say: Say) -> str:
     """Hold functions against the first of them; return what the reports say in the end."""
-    say(f"starting {asked.backend} …")
+    say(f"{starting(asked.backend)} …")
     first = next(iter(asked.functions.values()))
     session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
     data: TrialData | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from keras_ab.bench.lab.words.bench_files import experiments_in, load_module
+from keras_ab.bench.lab.words.bench_files import OURS, experiments_in, load_module
 from keras_ab.bench.lab.words.declare import Case, Claim, Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError
 
@@ -22,7 +22,8 @@ def experiments(folder: Path, names: list[str]) -> list[Experiment]:
         raise DeclarationError(
             f"an experiment is declared in a bench_*.py file of {folder}",
             ", ".join(unknown) or "no experiment at all",
-            f"use one of {', '.join(found)}" if found else "name another with --folder",
+            (f"use one of {', '.join(found)}" if found else "name another with --folder")
+            + ours_beside(folder),
         )
     return [experiment for name, experiment in found.items() if not names or name in names]
 
@@ -34,11 +35,18 @@ def catalogue(folder: Path, names: list[str]) -> str:
 
 def claims(folder: Path, names: list[str]) -> str:
     """Return the claims, a line each."""
-    return "\n".join(
+    found = [
         f"{experiment.name}.{claim.id}: {claim.statement} ({bound(claim)})"
         for experiment in experiments(folder, names)
         for claim in experiment.claims
-    )
+    ]
+    return "\n".join(found) or "none of these has a claim"
+
+
+def ours_beside(folder: Path) -> str:
+    """Return where the experiments are that come with keras-ab, unless these are they."""
+    is_ours = folder.resolve() == OURS
+    return "" if is_ours else f"; those that come with keras-ab: --folder {OURS}"
 
 
 def bound(claim: Claim) -> str:

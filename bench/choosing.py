@@ -1,11 +1,13 @@
-"""Which cases are measured: those that are asked for, where the device has room for them."""
+"""What is measured: the cases that are asked for and have room, on a backend that runs them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.loop.device import AUTO, Device
+from keras_ab.bench.lab.words.backend_names import DEFAULT
 from keras_ab.bench.lab.words.declare import SELECTIONS, Case, Experiment
 
 
@@ -43,3 +45,27 @@ class Choice:
             return []
         number = count(len(self.left_out), "case")
         return [f"left out, for want of a GPU with the memory: {number}, {self.left_out[0]} first"]
+
+
+def backend_for(experiments: Iterable[Experiment]) -> str:
+    """Return the backend to run on where none is asked for: the only one of all, if it is one."""
+    backends = {name for experiment in experiments for name in experiment.backends}
+    return backends.pop() if len(backends) == 1 else DEFAULT
+
+
+def said_of_backend(trials: Mapping[str, Experiment], backend: str, asked: str | None) -> list[str]:
+    """Return why a run is on a backend that nobody asked for, and which trials that does not run.
+
+    Args:
+        trials: the experiments of the selected ones, by id.
+        backend: of the run.
+        asked: the one that was asked for, if any was.
+    """
+    alone = f"--ab-backend {backend}: all that is selected runs on it alone"
+    chosen = [] if asked or backend == DEFAULT else [alone]
+    left = [trial for trial, experiment in trials.items() if backend not in experiment.backends]
+    if not left:
+        return chosen
+    elsewhere = " or ".join(trials[left[0]].backends)
+    number = count(len(left), "trial")
+    return [f"not run by {backend}: {number}, {left[0]} first; add --ab-backend {elsewhere}"]

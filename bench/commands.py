@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_ab import bench
-from keras_ab.bench.lab.record.runs_folder import runs_folder
+from keras_ab.bench.lab.record.runs_folder import project, runs_folder
 from keras_ab.bench.lab.words.backend_names import NAMES
+from keras_ab.bench.lab.words.bench_files import bench_folder
 from keras_ab.bench.lab.words.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def add_commands(commands: Any) -> None:
     listing.add_argument(
         "--folder",
         type=Path,
-        default=Path(bench.__file__).parent,
-        help="where bench files are: yours, in place of those that come with keras-ab",
+        help="where bench files are (default, as for pytest --benchmark: yours, here, in bench/ or "
+        "in the project, else those that come with keras-ab)",
     )
     listing.set_defaults(execute=run_list)
     doctor = commands.add_parser("doctor", help="is this machine fit to measure on?")
@@ -78,10 +78,12 @@ def _add_try(commands: Any) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print what could be measured."""
-    from keras_ab.bench.catalogue import catalogue, claims
+    from keras_ab.bench.catalogue import catalogue, claims, ours_beside
 
-    show = claims if arguments.claims else catalogue
-    print(show(arguments.folder, arguments.names))
+    here = Path.cwd()
+    folder = arguments.folder or bench_folder(here, project(here)[-1])
+    shown = (claims if arguments.claims else catalogue)(folder, arguments.names)
+    print(f"experiments in {folder}{ours_beside(folder)}\n\n{shown}")
     return 0
 
 

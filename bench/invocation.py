@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keras_ab.bench.choosing import Choice
+from keras_ab.bench.choosing import Choice, backend_for, said_of_backend
 from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.device import AUTO, choose, device_of
@@ -23,12 +23,14 @@ from keras_ab.bench.lab.record.run_file import Run, read_run
 from keras_ab.bench.lab.record.runs_folder import runs_folder
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.backend_names import DEFAULT
+from keras_ab.bench.lab.words.bench_files import OURS
 from keras_ab.bench.lab.words.declare import Experiment
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.plan import option as plan_option
 from keras_ab.bench.lab.worker import backends
-from keras_ab.bench.places import found, told
+from keras_ab.bench.places import found, found_again, told
 from keras_ab.bench.progress import (
     Expected,
     Progress,
@@ -38,7 +40,7 @@ from keras_ab.bench.progress import (
     expected,
     one_alone,
 )
-from keras_ab.bench.telling import broken_guards, how_to_open, said_of
+from keras_ab.bench.telling import broken_guards, how_to_open, said_of, starting
 
 PAGES_SHARE = 0.02
 """The share of the time that may go into pages of a run that is under way."""
@@ -53,6 +55,11 @@ class ArmItem(pytest.Function):
     arm: str
     says: str
     replay: Replay
+
+    def expected(self, plan: Plan) -> Expected:
+        """Return how long its trial is expected to take."""
+        case = self.experiment.case(self.task.case)
+        return expected(self.experiment, case, plan, self.task.backend)
 
 
 def selected_trials(items: Iterable[pytest.Item]) -> dict[str, ArmItem]:
@@ -96,7 +103,8 @@ class Invocation:
     def __init__(self, config: pytest.Config) -> None:
         option = config.getoption
         self._config = config
-        self._backend = option("--ab-backend")
+        self._asked_backend: str | None = option("--ab-backend")
+        self._backend = self._asked_backend or DEFAULT
         backends.load(self._backend)
         self._runs: Path = option("--ab-runs") or runs_folder()
         self._only: set[str] = set(option("--ab-trials"))
@@ -124,7 +132,8 @@ class Invocation:
 
     def _take_over(self, run: Run, folder: Path) -> None:
         """Select what a run selected when it began, by its plan."""
-        self._backend, self._asked = run.header.backend, run.header.plan
+        self._backend = self._asked_backend = run.header.backend
+        self._asked = run.header.plan
         if self._asked_device == AUTO:
             self._asked_device = device_of(run.header)
         self._ended = {line.trial for line in run.records if isinstance(line, End)}
@@ -133,20 +142,7 @@ class Invocation:
             self._only = set(selection.trials)
             self._config.option.keyword = selection.keyword
             self._config.option.markexpr = selection.marks
-            self.places = self._places(selection, folder)
-
-    def _places(self, selection: Selection, folder: Path) -> list[str] | None:
-        """Return where a run that is continued finds its experiments; None for where it is told."""
-        places = [found(place, folder) for place in selection.places]
-        if None not in places:
-            return [place for place in places if place]
-        if self._told(folder) == selection.places:
-            return None
-        raise DeclarationError(
-            "a run that is continued finds its experiments again",
-            f"{', '.join(selection.places)}, in a folder that its file does not tell",
-            "name their paths: pytest --benchmark PATH --ab-resume=RUN.jsonl",
-        )
+            self.places = found_again(selection.places, folder, self._told(folder))
 
     def _told(self, folder: Path) -> list[str]:
         """Return where the experiments are that are asked for, as a run file in a folder tells."""
@@ -218,12 +214,19 @@ class Invocation:
                 item.add_marker(pytest.mark.benchmark(group=task.trial, timer=item.replay))
                 yield item
 
+    def settle(self, items: Iterable[pytest.Item]) -> None:
+        """Take the one backend that all selected trials run on, where none was asked for."""
+        if self._asked_backend:
+            return
+        arms = [item for item in items if isinstance(item, ArmItem)]
+        self._backend = backend_for(item.experiment for item in arms)
+        for item in arms:
+            item.task = replace(item.task, backend=self._backend)
+
     def _expected(self, items: Iterable[pytest.Item], plan: Plan) -> dict[str, Expected]:
         """Return how long each selected trial is expected to take, those that have ended apart."""
         return {
-            trial: Expected(0.0, 0.0)
-            if trial in self._ended
-            else expected(item.experiment, plan, self._backend)
+            trial: Expected(0.0, 0.0) if trial in self._ended else item.expected(plan)
             for trial, item in selected_trials(items).items()
         }
 
@@ -231,14 +234,16 @@ class Invocation:
         """Return what is about to be measured, and how long that is expected to take."""
         trials = self._expected(items, self._asked)
         if not trials:
-            return []
+            return [f"nothing to measure; what comes with keras-ab: pytest --benchmark {OURS}"]
         if self._resume:
             return [f"continuing {self._resume}: {announced(trials)}"]
-        names = {trial: item.experiment.name for trial, item in selected_trials(items).items()}
+        selected = {trial: item.experiment for trial, item in selected_trials(items).items()}
+        names = {trial: experiment.name for trial, experiment in selected.items()}
         told_s = self._config.getoption(plan_option("budget_s"))
         return [
             f"--ab-look {self._config.getoption('--ab-look')}: {announced(trials)}",
             *one_alone(names, trials),
+            *said_of_backend(selected, self._backend, self._asked_backend),
             *(beyond(trials, self._asked) if told_s else ()),
             *self._choice.says(),
         ]
@@ -256,7 +261,9 @@ class Invocation:
     def _measure(self, item: ArmItem) -> TrialData:
         if self._session is None:
             gpu = self._device.gpu
-            self._say(f"starting {self._backend}{f' on {gpu.name} ({gpu.uuid})' if gpu else ''} …")
+            self._say(
+                f"{starting(self._backend)}{f', on {gpu.name} ({gpu.uuid})' if gpu else ''} …"
+            )
             self._session = self._open()
             self._say(f"run file: {self._session.path}")
             self._progress = Progress(self._expected(item.session.items, self.plan))

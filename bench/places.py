@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_ab.bench.lab.words.anonymous import anonymous
 from keras_ab.bench.lab.words.bench_files import OURS
+from keras_ab.bench.lab.words.errors import DeclarationError
 
 OWN = "<keras_ab>"
 """Stands for the folder of the experiments that come with this package."""
@@ -37,3 +38,26 @@ def found(place: str, runs: Path) -> str | None:
     if place.partition("/")[0] == OWN:
         return os.path.normpath(OURS / place.removeprefix(OWN).lstrip("/"))
     return os.path.normpath(runs.resolve() / Path(place).expanduser())
+
+
+def found_again(places: list[str], runs: Path, named: list[str]) -> list[str] | None:
+    """Return where a run that is continued finds its experiments; None for what is named now.
+
+    Args:
+        places: as its file tells them.
+        runs: the folder of its file.
+        named: what is named now, as that file would tell it.
+
+    Raises:
+        DeclarationError: its file tells a name alone, and another is named now.
+    """
+    paths = [found(place, runs) for place in places]
+    if None not in paths:
+        return [path for path in paths if path]
+    if named == places:
+        return None
+    raise DeclarationError(
+        "a run that is continued finds its experiments again",
+        f"{', '.join(places)}, in a folder that its file does not tell",
+        "name their paths: pytest --benchmark PATH --ab-resume=RUN.jsonl",
+    )

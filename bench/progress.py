@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.words.backend_names import KERAS, is_installed
-from keras_ab.bench.lab.words.declare import Experiment
+from keras_ab.bench.lab.words.declare import Case, Experiment
 from keras_ab.bench.lab.words.plan import Plan, option
 
-PROCESS_S = 1.3
+PROCESS_S = 1.2
 """What a process takes beside its rounds: to start, build, take its first step and be looked at.
 
-42 trials took 1433 s on two virtual cores, with a thousand processes of 12 rounds each: run
-2026-11-22T0327-4eaa37 in examples/cpu-xeon-2-cores.jsonl.
+With the two figures below it gives the 2423 s that the 46 trials of run 2026-11-26T1828-e60ebe
+took on two virtual cores. One of them took 460 s, for its steps last long; without it this would be
+0.9 s. With it, half of the trials took 0.6 to 1.06 of what is reckoned.
 """
+
+TRAINING_S = 0.85
+"""What a training takes, two side by side: the mean of 496 in that run; 0.5 to 1.6 by experiment."""
+
+ATTEMPT_S = 0.2
+"""What an attempt takes: 86 in 17 s, together with the processes of four arms, in that run."""
 
 PLAIN_PROCESS_S = 0.1
 """The same without a framework."""
@@ -36,25 +43,36 @@ class Expected:
 
     def __str__(self) -> str:
         least, most = roughly(self.least_s), roughly(self.most_s)
-        return f"about {least}" if self.most_s <= 1.5 * self.least_s else f"{least} to {most}"
+        is_one = least == most or self.most_s <= 1.5 * self.least_s
+        return f"about {least}" if is_one else f"{least} to {most}"
 
 
-def expected(experiment: Experiment, plan: Plan, backend: str) -> Expected:
+def expected(experiment: Experiment, case: Case, plan: Plan, backend: str) -> Expected:
     """Return how long a trial is expected to take.
 
     Every arm and the control have a process in each block, and one before for the guards; arms of
-    frameworks that are not installed have none.
+    frameworks that are not installed have none. What is learnt is judged after the blocks.
     """
-    arms = sum(is_installed(arm.backend or backend) for arm in experiment.arms) + 1
-    process_s = PROCESS_S if backend in KERAS else PLAIN_PROCESS_S
     if backend not in experiment.backends:
         return Expected(0.0, 0.0)
+    arms = sum(is_installed(arm.backend or backend) for arm in experiment.arms) + 1
+    process_s = PROCESS_S if backend in KERAS else PLAIN_PROCESS_S
+    before_s = process_s * arms + ATTEMPT_S * len(experiment.attempts)
     if not experiment.timed:
-        tried_s = process_s * (arms + len(experiment.attempts))
-        return Expected(tried_s, tried_s)
-    block_s = arms * (process_s + plan.rounds / 2 * plan.sample_time_s)
-    least_s = arms * process_s + plan.min_blocks * block_s
-    return Expected(least_s, max(least_s, plan.budget_s + block_s))
+        return Expected(before_s, before_s)
+    block_s = arms * (process_s + plan.rounds * plan.sample_time_s)
+    learning_s = TRAINING_S * trainings(experiment, case)
+    least_s = before_s + plan.min_blocks * block_s + learning_s
+    return Expected(least_s, max(least_s, plan.budget_s + block_s + learning_s))
+
+
+def trainings(experiment: Experiment, case: Case) -> int:
+    """Return how often arms are trained in a case: from each seed, at each rate to choose from."""
+    quality = experiment.quality_of(case)
+    if not quality:
+        return 0
+    tuning = len(quality.learning_rates) * len(quality.tuning_seeds)
+    return len(quality.arms or experiment.arms) * (tuning + len(quality.seeds))
 
 
 def altogether(trials: Iterable[Expected]) -> Expected:

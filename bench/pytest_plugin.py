@@ -12,8 +12,14 @@ from typing import Any
 
 import pytest
 
-from keras_ab.bench.lab.words.backend_names import NAMES
-from keras_ab.bench.lab.words.bench_files import OURS, experiments_in, load_module
+from keras_ab.bench.lab.record.runs_folder import project
+from keras_ab.bench.lab.words.backend_names import DEFAULT, NAMES
+from keras_ab.bench.lab.words.bench_files import (
+    bench_folder,
+    experiments_in,
+    is_bench_file,
+    load_module,
+)
 from keras_ab.bench.lab.words.declare import SELECTIONS
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.plan import LOOKS, Plan, option
@@ -43,7 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     for part in fields(Plan):
         _add_option(add, part)
-    add("--ab-backend", default="tensorflow", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    add(
+        "--ab-backend",
+        metavar="NAME",
+        help=f"one of {', '.join(NAMES)} (default: the only one that runs what is selected, or "
+        f"{DEFAULT} where there are several)",
+    )
     add(
         "--ab-device",
         default="auto",
@@ -95,11 +106,6 @@ def _add_option(add: Callable[..., None], part: Field[Any]) -> None:
     )
 
 
-def is_bench_file(path: Path) -> bool:
-    """Tell whether pytest should look for experiments in a file."""
-    return path.suffix == ".py" and path.name.startswith("bench_")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options before anything is imported or measured."""
@@ -124,19 +130,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if invocation.places:
         config.args = invocation.places
     elif config.args_source is not pytest.Config.ArgsSource.ARGS:
-        config.args = [str(bench_folder(config))]
-
-
-def bench_folder(config: pytest.Config) -> Path:
-    """Return the folder of the experiments that are meant where none is named.
-
-    The first that has bench files: the one that the user stands in, its ``bench``, the project's
-    root, its ``bench``; else that of the experiments that come with this package.
-    """
-    places = (config.invocation_params.dir, config.rootpath)
-    folders = [folder for place in places for folder in (place, place / "bench")]
-    own = (folder for folder in folders if any(map(is_bench_file, folder.glob("bench_*"))))
-    return next(own, OURS)
+        here = config.invocation_params.dir
+        config.args = [str(bench_folder(here, config.rootpath, project(here)[-1]))]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -163,6 +158,14 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     if not parent.config.getoption("benchmark"):
         return None
     return pytest.Dir.from_parent(parent, path=path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Choose a backend by what was selected, where none was asked for."""
+    invocation = session.config.stash.get(_INVOCATION, None)
+    if invocation:
+        invocation.settle(session.items)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:

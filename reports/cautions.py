@@ -42,11 +42,21 @@ SHARED = 0.5
 """The share of trials from which on a warning is said once, for all of them."""
 
 
-def shared(trials: Sequence[JudgedTrial]) -> dict[str, int]:
+def shared(trials: Sequence[JudgedTrial], fewest: int = 3) -> dict[str, int]:
     """Return the warnings that so many trials share that they are said once, with their number."""
     counted = Counter(c.common for trial in trials for c in of_trial(trial) if c.common)
-    enough = max(3, SHARED * len(trials))
+    enough = max(fewest, SHARED * len(trials))
     return {common: n for common, n in counted.items() if n >= enough}
+
+
+def of_all(run: JudgedRun) -> list[Caution]:
+    """Return what is to be said once of a run alone: its own, and what most of its trials share."""
+    does = {c.common: c.do for trial in run.trials for c in of_trial(trial)}
+    every = len(run.trials)
+    found = of_run(run, {})
+    for says, n in shared(run.trials, fewest=1).items():
+        found.append(Caution(f"{n} of {every} trials: {says}" if every > 1 else says, does[says]))
+    return found
 
 
 def of_run(run: JudgedRun, copies: Mapping[str, list[str]]) -> list[Caution]:
@@ -56,7 +66,8 @@ def of_run(run: JudgedRun, copies: Mapping[str, list[str]]) -> list[Caution]:
         run: the run.
         copies: see `integrity.copies`.
     """
-    found = [Caution(notice, "continue it with --ab-resume") for notice in run.run.notices]
+    do = "" if run.run.sealed else "continue it with --ab-resume"
+    found = [Caution(notice, do) for notice in run.run.notices]
     if any(record.kind == "resumed" for record in run.run.records):
         found.append(Caution("the run was cut off once and continued later"))
     controls = identical.of_run(run)
@@ -115,6 +126,7 @@ def _blocks(trial: JudgedTrial) -> Iterator[Caution]:
         yield Caution(
             f"{text.count(done, 'block')} finished; below {needed} nothing is concluded",
             "let the trial run to its end",
+            f"fewer than {needed} blocks finished: nothing is concluded",
         )
     if unfinished:
         yield Caution(
@@ -133,7 +145,7 @@ def _imprecise(trial: JudgedTrial, end: End) -> Caution:
     far = f": {done} of {wanted} blocks" if wanted and wanted > done else ""
     return Caution(
         f"the {spent} was spent before the asked precision of {asked} was reached{far}",
-        "allow more, or quieten the machine",
+        "look harder (--ab-look), or quieten the machine",
         f"the {spent} was spent before the asked precision of {asked} was reached",
     )
 

@@ -13,8 +13,9 @@ from keras_ab.reports import index
 from keras_ab.reports.advice import advice, written
 from keras_ab.reports.judged import judge_trials
 from keras_ab.reports.legible import visible
+from keras_ab.reports.loading import read_and_judge
 from keras_ab.reports.page import write_page
-from keras_ab.reports.terminal import coloured, verdict_table
+from keras_ab.reports.terminal import coloured, verdict_table, warnings
 
 
 def close(
@@ -32,7 +33,8 @@ def close(
     """
     page = write_page([path], path.with_suffix(".html"))
     advised = written(advice(judge_trials(list(trials.values()), plan)))
-    parts = (verdict_table(trials, plan), advised, f"run file: {path}\nreport:   {page}")
+    warned = warnings(read_and_judge(path))
+    parts = (verdict_table(trials, plan), advised, warned, f"run file: {path}\nreport:   {page}")
     says = visible("\n\n".join(filter(None, parts)))
     return coloured(says) if in_colour else says
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,12 @@ def add_commands(commands: Any) -> None:
     export = commands.add_parser("export", help="write tidy tables: samples, trials, claims, ...")
     export.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
     export.add_argument("-o", "--output", default="tables", help="folder or URL")
-    export.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    export.add_argument(
+        "--format",
+        choices=("parquet", "csv"),
+        default="parquet" if find_spec("pyarrow") else "csv",
+        help="default: parquet where pyarrow is installed, else csv",
+    )
     export.add_argument("--overwrite", action="store_true", help="replace tables that are there")
     export.set_defaults(execute=run_export)
 

@@ -13,7 +13,8 @@ from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
-from keras_ab.reports.judged import JudgedTrial, judge_trials
+from keras_ab.reports import cautions
+from keras_ab.reports.judged import JudgedRun, JudgedTrial, judge_trials
 from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 80
@@ -39,6 +40,13 @@ def verdict_table(trials: Mapping[str, TrialData], plan: Plan) -> str:
 def coloured(table: str) -> str:
     """Return the table with its answers and outcomes in colour, for a terminal that has it."""
     return _ANSWER.sub(lambda m: f"{m[1]}\x1b[{COLOURS[m[2]]}m{m[2]}\x1b[0m", table)
+
+
+def warnings(run: JudgedRun) -> str:
+    """Return what a reader should know before trusting any number of a run."""
+    said = (f"{c.says}; to do: {c.do}" if c.do else c.says for c in cautions.of_all(run))
+    lines = [line for caution in said for line in _wrapped(caution)]
+    return "\n".join(["warnings", *lines]) if lines else ""
 
 
 def _legend(trials: list[JudgedTrial], plan: Plan) -> list[str]:

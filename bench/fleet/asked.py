@@ -107,7 +107,7 @@ def run(asked: Asked, say: Say) -> bool:
     cluster = connect(asked.address, asked.uv)
     try:
         used = _usable(cluster, asked, selected.backend, say)
-        order = _order(asked, arguments, selected, used, code)
+        order = ordered(asked, arguments, selected, used, code)
         orders.keep(place, order)
         say(f"fleet {order.fleet}: {count(len(order.units), 'run')}, to {place.url}")
         return _run(cluster, place, order, used, code, say)
@@ -161,14 +161,15 @@ def _usable(cluster: RayCluster, asked: Asked, backend: str, say: Say) -> list[T
     return fit
 
 
-def _order(
+def ordered(
     asked: Asked, arguments: list[str], selected: Chosen, used: Sequence[There], code: bytes
 ) -> Order:
+    """Return what nodes are asked for: the same backend of all, whoever chose it."""
     kinds = Counter(node.kind for node in used)
     return Order(
         fleet=asked.fleet,
         asked=timestamp(),
-        arguments=arguments,
+        arguments=[*arguments, f"--ab-backend={selected.backend}"],
         backend=selected.backend,
         code=sha256(code).hexdigest() if code else "",
         allow=list(asked.allow),

@@ -20,7 +20,6 @@ from keras_ab.bench.invocation import ArmItem, selected_trials
 from keras_ab.bench.lab.record.declared import Record
 from keras_ab.bench.lab.words.bench_files import OURS
 from keras_ab.bench.lab.words.errors import DeclarationError
-from keras_ab.bench.progress import expected
 
 
 class Chosen(Record):
@@ -43,7 +42,7 @@ class Choosing:
         """Write down the trials of what was collected."""
         items = selected_trials(session.items)
         chosen = {
-            "backend": session.config.getoption("--ab-backend"),
+            "backend": next((item.task.backend for item in items.values()), ""),
             "trials": {trial: _expected_s(item) for trial, item in items.items()},
             "files": sorted({item.task.file for item in items.values() if _is_theirs(item)}),
         }
@@ -51,7 +50,7 @@ class Choosing:
 
 
 def _expected_s(item: ArmItem) -> float:
-    return expected(item.experiment, item.task.plan, item.task.backend).most_s
+    return item.expected(item.task.plan).most_s
 
 
 def _is_theirs(item: ArmItem) -> bool:

@@ -1,7 +1,7 @@
 """Controlled A/B experiments on training techniques: what a bench file and a notebook need.
 
-A bench file, ``bench_sums.py``, that needs no framework; ``pytest --benchmark --ab-backend plain
-bench_sums.py`` measures it::
+A bench file, ``bench_sums.py``, that needs no framework; ``pytest --benchmark bench_sums.py``
+measures it::
 
     from keras_ab import Case, Experiment, Prepared, Source, arm
 

@@ -8,7 +8,12 @@ import pytest
 from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.loop.doctor import IDENTICAL
 from keras_ab.bench.lab.record.runs_folder import runs_folder
-from keras_ab.bench.lab.words.bench_files import OURS, load_experiment, load_module
+from keras_ab.bench.lab.words.bench_files import (
+    OURS,
+    bench_folder,
+    load_experiment,
+    load_module,
+)
 from keras_ab.bench.lab.words.errors import DeclarationError
 
 
@@ -101,6 +106,22 @@ def test_runs_are_found_within_the_project(tmp_path, monkeypatch, made, stand_in
     (tmp_path / "project" / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path / stand_in)
     assert str(runs_folder()) == found
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (("project/sub/bench_a.py", "project/bench_b.py"), "project/sub"),
+        (("project/sub/bench/bench_a.py", "project/bench_b.py"), "project/sub/bench"),
+        (("project/bench/bench_b.py",), "project/bench"),
+        (("project/sub/other.py", "project/sub/bench_a.txt"), None),
+    ],
+)
+def test_the_nearest_bench_files_are_those_that_are_meant(tmp_path, made, found):
+    for file in made:
+        written(tmp_path / file, "")
+    folder = bench_folder(tmp_path / "project" / "sub", tmp_path / "project")
+    assert folder == (tmp_path / found if found else OURS)
 
 
 def test_the_commit_recorded_is_that_of_this_code_and_of_no_other(tmp_path):

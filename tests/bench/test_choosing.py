@@ -1,11 +1,12 @@
-"""Cases by device: quick ones on two cores, those that keep a GPU busy on one that has the room."""
+"""Cases by device: quick ones on two cores, those that keep a GPU busy where there is room."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from keras_ab.bench.choosing import Choice
+from keras_ab.bench.choosing import Choice, backend_for, said_of_backend
 from keras_ab.bench.lab.loop.device import Device, choose
 from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source, grid
 from keras_ab.bench.lab.words.plan import Plan
@@ -82,16 +83,16 @@ def test_every_arm_and_the_control_need_the_room(gpu):
     assert not gpu.holds(case.gpu_bytes, 6)
 
 
-def test_all_that_a_gpu_needs_is_reckoned_to_45_minutes(gpu):
-    """As long as a process takes what it takes on two cores; no GPU has been measured."""
+def test_all_that_a_gpu_needs_is_reckoned_to_about_an_hour(gpu):
+    """As long as all takes what it takes on two cores, trainings too; no GPU has been measured."""
     choice, plan = Choice.of("auto", gpu), Plan.looking("quick", {})
     trials = [
-        expected(experiment, plan, "tensorflow")
+        expected(experiment, case, plan, "tensorflow")
         for _, experiment in DECLARED.values()
-        for _ in choice.cases(experiment)
+        for case in choice.cases(experiment)
     ]
     assert len(trials) > 50
-    assert altogether(trials).most_s <= 45 * 60
+    assert altogether(trials).most_s <= 65 * 60
     assert choice.left_out == []
 
 
@@ -105,11 +106,49 @@ def test_the_optimizers_update_variables_beside_which_a_launch_is_nothing(gpu):
 
 def test_arms_of_frameworks_that_are_not_installed_take_no_time(monkeypatch):
     plan = Plan.looking("quick", {})
-    all_three = expected(experiment(arms="ab"), plan, "tensorflow").least_s
+    all_three = expected(experiment(arms="ab"), CASES[0], plan, "tensorflow").least_s
     monkeypatch.setattr("keras_ab.bench.progress.is_installed", lambda name: name != "jax")
-    without = expected(experiment(arms="ab", backend="jax"), plan, "tensorflow").least_s
+    of_jax = experiment(arms="ab", backend="jax")
+    without = expected(of_jax, CASES[0], plan, "tensorflow").least_s
     assert without == pytest.approx(all_three / 3)
     assert without >= PROCESS_S
+
+
+def running_on(*backends):
+    return replace(experiment(), backends=backends)
+
+
+@pytest.mark.parametrize(
+    ("declared", "chosen"),
+    [
+        ([("plain",)], "plain"),
+        ([("jax",), ("jax",)], "jax"),
+        ([("plain",), ("jax",)], "tensorflow"),
+        ([("torch", "jax")], "tensorflow"),
+        ([("tensorflow", "jax"), ("tensorflow",)], "tensorflow"),
+        ([], "tensorflow"),
+    ],
+)
+def test_the_one_backend_of_all_is_taken_where_none_is_asked_for(declared, chosen):
+    assert backend_for(running_on(*backends) for backends in declared) == chosen
+
+
+def test_what_a_backend_does_not_run_is_said_with_what_to_add():
+    trials = {"a[1]": running_on("tensorflow"), "b[1]": running_on("plain")}
+    line = "not run by tensorflow: 1 trial, b[1] first; add --ab-backend plain"
+    assert said_of_backend(trials, "tensorflow", None) == [line]
+    assert said_of_backend(trials, "tensorflow", "tensorflow") == [line]
+    plain = {"b[1]": trials["b[1]"]}
+    assert said_of_backend(plain, "plain", None) == [
+        "--ab-backend plain: all that is selected runs on it alone"
+    ]
+    assert said_of_backend(plain, "plain", "plain") == []
+
+
+def test_it_is_said_before_anything_starts(tmp_path):
+    shown = benchmark(tmp_path, "--collect-only", "--ab-backend", "tensorflow", TINY).stdout
+    assert "not run by tensorflow: 2 trials, tiny[scale:1] first; add --ab-backend plain" in shown
+    assert "starting" not in shown
 
 
 FAKE = """

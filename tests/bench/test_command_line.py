@@ -1,6 +1,7 @@
 """`keras-ab list` and `report`, the doctor's findings, and what may import what."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,22 +15,47 @@ from keras_ab.bench.lab.loop.asking import NoAnswer
 from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.gpu import worst_gpu_state
 from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.words.bench_files import OURS
 from keras_ab.bench.lab.words.errors import Refusal
+from tests.bench.invocation import TINY
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 
 
-def test_list_shows_experiments_cases_claims_and_sources(capsys):
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Stand in a project without bench files."""
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_list_shows_experiments_cases_claims_and_sources(elsewhere, capsys):
     assert command_line.main(["list"]) == 0
     shown = capsys.readouterr().out
+    assert shown.startswith(f"experiments in {OURS}\n")
     for expected in ("labels:", "classes:1000-batch:256-width:512", "(full)", "arxiv.org/abs/1901"):
         assert expected in shown
 
 
-def test_list_claims_has_a_line_for_each(capsys):
+def test_list_shows_a_projects_own_experiments_and_where_ours_are(elsewhere, monkeypatch, capsys):
+    (elsewhere / "bench").mkdir()
+    shutil.copy(TINY, elsewhere / "bench")
+    (elsewhere / "sub").mkdir()
+    monkeypatch.chdir(elsewhere / "sub")
+    assert command_line.main(["list"]) == 0
+    first, _, *shown = capsys.readouterr().out.splitlines()
+    own = f"experiments in {elsewhere / 'bench'}; those that come with keras-ab: "
+    assert first == f"{own}--folder {OURS}"
+    assert [line for line in shown if line.startswith(("tiny:", "labels:"))] == shown[:1]
+    assert command_line.main(["list", *first.partition("keras-ab: ")[2].split(), "labels"]) == 0
+    assert "labels:" in capsys.readouterr().out
+
+
+def test_list_claims_has_a_line_for_each(elsewhere, capsys):
     assert command_line.main(["list", "--claims", "recompute"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split(":")[0] for line in lines] == [
         "recompute.halves-memory",
         "recompute.thirty-percent",

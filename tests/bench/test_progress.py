@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Source
+from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Quality, Source
+from keras_ab.bench.lab.words.metrics import Metric
 from keras_ab.bench.lab.words.plan import LOOKS, Plan
 from keras_ab.bench.progress import (
     PROCESS_S,
+    TRAINING_S,
     Expected,
     Progress,
     Sparingly,
@@ -17,6 +19,7 @@ from keras_ab.bench.progress import (
     expected,
     one_alone,
     roughly,
+    trainings,
 )
 from keras_ab.bench.telling import WIDTH, side_by_side
 from tests.bench.invocation import TINY, benchmark
@@ -30,6 +33,7 @@ EXPERIMENT = Experiment(
     arms=ARMS,
     cases=(Case({}),),
 )
+CASE = EXPERIMENT.cases[0]
 QUICK, THOROUGH = (Plan.looking(look, {}) for look in ("quick", "thorough"))
 
 
@@ -44,7 +48,8 @@ class Clock:
 
 
 def test_the_looks_differ_in_what_they_cost():
-    costs = [expected(EXPERIMENT, Plan.looking(look, {}), "tensorflow").most_s for look in LOOKS]
+    plans = [Plan.looking(look, {}) for look in LOOKS]
+    costs = [expected(EXPERIMENT, CASE, plan, "tensorflow").most_s for plan in plans]
     assert costs == sorted(costs)
     assert costs[-1] > 10 * costs[0]
     assert (QUICK.min_blocks, QUICK.budget_s) == (5, 5.0)
@@ -58,25 +63,54 @@ def test_what_is_told_changes_one_part_of_a_look():
 
 
 def test_a_trial_takes_as_long_as_its_processes():
-    found = expected(EXPERIMENT, QUICK, "tensorflow")
-    assert found.least_s > 4 * 6 * PROCESS_S  # three arms and the control, in blocks and before
+    found = expected(EXPERIMENT, CASE, QUICK, "tensorflow")
+    # three arms and the control, in five blocks and before; 50 rounds of 10 ms
+    assert found.least_s == pytest.approx(4 * (6 * PROCESS_S + 5 * 0.5))
     assert found.least_s == found.most_s
     fewer = replace(EXPERIMENT, arms=ARMS[:2])
-    assert expected(fewer, QUICK, "tensorflow").least_s == pytest.approx(found.least_s * 3 / 4)
+    three_quarters = found.least_s * 3 / 4
+    assert expected(fewer, CASE, QUICK, "tensorflow").least_s == pytest.approx(three_quarters)
+
+
+def learning(**told):
+    """Return the experiment with something to learn."""
+    metric = Metric("accuracy", "accuracy", "1", "more", "difference")
+    asked = {"seeds": (0, 1, 2, 3, 4), "learning_rates": (0.1,), "tuning_seeds": ()} | told
+    return replace(EXPERIMENT, quality=Quality(metric, lambda *_: 0.0, **asked))
+
+
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [
+        ({}, 3 * 5),
+        ({"arms": ("a", "b")}, 2 * 5),
+        ({"learning_rates": (0.1, 0.2), "tuning_seeds": (7, 8, 9)}, 3 * (2 * 3 + 5)),
+        ({"quick": False}, 0),
+    ],
+)
+def test_what_is_learnt_takes_its_trainings(told, number):
+    assert trainings(learning(**told), CASE) == number
+    for plan in (QUICK, THOROUGH):
+        plain = expected(EXPERIMENT, CASE, plan, "tensorflow")
+        found = expected(learning(**told), CASE, plan, "tensorflow")
+        assert found.least_s - plain.least_s == pytest.approx(number * TRAINING_S)
+        assert found.most_s - plain.most_s == pytest.approx(number * TRAINING_S)
 
 
 def test_what_a_backend_does_not_run_takes_no_time():
-    assert expected(EXPERIMENT, QUICK, "jax") == Expected(0.0, 0.0)
+    assert expected(EXPERIMENT, CASE, QUICK, "jax") == Expected(0.0, 0.0)
 
 
 def test_what_is_not_timed_has_no_blocks():
-    tried = expected(replace(EXPERIMENT, timed=False), THOROUGH, "tensorflow")
-    assert tried.most_s < expected(EXPERIMENT, QUICK, "tensorflow").least_s
+    tried = expected(replace(EXPERIMENT, timed=False), CASE, THOROUGH, "tensorflow")
+    assert tried.most_s < expected(EXPERIMENT, CASE, QUICK, "tensorflow").least_s
 
 
 def test_a_range_is_given_where_precision_decides():
     assert str(Expected(40.0, 41.0)) == "about 40 s"
     assert str(Expected(60.0, 300.0)) == "60 s to 5 min"
+    assert str(Expected(1.0, 9.0)) == "about 10 s"  # no range of two equal words
+    assert str(Expected(100.0, 151.0)) == "2 min to 3 min"
     assert altogether([Expected(1.0, 2.0)] * 3) == Expected(3.0, 6.0)
 
 

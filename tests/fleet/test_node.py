@@ -7,13 +7,16 @@ import subprocess
 import sys
 from itertools import groupby, takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from keras_ab.bench.fleet import clean, node
+from keras_ab.bench.fleet.asked import Asked, ordered
 from keras_ab.bench.fleet.choosing import choose
 from keras_ab.bench.fleet.node import Errand, alone, carry_out, examine, folder_of
+from keras_ab.bench.fleet.orders import checked
 from keras_ab.bench.fleet.software import packed
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.parts import content, kept
@@ -68,6 +71,13 @@ def test_the_trials_that_arguments_select_are_chosen_here(code):
     assert all(seconds > 0 for seconds in chosen.trials.values())
     assert chosen.backend == "plain"
     assert [Path(file).name for file in chosen.files] == ["bench_tiny.py"]
+
+
+def test_a_backend_that_nobody_asked_for_is_chosen_here_and_told_to_every_node(code):
+    chosen = choose(["bench_tiny.py"])
+    assert chosen.backend == "plain"
+    order = ordered(Asked("store"), ["bench_tiny.py"], chosen, [SimpleNamespace(kind="a")], b"")
+    assert checked(order.arguments) == ["bench_tiny.py", "--ab-backend=plain"]
 
 
 @pytest.mark.parametrize("arguments", [["-k", "alchemy"], ["--ab-rounds", "x"]])

@@ -8,7 +8,8 @@ import pytest
 
 from keras_ab import reports
 from keras_ab.reports.legible import legible, short_names
-from keras_ab.reports.terminal import WIDTH, coloured, verdict_table
+from keras_ab.reports.loading import read_and_judge
+from keras_ab.reports.terminal import WIDTH, coloured, verdict_table, warnings
 from tests.reports import scenes, simulated
 from tests.reports.test_page import HOSTILE, hostile_scene
 
@@ -73,6 +74,27 @@ def test_an_estimate_without_an_interval_shows_none(tmp_path: Path) -> None:
     assert "no interval yet" in table
     assert "1 block: too few to conclude anything" in table
     assert "∞" not in table
+
+
+def test_what_most_trials_share_is_warned_of_once(tmp_path: Path) -> None:
+    few = [replace(scene, blocks=1) for scene in scenes.scenes()[:2]]
+    path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), few)
+    told = " ".join(warnings(read_and_judge(path)).split())
+    assert told == (
+        "warnings 2 of 2 trials: fewer than 5 blocks finished: nothing is concluded; "
+        "to do: let the trial run to its end"
+    )
+
+
+def test_a_run_that_was_cut_off_is_warned_of_and_a_sound_one_is_not(tmp_path: Path) -> None:
+    sound = [scenes.scenes()[0]]
+    whole = simulated.write(tmp_path / "a.jsonl", simulated.header("a"), sound)
+    assert warnings(read_and_judge(whole)) == ""
+    cut = simulated.write(tmp_path / "b.jsonl", simulated.header("b"), sound, seal=False)
+    told = warnings(read_and_judge(cut))
+    assert told.startswith("warnings\n  cut off before its end: no seal")
+    assert "to do: continue it with --ab-resume" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= WIDTH
 
 
 def test_every_line_fits(table: str) -> None:

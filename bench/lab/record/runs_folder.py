@@ -15,11 +15,11 @@ def runs_folder() -> Path:
     Where there is none yet, it is the one that will be here.
     """
     here = Path.cwd()
-    found = (folder / "runs" for folder in _project(here) if (folder / "runs").is_dir())
+    found = (folder / "runs" for folder in project(here) if (folder / "runs").is_dir())
     return Path(os.path.relpath(next(found, here / "runs"), here))
 
 
-def _project(here: Path) -> list[Path]:
+def project(here: Path) -> list[Path]:
     """Return the folders from this one up to where its project begins; this alone without one."""
     up = [here, *here.parents]
     roots = (i for i, folder in enumerate(up) if any((folder / name).exists() for name in BEGINS))

@@ -54,6 +54,9 @@ KERAS = tuple(FRAMEWORKS)
 
 NAMES = (*KERAS, "plain")
 
+DEFAULT = "tensorflow"
+"""What a run is on, unless somebody or something says otherwise."""
+
 
 def is_installed(name: str) -> bool:
     """Tell whether what a backend runs on is installed, without importing it."""

@@ -17,6 +17,22 @@ OURS = Path(bench.__file__).resolve().parent
 """The folder of the experiments that come with this package, and of what they are made of."""
 
 
+def is_bench_file(path: Path) -> bool:
+    """Tell whether experiments are looked for in a file."""
+    return path.suffix == ".py" and path.name.startswith("bench_")
+
+
+def bench_folder(*places: Path) -> Path:
+    """Return the folder of the experiments that are meant where none is named.
+
+    The first that has bench files, of each place and its ``bench``; else that of the experiments
+    that come with this package.
+    """
+    folders = [folder for place in places for folder in (place, place / "bench")]
+    own = (folder for folder in folders if any(map(is_bench_file, folder.glob("bench_*"))))
+    return next(own, OURS)
+
+
 def load_module(file: str) -> ModuleType:
     """Import a bench file by its path, once a process; ours by their names in the package.
 
