@@ -61,6 +61,22 @@ def test_thirty_five_trials_of_a_quick_run_fit_into_two_megabytes(whole: Path) -
     assert whole.stat().st_size / len(suite.scenes()) < 2_000_000 / 35
 
 
+A4 = 718
+"""CSS pixels between the margins that a browser leaves on a sheet of A4."""
+
+
+def test_a_printed_page_is_no_wider_than_its_paper(browser: Any, whole: Path) -> None:
+    page = browser.new_page(viewport={"width": A4, "height": 1000})
+    page.goto(whole.as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    lines, crowded = page.evaluate(CROWDED)
+    assert crowded == []
+    assert lines > 5000
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
+    page.close()
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_overlaps_or_is_cut_off(browser: Any, whole: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
