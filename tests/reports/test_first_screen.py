@@ -1,7 +1,6 @@
 """Every number that is shown before the first unfolding can be cited."""
 
 import re
-from pathlib import Path
 
 import pytest
 
