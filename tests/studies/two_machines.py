@@ -19,8 +19,8 @@ ALLOWED = ("cases",)
 
 HEAD = """# Two machines: {names}
 
-What a technique is worth on one machine need not be what it is worth on another. These are two whole
-quick runs, each of two cores without a GPU, held against each other: {runs}.
+What a technique is worth on one machine need not be what it is worth on another. These are two
+whole quick runs, each of two cores without a GPU, held against each other: {runs}.
 
 A trial is compared where both runs have its case and the code of its arms is the same; what is left
 out is listed, with the reason. The two were not measured at the same time, and that matters to none
