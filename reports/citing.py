@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,6 +47,7 @@ _LATEX = str.maketrans(
 )
 
 
+@lru_cache(maxsize=4096)
 def id_part(name: str) -> str:
     """Return one part of an id: safe in a URL, an attribute, LaTeX and Markdown code."""
     written = name
