@@ -36,7 +36,7 @@ OF_SEVERAL = {Word.GAIN: 4, Word.TRADE: 3, Word.LOSS: 3}
 NAMED = 40
 """How many experiments are named at most where none is told with numbers."""
 
-REFUTED = 4
+REFUTED = 3
 """How many refuted claims are told in full."""
 
 MOST = math.log(16)
@@ -92,8 +92,12 @@ class Group:
 
 def experiment_title(row: AnswerRow) -> str:
     """Return what people call an experiment: ``Data echoing``."""
-    words = row.experiment.replace("_", " ")
-    return words[:1].upper() + words[1:] + (f" ({row.telling})" if row.telling else "")
+    return _words(row.experiment) + (f" ({row.telling})" if row.telling else "")
+
+
+def _words(experiment: str) -> str:
+    words = experiment.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def title(row: AnswerRow, longest: int = LONGEST) -> str:
@@ -129,7 +133,7 @@ def _named(word: Word, members: Sequence[AnswerRow]) -> list[Named]:
     trials: dict[tuple[str, str], list[AnswerRow]] = {}
     for row in members:
         needs = row.needs if word is Word.NOT_MEASURED else ""
-        trials.setdefault((experiment_title(row), needs), []).append(row)
+        trials.setdefault((_words(row.experiment), needs), []).append(row)
     found = [Named(rows[0], name, len(rows), needs) for (name, needs), rows in trials.items()]
     return found[:NAMED]
 
@@ -177,6 +181,11 @@ def distance(judged: ClaimFinding) -> float:
     low, high = claim_bounds(judged.claim, judged.finding.metric)
     point = judged.finding.estimate.point
     return min(max(low - point, point - high, 0.0), MOST)
+
+
+def titles(rows: Iterable[AnswerRow]) -> dict[tuple[Key, str], str]:
+    """Return what people call each arm of each trial, on whatever machine."""
+    return {(row.key, row.answer.arm): title(row) for row in rows}
 
 
 @dataclass(frozen=True)
