@@ -230,9 +230,9 @@ def test_the_interval_of_a_ratio_of_ratios_covers_its_truth(blocks, noise) -> No
 
 
 def test_what_differs_is_corrected_for_all_rows_that_were_compared(tmp_path: Path) -> None:
-    """A change that counts by itself does not among a hundred of others."""
-    alone = [jit(jit=0.8)], [jit(jit=0.77)]
-    rest = [replace(jit(), experiment=f"same{n}") for n in range(100)]
+    """A change that counts by itself does not among fifty others; too few trials to moderate."""
+    alone = [jit(jit=0.8)], [jit(jit=0.785)]
+    rest = [replace(jit(), experiment=f"same{n}") for n in range(8)]
     found = [
         apart(*sides(written(folder, "a", old), written(folder, "b", new, 1, seed=500)))
         for folder, old, new in (
@@ -243,8 +243,8 @@ def test_what_differs_is_corrected_for_all_rows_that_were_compared(tmp_path: Pat
     few, many = ([c.p_value for c in f.changes if c.key.experiment == "jit"] for f in found)
     assert few
     assert many == []
-    assert found[1].compared > 100
-    assert few[0] > 0.05 / found[1].compared
+    assert (found[0].compared, found[1].compared) == (6, 54)
+    assert 0.05 / 54 < few[0] < 0.05 / 6
 
 
 def test_hostile_names_stay_in_their_cells(tmp_path: Path) -> None:
