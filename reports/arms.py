@@ -26,18 +26,22 @@ class CodeLine:
         return {"same": " ", "added": "+", "removed": "−"}[self.mark]
 
 
-def lines_of(code: str) -> list[str]:
-    """Return code in lines: a recipe with one field a line, anything else as it is written.
-
-    A recipe is the last line, below what the arm's process is given.
-    """
-    *process, recipe = code.strip().splitlines() or [""]
+def recipe_of(code: str) -> ast.Call | None:
+    """Return the recipe that stands in the last line of code, below what its process is given."""
+    recipe = (code.strip().splitlines() or [""])[-1]
     try:
         call = ast.parse(recipe, mode="eval").body if len(code) < 4000 else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        call = None
-    if not isinstance(call, ast.Call) or call.args or recipe.startswith(" "):
+        return None
+    return call if isinstance(call, ast.Call) and not call.args and recipe[0] != " " else None
+
+
+def lines_of(code: str) -> list[str]:
+    """Return code in lines: a recipe with one field a line, anything else as it is written."""
+    call = recipe_of(code)
+    if call is None:
         return code.splitlines()
+    process = code.strip().splitlines()[:-1]
     fields = [f"    {keyword.arg}={ast.unparse(keyword.value)}," for keyword in call.keywords]
     return [*process, f"{ast.unparse(call.func)}(", *fields, ")"]
 

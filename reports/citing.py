@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from urllib.parse import quote
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.judge.peaks import Ranges
+from keras_ab.bench.lab.record.declared import Trial
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible
+from keras_ab.reports.loading import load_some
 from keras_ab.reports.machines import is_simulated, machine_name, versions
 from keras_ab.reports.markdown import SPECIAL
-from keras_ab.reports.together import Told, listed
+from keras_ab.reports.together import Told, crosses, listed
 
 MARK = "keras-ab:"
 """What an id in a document begins with."""
@@ -44,6 +47,7 @@ _LATEX = str.maketrans(
 )
 
 
+@lru_cache(maxsize=4096)
 def id_part(name: str) -> str:
     """Return one part of an id: safe in a URL, an attribute, LaTeX and Markdown code."""
     written = name
@@ -222,6 +226,32 @@ def of_trial(run: JudgedRun, trial: JudgedTrial) -> Iterator[Quotable]:
     for claim in trial.claims:
         number = claim_id(run.header.run, name, claim.claim.id)
         yield Quotable(run, trial, number, claim.finding, claim)
+
+
+def cited(paths: str | Path | Iterable[str | Path], wanted: str) -> Quotable:
+    """Read runs and return the number with an id, judging no trial that cannot have it.
+
+    Args:
+        paths: see `reports.load`.
+        wanted: an id, or a part that only one number has.
+
+    Raises:
+        RecordError: where nothing can be read; see `cite`.
+    """
+    asked = wanted.removeprefix(MARK)
+    some = load_some(paths, lambda run, data: _may_have(run, data.declared, asked))
+    try:
+        return cite(some.runs, wanted)
+    except RecordError:
+        return cite(load_some(paths).runs, wanted)  # which says what there is
+
+
+def _may_have(run: str, trial: Trial, asked: str) -> bool:
+    """Tell whether a number of a trial may have an id, or a part of one."""
+    metrics = [*(metric.name for metric in trial.metrics), WHOLE]
+    numbers = (number_id(run, trial.trial, a.name, m) for a in trial.arms for m in metrics)
+    claims = (claim_id(run, trial.trial, claim.id) for claim in trial.claims)
+    return crosses(trial) or any(asked in number for number in (*numbers, *claims))
 
 
 def cite(runs: Iterable[JudgedRun], wanted: str) -> Quotable:

@@ -220,10 +220,9 @@ def run_gate(arguments: argparse.Namespace) -> int:
 
 def run_cite(arguments: argparse.Namespace) -> int:
     """Print the sentence for a number."""
-    from keras_ab import reports
-    from keras_ab.reports.citing import FORMATS, cite
+    from keras_ab.reports.citing import FORMATS, cited
 
-    found = cite(reports.load(arguments.runs).runs, arguments.id)
+    found = cited(arguments.runs, arguments.id)
     if arguments.format:
         print(found.sentence(arguments.format))
     else:

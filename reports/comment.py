@@ -50,7 +50,7 @@ def _since(turn: Turn) -> str:
     """Say what the newest run has worse than the one before it."""
     lines = [
         f"- {escape(c.key.says)}: {code(c.arm)}, {escape(c.after.metric.title)} "
-        f"{escape(text.compact(c.shown))} of before"
+        f"{escape(text.compact(c.after))}, not {escape(text.compact(c.before))}"
         for c in turn.worse
     ]
     lines += [

@@ -10,10 +10,12 @@ from keras_ab.bench.lab.judge.contrasts import block_logs
 from keras_ab.bench.lab.judge.estimate import Estimate, difference, interval
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, holm, judge, p_value
+from keras_ab.bench.lab.record.declared import Trial
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
 from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.machines import Key, Placed, changes, is_simulated, key, versions
+from keras_ab.reports.same_code import unlike_arms
 
 ALLOWED = ("versions", "cases", "code")
 
@@ -247,13 +249,9 @@ def _check_versions(a: Side, b: Side, allow: Sequence[str]) -> None:
 
 def unlike(sides: Iterable[Side]) -> set[Key]:
     """Return the trials whose arms do not have the same code on all sides that have them."""
-    codes: dict[Key, dict[str, str]] = {}
-    found = set()
-    for k, placed in (pair for side in sides for pair in side.trials.items()):
-        own = {arm.name: arm.code for arm in placed.trial.data.declared.arms}
-        if codes.setdefault(k, own) != own:
-            found.add(k)
-    return found
+    first: dict[Key, Trial] = {}
+    placed = ((k, p.trial.data.declared) for side in sides for k, p in side.trials.items())
+    return {k for k, own in placed if unlike_arms(first.setdefault(k, own), own)}
 
 
 def without(side: Side, keys: Container[Key]) -> Side:
@@ -265,12 +263,7 @@ def differing_code(a: Side, b: Side) -> list[str]:
     """Say which trials have arms of the same name with different code: different experiments."""
     lines = []
     for k in a.trials.keys() & b.trials.keys():
-        old, new = (
-            {arm.name: arm.code for arm in side.trials[k].trial.data.declared.arms}
-            for side in (a, b)
-        )
-        if old != new:
-            arms = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+        if arms := unlike_arms(*(side.trials[k].trial.data.declared for side in (a, b))):
             why = f"the code of {', '.join(arms)} differs between {a.name} and {b.name}"
             lines.append(f"{k.says}: {why}")
     return sorted(lines)

@@ -16,6 +16,7 @@ from keras_ab.reports.compare import (
     Side,
     SpeedUp,
     apart,
+    differing_code,
     flips,
     speed_ups,
 )
@@ -155,13 +156,13 @@ def _environments(result: Comparison, form: Form) -> str:
 
 
 def _code(result: Comparison, form: Form) -> str:
-    """Say which files of code the arms of the other sides did not share with the first's."""
+    """Say which arms, and which files of code, of the other sides are not as the first's."""
     first, *others = result.sides
     parts = [form.heading("Code")]
     for other in others:
-        listed = _listed(changed_code(first, other), form)
+        listed = _listed([*differing_code(first, other), *changed_code(first, other)], form)
         parts.append(f"From {form.words(first.name)} to {form.words(other.name)}:")
-        parts.append(listed or "- the same files")
+        parts.append(listed or "- the same")
     return "\n\n".join(parts)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from keras_ab.bench.lab.record.parts import Kept, content, kept
-from keras_ab.bench.lab.record.records import End, Header, Line, Trial
+from keras_ab.bench.lab.record.records import End, Header, Trial
+from keras_ab.bench.lab.record.run_file import LINE
 from keras_ab.bench.lab.record.store import Store, read_many
 from keras_ab.bench.lab.words.errors import RecordError
 
@@ -24,8 +25,6 @@ MOST_ROWS = 10_000_000
 """Of an index that is read: a hundred thousand runs of a hundred trials each."""
 LOOKED_AT = tuple(f'{{"kind":"{kind}"'.encode() for kind in ("header", "trial", "end"))
 """How the lines begin that tell which trials there are."""
-
-_LINE: TypeAdapter[Any] = TypeAdapter(Line)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def rows(run: Kept, data: bytes | RecordError) -> list[Row]:
         return [Row(run.name, run.size, refused=str(data.received)[:300])]
     looked_at = (line for line in data.splitlines() if line.startswith(LOOKED_AT))
     try:
-        header, *others = [_LINE.validate_json(line) for line in looked_at]
+        header, *others = [LINE.validate_json(line) for line in looked_at]
     except (ValidationError, ValueError):
         return [Row(run.name, run.size, refused="not a sound run")]
     if not isinstance(header, Header):

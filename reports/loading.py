@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.record.parts import PARTS, WHOLE, is_in_parts, read_parts
 from keras_ab.bench.lab.record.run_file import Run, parse_run, read_run
 from keras_ab.bench.lab.record.store import AT_ONCE, store
-from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import index, remote
 from keras_ab.reports.finding_files import files
@@ -38,6 +38,10 @@ class Refused:
 
     path: Path | str
     error: RecordError
+
+
+Wanted = Callable[[str, TrialData], bool]
+"""Tells whether a trial of a run, by the run's id, is to be judged."""
 
 
 class EmptyHistory(UserWarning):
@@ -131,15 +135,26 @@ def load(paths: str | Path | Iterable[str | Path], experiments: Collection[str] 
     Raises:
         RecordError: where nothing at all could be read.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not experiments:
-        return _some(given)
+        return load_some(paths)
+    given = [paths] if isinstance(paths, str | Path) else paths
     places = [path for place in given for path in having(place, experiments)]
-    return only(_some(places, experiments), experiments)
+    found = load_some(places, lambda _, data: data.declared.experiment in experiments)
+    return only(found, experiments)
 
 
-def _some(given: list[str | Path], experiments: Collection[str] = ()) -> Runs:
-    runs = load_with_rivals(given, experiments)
+def load_some(paths: str | Path | Iterable[str | Path], wanted: Wanted | None = None) -> Runs:
+    """Read run files whole, and judge those of their trials that are wanted.
+
+    Args:
+        paths: see `load`.
+        wanted: which trials; None for all.
+
+    Raises:
+        RecordError: where nothing at all could be read.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    runs = load_with_rivals(given, wanted)
     if not runs.runs:
         raise _nothing(given, runs.refused)
     return runs
@@ -181,12 +196,12 @@ def _of(run: JudgedRun, experiments: Collection[str]) -> JudgedRun:
     return replace(run, trials=trials)
 
 
-def load_with_rivals(given: list[str | Path], experiments: Collection[str] = ()) -> Runs:
+def load_with_rivals(given: list[str | Path], wanted: Wanted | None = None) -> Runs:
     """Read run files like `load`, content with nothing but rivals.
 
     Args:
         given: run files, folders, globs and URLs.
-        experiments: those whose trials are judged; all where none is named.
+        wanted: which trials are judged; None for all.
 
     Raises:
         RecordError: where nothing at all could be read.
@@ -196,7 +211,7 @@ def load_with_rivals(given: list[str | Path], experiments: Collection[str] = ())
     with _uncollected():
         for path, data in _contents(files(given)):
             try:
-                _add(_judged(_parsed(path, data), experiments), found)
+                _add(_judged(_parsed(path, data), wanted), found)
             except RecordError as error:
                 refused.append(Refused(path, error))
     runs = list(found.values())
@@ -257,13 +272,13 @@ def _parsed(path: Path | str, data: bytes | RecordError | None) -> Run:
     return read_run(Path(path)) if data is None else parse_run(data, path)
 
 
-def _judged(run: Run, experiments: Collection[str] = ()) -> JudgedRun:
+def _judged(run: Run, wanted: Wanted | None = None) -> JudgedRun:
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             data, plan = list(group(run.records).values()), run.header.plan
             prior = run_prior(data, plan)
-            wanted = (t for t in data if not experiments or t.declared.experiment in experiments)
-            trials = [judge_trial(trial, plan, prior) for trial in wanted]
+            chosen = [t for t in data if wanted is None or wanted(run.header.run, t)]
+            trials = [judge_trial(trial, plan, prior) for trial in chosen]
     except (ArithmeticError, ValueError) as error:
         raise RecordError(
             "the samples of a run can be judged",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,13 +117,21 @@ def _name(words: str) -> str:
 
 
 def short(names: Sequence[str]) -> dict[str, str]:
-    """Return names of machines without the parts that all of them share: ``, 2 cores``."""
-    parts = [name.split(", ") for name in names]
+    """Return names of machines without what all of them share, ``, 2 cores``, and trademarks."""
+    parts = [_plain(name).split(", ") for name in names]
     shared = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
     return {
-        name: ", ".join(part for part in own if part not in shared) or name
+        name: ", ".join(part for part in own if part not in shared) or ", ".join(own)
         for name, own in zip(names, parts, strict=True)
     }
+
+
+def _plain(name: str) -> str:
+    """Return a machine's name as people say it, ``Intel Xeon``."""
+    return " ".join(_TRADE.sub(" ", name).split()).replace(" ,", ",")
+
+
+_TRADE = re.compile(r"\((?:R|TM)\)|\b(?:Processor|CPU)\b")
 
 
 def versions(run: JudgedRun) -> str:

@@ -162,6 +162,7 @@ def page(runs: Runs, done: str = "") -> str:
             rows=rows,
             advised=advised(every),
             summary=summary.groups(rows),
+            titles=summary.titles(rows),
             matrix=summary.matrix(rows, unlike(sides)),
             refuted=summary.refuted(claimed),
             common=[f"{n} of {len(trials)} trials: {says}" for says, n in shared.items()],

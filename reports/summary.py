@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
@@ -29,17 +30,25 @@ SAYS = {
 IN_FULL = {Word.GAIN: 6, Word.TRADE: 5, Word.LOSS: 5}
 """How many experiments are told with their numbers; of the others the names are."""
 
+OF_SEVERAL = {Word.GAIN: 4, Word.TRADE: 3, Word.LOSS: 3}
+"""The same where there are several machines, whose differences are told as well."""
+
 NAMED = 40
 """How many experiments are named at most where none is told with numbers."""
 
-REFUTED = 4
+REFUTED = 3
 """How many refuted claims are told in full."""
 
 MOST = math.log(16)
-"""Beyond this a ratio counts for no more: 0 B against some bytes is no endless gain."""
+"""Beyond this a ratio counts for no more."""
+
+UNCOUNTED = 0.01
+"""What a ratio to nothing, or of nothing, counts for: how large it is, nobody knows."""
 
 LONGEST = 48
 """Characters of what an arm is called."""
+
+_OWN_MODULE = re.compile(r"\b(?:keras_ab\.)?kernels\.\w+\.")
 
 TITLES = {"time": "time", "memory": "memory", "quality": "quality", "energy": "energy"}
 
@@ -83,14 +92,19 @@ class Group:
 
 def experiment_title(row: AnswerRow) -> str:
     """Return what people call an experiment: ``Data echoing``."""
-    words = row.experiment.replace("_", " ")
-    return words[:1].upper() + words[1:] + (f" ({row.telling})" if row.telling else "")
+    return _words(row.experiment) + (f" ({row.telling})" if row.telling else "")
+
+
+def _words(experiment: str) -> str:
+    words = experiment.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def title(row: AnswerRow, longest: int = LONGEST) -> str:
     """Return what people call an arm: ``Labels: class indices, int32``."""
-    says = shorten(row.says, longest, placeholder=" …") or row.answer.arm
-    return f"{experiment_title(row)}: {says}"
+    says = _OWN_MODULE.sub("", row.says) or row.answer.arm
+    short = shorten(says, longest, placeholder=" …")
+    return f"{experiment_title(row)}: {short if short.strip(' …') else f'{says[:longest]}…'}"
 
 
 def groups(rows: Iterable[AnswerRow]) -> list[Group]:
@@ -98,17 +112,19 @@ def groups(rows: Iterable[AnswerRow]) -> list[Group]:
 
     What is a yardstick and no technique is left out.
     """
-    found: dict[Word, list[AnswerRow]] = {word: [] for word in SAYS}
-    for row in rows:
+    told, found = list(rows), {word: list[AnswerRow]() for word in SAYS}
+    in_full = IN_FULL if len({row.machine for row in told}) < 2 else OF_SEVERAL
+    for row in told:
         if row.answer.word in found and not row.yardstick:
             found[row.answer.word].append(row)
-    return [_group(word, members) for word, members in found.items() if members]
+    filled = ((word, members) for word, members in found.items() if members)
+    return [_group(word, members, in_full.get(word, 0)) for word, members in filled]
 
 
-def _group(word: Word, members: Sequence[AnswerRow]) -> Group:
+def _group(word: Word, members: Sequence[AnswerRow], in_full: int) -> Group:
     ordered = sorted(members, key=lambda row: weight(row.answer), reverse=True)
     first = {row.experiment: row for row in reversed(ordered)}  # of each experiment the best
-    shown = [row for row in ordered if first[row.experiment] is row][: IN_FULL.get(word, 0)]
+    shown = [row for row in ordered if first[row.experiment] is row][:in_full]
     lines = [Line(row, title(row), _parts(row.answer)) for row in shown]
     return Group(word, SAYS[word], len(members), lines, [] if lines else _named(word, members))
 
@@ -117,7 +133,7 @@ def _named(word: Word, members: Sequence[AnswerRow]) -> list[Named]:
     trials: dict[tuple[str, str], list[AnswerRow]] = {}
     for row in members:
         needs = row.needs if word is Word.NOT_MEASURED else ""
-        trials.setdefault((experiment_title(row), needs), []).append(row)
+        trials.setdefault((_words(row.experiment), needs), []).append(row)
     found = [Named(rows[0], name, len(rows), needs) for (name, needs), rows in trials.items()]
     return found[:NAMED]
 
@@ -131,7 +147,9 @@ def weight(answer: Answer) -> float:
     wanted = Verdict.WORSE if answer.word is Word.LOSS else Verdict.BETTER
     found = [part.finding for part in answer.parts if part.finding]
     telling = [f for f in found if f.verdict is wanted and f.metric.scale != "difference"]
-    return min(abs(telling[0].estimate.point), MOST) if telling else 0.0
+    sized = [f for f in telling if bool(f.arm_value) == bool(f.baseline_value)]
+    unsized = UNCOUNTED if telling else 0.0
+    return min(abs(sized[0].estimate.point), MOST) if sized else unsized
 
 
 def _parts(answer: Answer) -> list[tuple[str, str, str]]:
@@ -163,6 +181,11 @@ def distance(judged: ClaimFinding) -> float:
     low, high = claim_bounds(judged.claim, judged.finding.metric)
     point = judged.finding.estimate.point
     return min(max(low - point, point - high, 0.0), MOST)
+
+
+def titles(rows: Iterable[AnswerRow]) -> dict[tuple[Key, str], str]:
+    """Return what people call each arm of each trial, on whatever machine."""
+    return {(row.key, row.answer.arm): title(row) for row in rows}
 
 
 @dataclass(frozen=True)

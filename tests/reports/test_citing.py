@@ -4,13 +4,17 @@ import math
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keras_ab import reports
+from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
-from keras_ab.reports.citing import FORMATS, LONGEST, cite, number_id, quotables
+from keras_ab.reports import loading
+from keras_ab.reports.citing import FORMATS, LONGEST, MARK, cite, cited, number_id, quotables
+from keras_ab.reports.judged import JudgedTrial, judge_trial
 from keras_ab.reports.page import page
 from keras_ab.reports.verify import check_document, compare_pages, verify
 from tests.reports import scenes, simulated
@@ -75,6 +79,28 @@ def test_the_times_of_a_sentence_never_contradict_its_ratio(tmp_path: Path) -> N
         step = trial.find("b", "step_time_s")
         assert step is not None
         assert math.log(step.arm_value / step.baseline_value) == pytest.approx(step.estimate.point)
+
+
+def test_what_is_cited_of_files_is_the_same_and_judges_its_own_trial_alone(
+    runs: reports.Runs, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+
+    def counting(data: TrialData, *rest: Any) -> JudgedTrial:
+        judged.append(data.declared.trial)
+        return judge_trial(data, *rest)
+
+    monkeypatch.setattr(loading, "judge_trial", counting)
+    for quotable in quotables(runs.runs):
+        judged.clear()
+        assert cited(folder, MARK + quotable.id).sentence() == quotable.sentence()
+        assert judged == [quotable.trial.data.declared.trial]
+    for wanted in ("nothing", "step_time_s", ""):
+        with pytest.raises(RecordError) as here:
+            cited(folder, wanted)
+        with pytest.raises(RecordError) as there:
+            cite(runs.runs, wanted)
+        assert str(here.value) == str(there.value)
 
 
 def test_an_id_that_names_no_number_or_many_is_refused(runs: reports.Runs) -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -12,7 +13,7 @@ from keras_ab.bench.lab.judge.estimate import difference, interval
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
 from keras_ab.reports import plain
-from keras_ab.reports.compare import changes_between, comparison, flips, side, speed_ups
+from keras_ab.reports.compare import apart, changes_between, comparison, flips, side, speed_ups
 from keras_ab.reports.compared import compared
 from keras_ab.reports.gate import gate
 from keras_ab.reports.page import page
@@ -212,6 +213,38 @@ def test_welch_s_interval_on_hand_computed_numbers() -> None:
     assert found.half_width == pytest.approx(2.776445 * found.standard_error)
     assert difference(interval([1.0], 0.95), b, 0.95).half_width == math.inf
     assert difference(interval([1.0] * 3, 0.95), interval([2.0] * 3, 0.95), 0.95).half_width == 0
+
+
+@pytest.mark.parametrize("blocks", [(5, 5), (5, 20), (10, 10)])
+@pytest.mark.parametrize("noise", [(0.01, 0.01), (0.01, 0.03), (0.03, 0.01)])
+def test_the_interval_of_a_ratio_of_ratios_covers_its_truth(blocks, noise) -> None:
+    rng, trials, covered = Random(f"{blocks}{noise}"), 4000, 0
+    for _ in range(trials):
+        a, b = (
+            interval([rng.gauss(0, sd) for _ in range(n)], 0.95)
+            for n, sd in zip(blocks, noise, strict=True)
+        )
+        found = difference(a, b, 0.95)
+        covered += found.low <= 0 <= found.high
+    assert 0.93 <= covered / trials <= 0.97
+
+
+def test_what_differs_is_corrected_for_all_rows_that_were_compared(tmp_path: Path) -> None:
+    """A change that counts by itself does not among fifty others; too few trials to moderate."""
+    alone = [jit(jit=0.8)], [jit(jit=0.785)]
+    rest = [replace(jit(), experiment=f"same{n}") for n in range(8)]
+    found = [
+        apart(*sides(written(folder, "a", old), written(folder, "b", new, 1, seed=500)))
+        for folder, old, new in (
+            (tmp_path / "few", *alone),
+            (tmp_path / "many", *(side + rest for side in alone)),
+        )
+    ]
+    few, many = ([c.p_value for c in f.changes if c.key.experiment == "jit"] for f in found)
+    assert few
+    assert many == []
+    assert (found[0].compared, found[1].compared) == (6, 54)
+    assert 0.05 / 54 < few[0] < 0.05 / 6
 
 
 def test_hostile_names_stay_in_their_cells(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a reader does with the page: sort, filter, cite, change the theme, print, listen to it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from keras_ab.reports.page import write_page
 from tests.reports import simulated
 from tests.reports.test_compare import jit
 
+PROFILED = Path(__file__).parents[2] / "examples" / "profiled-cpu-xeon-2-cores.jsonl"
 SHOWN = "[...document.querySelectorAll('#answers-table tbody tr')].filter(r => !r.hidden)"
 
 
@@ -176,6 +178,29 @@ def test_axe_finds_no_violation(browser: Any, written: Path, width: int, scheme:
     violations = axe.run(page).response["violations"]
     assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in violations] == []
     page.close()
+
+
+def test_axe_finds_no_violation_in_profiles_and_ceilings(browser: Any, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(write_page(PROFILED, tmp_path / "r.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert page.locator("#profiles table").first.is_visible()
+    assert page.locator("#ceilings figure svg").is_visible()
+    violations = axe.run(page).response["violations"]
+    assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in violations] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+
+
+def test_every_picture_has_a_name_or_stands_beside_its_words(page: Any) -> None:
+    told = page.evaluate(
+        "[...document.querySelectorAll('svg')].map(s => s.ariaHidden === 'true' ? 'beside words' :"
+        " `${s.getAttribute('role')}: ${s.getAttribute('aria-label')}`)"
+    )
+    named = [says for says in told if says != "beside words"]
+    assert len(named) >= 10
+    assert all(re.match(r"img: .{20,}", says) for says in named)
 
 
 def test_axe_finds_no_violation_in_flips_and_history(browser: Any, tmp_path: Path) -> None:

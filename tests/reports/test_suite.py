@@ -21,7 +21,7 @@ CROWDED = """
     range.selectNodeContents(node);
     for (const r of range.getClientRects()) {
       const quarter = r.height / 4;  // a line's box is taller than its letters
-      lines.push({ says: node.data.trim().slice(0, 40), frame: parent.closest(".scroll, pre"),
+      lines.push({ says: node.data.trim().slice(0, 40), frame: parent.closest(".scroll, pre, .names"),
         left: r.left + 1, right: r.right - 1, top: r.top + quarter, bottom: r.bottom - quarter });
     }
   }
@@ -59,6 +59,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_thirty_five_trials_of_a_quick_run_fit_into_two_megabytes(whole: Path) -> None:
     assert whole.stat().st_size / len(suite.scenes()) < 2_000_000 / 35
+
+
+A4 = 718
+"""CSS pixels between the margins that a browser leaves on a sheet of A4."""
+
+
+def test_a_printed_page_is_no_wider_than_its_paper(browser: Any, whole: Path) -> None:
+    page = browser.new_page(viewport={"width": A4, "height": 1000})
+    page.goto(whole.as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    lines, crowded = page.evaluate(CROWDED)
+    assert crowded == []
+    assert lines > 5000
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
+    page.close()
 
 
 @pytest.mark.parametrize("width", [360, 1280])

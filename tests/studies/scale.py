@@ -1,6 +1,10 @@
-"""How long a report on many runs takes, and how much memory: ``python -m tests.studies.scale``.
+"""How long reports take, and how much memory: ``python -m tests.studies.scale``.
 
-Runs are simulated: 30 experiments of 200 samples each, on four simulated machines.
+Pages on many runs are of simulated ones: 30 experiments of 200 samples each, on four simulated
+machines. Commands are timed on a whole run that was measured, from the start of their process to
+its end: the median of five times each.
+
+MEASURED
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from tests.reports.simulated import Scene, claim, header, machine, write
 
+RUN = Path(__file__).parents[2] / "examples" / "cpu-xeon-2-cores.jsonl"
 EXPERIMENTS, BLOCKS, ROUNDS = 30, 5, 10
 """200 samples are 5 blocks of 10 rounds of 3 arms and the control."""
 
@@ -63,10 +69,37 @@ def measure(folder: Path) -> None:
     print(json.dumps(found))
 
 
+def command_times(run: Path, scratch: Path, times: int = 5) -> dict[str, float]:
+    """Return the median time in seconds of each command that reads a whole run."""
+    from keras_ab.reports.citing import quotables
+    from keras_ab.reports.loading import load
+
+    page, number = scratch / "page.html", next(quotables(load(run).runs)).id
+    commands = {
+        "report": ["report", run, "-o", page],
+        "verify": ["verify", page, "--runs", run],
+        "cite": ["cite", number, "--runs", run],
+    }
+    return {
+        name: median(
+            _seconds([sys.executable, "-m", "keras_ab.command_line", *command])
+            for _ in range(times)
+        )
+        for name, command in commands.items()
+    }
+
+
+def _seconds(command: list[str | Path]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
 def main() -> None:
-    """Measure pages of more and more runs, each in a process of its own."""
+    """Measure commands on one run, and pages of more and more, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", nargs="*", type=int, default=[1, 20, 200])
+    parser.add_argument("--run", type=Path, default=RUN, help="what commands are timed on")
     parser.add_argument("--folder", type=Path, help="keep the simulated runs here")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -74,6 +107,11 @@ def main() -> None:
         measure(arguments.measure)
         return
     with tempfile.TemporaryDirectory() as scratch:
+        print(
+            json.dumps(
+                {f"{k}_s": v for k, v in command_times(arguments.run, Path(scratch)).items()}
+            )
+        )
         for count in arguments.counts:
             folder = (arguments.folder or Path(scratch)) / str(count)
             if not folder.exists():

@@ -19,7 +19,8 @@ from keras_ab.bench.lab.record.imported import Imported, Told
 from keras_ab.bench.lab.record.records import SCHEMA, Header, Line, Notice, Record, Seal
 from keras_ab.bench.lab.words.errors import RecordError
 
-_LINE: TypeAdapter[Any] = TypeAdapter(Line)
+LINE: TypeAdapter[Any] = TypeAdapter(Line)
+"""Reads one line of a run file; made once, for that takes a while."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _first_error(error: ValidationError) -> str:
 
 def _parse(path: Path | str, number: int, raw: bytes) -> Any:
     try:
-        return _LINE.validate_json(raw)
+        return LINE.validate_json(raw)
     except ValidationError as error:
         raise _refuse(path, number, _first_error(error)) from error
 
