@@ -42,10 +42,14 @@ SHARED = 0.5
 """The share of trials from which on a warning is said once, for all of them."""
 
 
-def shared(trials: Sequence[JudgedTrial]) -> dict[str, int]:
-    """Return the warnings that so many trials share that they are said once, with their number."""
-    counted = Counter(c.common for trial in trials for c in of_trial(trial) if c.common)
-    enough = max(3, SHARED * len(trials))
+def shared(found: Sequence[Sequence[Caution]]) -> dict[str, int]:
+    """Return the warnings that so many trials share that they are said once, with their number.
+
+    Args:
+        found: the warnings of each trial.
+    """
+    counted = Counter(c.common for own in found for c in own if c.common)
+    enough = max(3, SHARED * len(found))
     return {common: n for common, n in counted.items() if n >= enough}
 
 
