@@ -9,6 +9,7 @@ what the nodes had written when they were killed must be the beginning of what i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -92,19 +93,32 @@ def family(place: Place) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
-def kill(victim: str, place: Place, dice: random.Random) -> None:
-    """Take one part away."""
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def kill(victim: str, place: Place, dice: random.Random) -> bool:
+    """Take one part away; tell whether it was there."""
     if victim == "task":
-        tasks = [p for p in family(place) if "_carried_out" in " ".join(p.cmdline())]
-        for task in tasks[:1]:
-            task.kill()
-    elif victim == "node":
+        tasks = [process for process in family(place) if "_carried_out" in _line(process)]
+        _end(dice.sample(tasks, min(len(tasks), 1)))
+        return bool(tasks)
+    if victim == "node":
         place.cluster.do(f"kill {dice.choice(list(NODES))}")
     elif victim == "head":
-        for process in family(place):
-            process.kill()
+        _end(family(place))
     else:
         place.away()
+    return True
 
 
 def restart(victim: str, place: Place) -> None:
@@ -148,7 +162,7 @@ def once(victim: str, dice: random.Random, folder: Path) -> list[str]:
                 break
         time.sleep(dice.random())
         before = place.local()
-        kill(victim, place, dice)
+        was_there = driver.poll() is None and kill(victim, place, dice)
         driver.communicate()
         restart(victim, place)
         said = ""
@@ -157,7 +171,8 @@ def once(victim: str, dice: random.Random, folder: Path) -> list[str]:
             said = done.stdout + done.stderr
             if not done.returncode:
                 break
-        found = list(wrong(place, before))
+        found = [] if was_there else ["over before anything was killed"]
+        found += wrong(place, before)
         return [*found, said[-500:]] if found else []
     finally:
         place.close()
