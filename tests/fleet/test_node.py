@@ -255,11 +255,24 @@ def test_a_process_ends_with_whoever_asked_for_it(tmp_path):
     assert gone
 
 
-def test_the_doctor_is_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(node, "LOOK_S", 0.1)
+@pytest.mark.parametrize(("says", "what"), [("print('noise')", "measured"), ("1 / 0", "failed")])
+def test_the_doctor_is_asked(tmp_path, monkeypatch, says, what):
+    """In place of a minute's noise floor something short is said; see test_command_line."""
+    asked, start = [], clean.start
+
+    def started(arguments, *where):
+        asked.append(arguments)
+        return start(["-c", says], *where)
+
+    monkeypatch.setattr(node, "LOOK_S", 0.02)
+    monkeypatch.setattr(clean, "start", started)
     *_, last = examine("plain", "n1", tmp_path / "lock")
-    assert last.what == "measured"
-    assert "noise floor" in last.said
+    assert asked == [["-m", "keras_ab.command_line", "doctor", "--backend", "plain"]]
+    assert last.what == what
+    assert last.said.splitlines()[-1] in ("noise", "ZeroDivisionError: division by zero")
+
+
+def test_the_doctor_does_not_look_while_another_measures(tmp_path):
     with alone(tmp_path / "lock"):
         (only,) = examine("plain", "n1", tmp_path / "lock")
-    assert only.what == "failed"
+    assert (only.what, only.said) == ("failed", "another measures on this machine")
