@@ -56,7 +56,7 @@ class Place:
         s3fs.S3FileSystem.clear_instance_cache()
         self.bucket = f"bucket-{random.getrandbits(40):x}"
         s3fs.S3FileSystem().mkdir(self.bucket)
-        self.cluster, self.number = self.started(), 0
+        self.cluster, self.number, self.gone = self.started(), 0, ""
 
     @property
     def url(self) -> str:
@@ -116,7 +116,8 @@ def kill(victim: str, place: Place, dice: random.Random) -> bool:
         _end(dice.sample(tasks, min(len(tasks), 1)))
         return bool(tasks)
     if victim == "node":
-        place.cluster.do(f"kill {dice.choice(list(NODES))}")
+        place.gone = dice.choice(list(NODES))
+        place.cluster.do(f"kill {place.gone}")
     elif victim == "head":
         _end(family(place))
     else:
@@ -126,7 +127,9 @@ def kill(victim: str, place: Place, dice: random.Random) -> bool:
 
 def restart(victim: str, place: Place) -> None:
     """Start again what was killed."""
-    if victim in ("node", "head"):
+    if victim == "node":
+        place.cluster.do(f"add {place.gone} {NODES[place.gone]}")
+    if victim == "head":
         place.cluster.close()
         place.cluster = place.started()
 
@@ -182,11 +185,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("times", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--after", type=int, default=0, help="so many are passed over")
     asked = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     failed = 0
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(Place(Path(folder))) as place:
-        for number in range(asked.times):
+        for number in range(asked.after, asked.times):
             victim, dice = VICTIMS[number % len(VICTIMS)], random.Random(f"{asked.seed}/{number}")
             found = once(victim, dice, place)
             print(f"{number + 1} {victim}: {'; '.join(found) or 'nothing lost'}", flush=True)
