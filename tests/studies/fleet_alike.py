@@ -61,6 +61,7 @@ def paired(times: int, project: Path, dice: random.Random) -> Iterator[Pair]:
     """Yield pairs, the ways in random order."""
     for number in range(times):
         ways = dice.sample(WAYS, len(WAYS))
+        print(f"pair {number + 1}: {' before '.join(ways)}", flush=True)
         yield {way: measured(way, project, number) for way in ways}
 
 
