@@ -4,7 +4,7 @@ In pairs of runs, in random order, this machine is measured by `keras-ab fleet r
 alone, and by `pytest --benchmark`. A pair is a block. Held against each other are the step time of
 each arm, and its ratio to the baseline: fleet over plain, and plain over fleet. Two ways that are
 the same are equivalent or inconclusive, whichever comes first. What the workers note of their
-processors, threads and devices must be the same, word for word, and so must the verdicts.
+processors, threads and devices must be the same, word for word. Each way's verdicts stand beside.
 """
 
 from __future__ import annotations
