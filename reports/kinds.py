@@ -136,9 +136,9 @@ def kinds(runs: Iterable[JudgedRun]) -> list[KindView]:
 
 
 def _view(kind: str, backend: str, runs: Sequence[JudgedRun]) -> KindView:
-    nodes = dict.fromkeys(_node(run) for run in runs)
+    nodes = {_node(run) for run in runs}
     rows = [row for same, placed in _together(runs).items() for row in _rows(same[0], placed)]
-    return KindView(kind, backend, tuple(nodes), rows, list(_left_out(runs)))
+    return KindView(kind, backend, tuple(sorted(nodes)), rows, list(_left_out(runs)))
 
 
 def _node(run: JudgedRun) -> str:
