@@ -42,19 +42,25 @@ SHARED = 0.5
 """The share of trials from which on a warning is said once, for all of them."""
 
 
-def shared(trials: Sequence[JudgedTrial], fewest: int = 3) -> dict[str, int]:
-    """Return the warnings that so many trials share that they are said once, with their number."""
-    counted = Counter(c.common for trial in trials for c in of_trial(trial) if c.common)
-    enough = max(fewest, SHARED * len(trials))
+def shared(found: Sequence[Sequence[Caution]], fewest: int = 3) -> dict[str, int]:
+    """Return the warnings that so many trials share that they are said once, with their number.
+
+    Args:
+        found: the warnings of each trial.
+        fewest: how many trials it takes at least.
+    """
+    counted = Counter(c.common for own in found for c in own if c.common)
+    enough = max(fewest, SHARED * len(found))
     return {common: n for common, n in counted.items() if n >= enough}
 
 
 def of_all(run: JudgedRun) -> list[Caution]:
     """Return what is to be said once of a run alone: its own, and what most of its trials share."""
-    does = {c.common: c.do for trial in run.trials for c in of_trial(trial)}
-    every = len(run.trials)
+    own = [list(of_trial(trial)) for trial in run.trials]
+    does = {c.common: c.do for cautions in own for c in cautions}
+    every = len(own)
     found = of_run(run, {})
-    for says, n in shared(run.trials, fewest=1).items():
+    for says, n in shared(own, fewest=1).items():
         found.append(Caution(f"{n} of {every} trials: {says}" if every > 1 else says, does[says]))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from keras_ab.bench.lab.judge.answers import Answer, answers
 from keras_ab.bench.lab.judge.estimate import ROUNDING
@@ -111,9 +112,13 @@ class Multiplicity:
     verdicts: list[Finding]
     survivors: list[Finding]
 
+    @cached_property
+    def _surviving(self) -> set[int]:
+        return set(map(id, self.survivors))
+
     def survives(self, finding: Finding) -> bool:
         """Tell whether a verdict survives."""
-        return any(finding is other for other in self.survivors)
+        return id(finding) in self._surviving
 
 
 def _can_err(finding: Finding) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,13 @@ from keras_ab.bench.lab.judge.kinds import FEWEST_NODES, OfKind, of_kind, told_b
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.words.metrics import STEP_ENERGY, STEP_TIME
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
-from keras_ab.reports.machines import Key, Placed, key
+from keras_ab.reports.machines import Key, Machine, Placed, key
 
 SHOWN = (STEP_TIME.name, STEP_ENERGY.name)
 """The metrics that a kind is told of; sizes are the same on all of its nodes."""
+
+MOST_NODES = 8
+"""Of a kind with more, a page tells few nodes one by one: its rows tell of all."""
 
 Same = tuple[Key, tuple[tuple[str, str], ...]]
 """What trials on several nodes share: experiment, case, and the code of their arms."""
@@ -65,6 +69,12 @@ class KindRow:
         return f"{text.beyond(self.found.spread, 'ratio')}; {least} to {most}"
 
     @property
+    def counted(self) -> str:
+        """How many nodes say what, the most common first: ``17 better, 3 inconclusive``."""
+        words = Counter(str(node.verdict) for node in self.found.nodes)
+        return ", ".join(f"{n} {word}" for word, n in words.most_common())
+
+    @property
     def each(self) -> list[tuple[str, str]]:
         """What each node says, by its name."""
         return [
@@ -81,21 +91,54 @@ class KindView:
     backend: str
     nodes: tuple[str, ...]
     rows: list[KindRow]
+    left_out: list[str]
+    """Newest trials of nodes that do not count, each with the reason."""
+
+
+def told_apart(machines: Sequence[Machine]) -> list[Machine]:
+    """Return the machines that a page tells one by one, in order.
+
+    Of a kind with more than `MOST_NODES` nodes they are few: the newest that between them have all
+    that was ever measured on the kind. Nothing looks at what was found on a node.
+    """
+    by_kind: dict[tuple[str, str], list[Machine]] = {}
+    for machine in machines:
+        if kind := _kind(machine.runs[-1]):
+            by_kind.setdefault(kind, []).append(machine)
+    many = [members for members in by_kind.values() if len(members) > MOST_NODES]
+    among = {machine.name for members in many for machine in members}
+    kept = {machine.name for members in many for machine in _covering(members)}
+    return [m for m in machines if m.name not in among or m.name in kept]
+
+
+def _covering(machines: Iterable[Machine]) -> Iterator[Machine]:
+    """Yield machines, the newest first, each that has what none before it has."""
+    seen: set[Key] = set()
+    for machine in sorted(machines, key=lambda m: m.runs[-1].header.started, reverse=True):
+        own = {key(trial.data) for run in machine.runs for trial in run.trials}
+        if own - seen:
+            yield machine
+        seen |= own
+
+
+def _kind(run: JudgedRun) -> tuple[str, str] | None:
+    node = run.header.node
+    return (node.kind, run.header.backend) if node else None
 
 
 def kinds(runs: Iterable[JudgedRun]) -> list[KindView]:
     """Return what runs say of kinds of machines; nothing where no fleet asked for them."""
     by_kind: dict[tuple[str, str], list[JudgedRun]] = {}
     for run in runs:
-        if run.header.node:
-            by_kind.setdefault((run.header.node.kind, run.header.backend), []).append(run)
+        if kind := _kind(run):
+            by_kind.setdefault(kind, []).append(run)
     return [_view(kind, backend, members) for (kind, backend), members in by_kind.items()]
 
 
 def _view(kind: str, backend: str, runs: Sequence[JudgedRun]) -> KindView:
-    nodes = dict.fromkeys(_node(run) for run in runs)
+    nodes = {_node(run) for run in runs}
     rows = [row for same, placed in _together(runs).items() for row in _rows(same[0], placed)]
-    return KindView(kind, backend, tuple(nodes), rows)
+    return KindView(kind, backend, tuple(sorted(nodes)), rows, list(_left_out(runs)))
 
 
 def _node(run: JudgedRun) -> str:
@@ -110,6 +153,14 @@ def _together(runs: Sequence[JudgedRun]) -> dict[Same, dict[str, Placed]]:
             if trial.data.end and not trial.data.invalid:
                 found.setdefault(_same(trial), {})[_node(run)] = Placed(run, trial)
     return found
+
+
+def _left_out(runs: Iterable[JudgedRun]) -> Iterator[str]:
+    """Yield which newest trials of nodes do not count, and why."""
+    newest = {(_node(run), key(trial.data)): trial for run in runs for trial in run.trials}
+    for (node, of), trial in newest.items():
+        if trial.data.invalid or not trial.data.end:
+            yield f"{node}: {of.says}: {trial.data.invalid or 'cut off before its end'}"
 
 
 def _same(trial: JudgedTrial) -> Same:

@@ -25,7 +25,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import index, remote
 from keras_ab.reports.finding_files import files
-from keras_ab.reports.judged import JudgedRun, judge_trial
+from keras_ab.reports.judged import JudgedRun, JudgedTrial, judge_trial
 from keras_ab.reports.machines import machines as of_machines
 
 if TYPE_CHECKING:
@@ -285,7 +285,14 @@ def _judged(run: Run, wanted: Wanted | None = None) -> JudgedRun:
             f"{run.path}: {error}",
             "restore the file from where it was measured, or leave it out",
         ) from error
-    return JudgedRun(run, trials, prior)
+    return JudgedRun(_without_others(run, trials) if experiments else run, trials, prior)
+
+
+def _without_others(run: Run, trials: Iterable[JudgedTrial]) -> Run:
+    """Return a run without the records of other trials: what is not shown need not be held."""
+    kept = {trial.data.declared.trial for trial in trials}
+    wanted = [r for r in run.records if getattr(r, "trial", None) in (None, *kept)]
+    return replace(run, records=wanted)
 
 
 def _add(new: JudgedRun, runs: dict[tuple[str, str], JudgedRun]) -> None:

@@ -40,10 +40,10 @@ from keras_ab.reports.compare import side, unlike
 from keras_ab.reports.compared import shown_speed_up
 from keras_ab.reports.forest import forest
 from keras_ab.reports.judged import multiplicity
-from keras_ab.reports.kinds import kinds
+from keras_ab.reports.kinds import MOST_NODES, kinds, told_apart
 from keras_ab.reports.legible import legible
 from keras_ab.reports.loading import Runs, load
-from keras_ab.reports.machines import key, machines, short, versions
+from keras_ab.reports.machines import Machine, key, machines, short, versions
 from keras_ab.reports.sections import (
     AnswerRow,
     answers,
@@ -126,12 +126,16 @@ def _check_replaceable(target: Path) -> None:
 
 def page(runs: Runs, done: str = "") -> str:
     """Return the page on runs that were loaded: the newest trial of everything, and its history."""
-    here = machines(runs.runs)
+    there = machines(runs.runs)
+    here = told_apart(there)
+    own = {run.header.run for machine in here for run in machine.runs}
+    further = [machine for machine in there if machine.runs[-1].header.run not in own]
+    told_of = partial(cautions.of_run, copies=integrity.copies(runs.runs))
     sides = [side(machine.name, machine.runs) for machine in here]
     trials = [placed.trial for machine in here for placed in machine.newest]
     every, detailed = trial_views(here)
     counted = Counter(claim.outcome for trial in trials for claim in trial.claims)
-    shared = cautions.shared(trials)
+    shared = cautions.shared([view.cautions for view in every])
     rows, claimed = answers(every, shared), claims(every)
     confidence = min(run.header.plan.confidence for run in runs.runs)
     css, script = _own("page.css"), _own("page.js")
@@ -149,9 +153,11 @@ def page(runs: Runs, done: str = "") -> str:
             refused=[_anonymous(bad.error) for bad in runs.refused],
             machines=here,
             anchors={run.header.run: f"run{n}" for n, run in enumerate(runs.runs, 1)},
-            simulated=[machine.name for machine in here if machine.simulated],
+            simulated=_simulated(here, further),
             flips=flipped(sides, every),
             kinds=kinds(runs.runs),
+            further=further,
+            warned=Counter(c.says for m in further for c in told_of(m.runs[-1])),
             speeds=speeds(sides),
             turns=(turned := turns(here)),
             history=history(here, turned),
@@ -172,15 +178,22 @@ def page(runs: Runs, done: str = "") -> str:
             identical=identical.of_machines(here),
             claims=claimed,
             outcomes={word: counted[word] for word in Outcome if counted[word]},
-            run_cautions=partial(cautions.of_run, copies=integrity.copies(runs.runs)),
+            run_cautions=told_of,
             questions=list(dict.fromkeys(trial.data.declared.question for trial in trials)),
-            profiles=(traced := profiles.of_runs(runs.runs)),
+            profiles=(traced := profiles.of_runs(r for r in runs.runs if r.header.run in own)),
             traced={p.of: p for p in traced},
             sweeps=sweeps.of_machines(here),
             ceilings=ceilings.of_machines(here),
             many=multiplicity(trials, confidence),
         )
     )
+
+
+def _simulated(here: Iterable[Machine], further: Iterable[Machine]) -> list[str]:
+    """Return which machines are simulated: those that the page tells of, and how many more."""
+    more = sum(machine.simulated for machine in further)
+    named = [machine.name for machine in here if machine.simulated]
+    return [*named, text.count(more, "more node")] if more else named
 
 
 def _anonymous(error: RecordError) -> Refusal:
@@ -210,6 +223,7 @@ def _environment() -> Environment:
         "shown_speed_up": shown_speed_up,
         "columns": COLUMNS,
         "fewest_nodes": FEWEST_NODES,
+        "most_nodes": MOST_NODES,
         "host_memory": PEAK_HOST_MEMORY.name,
         "whole": WHOLE,
         "proven": PROVEN,

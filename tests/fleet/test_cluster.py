@@ -3,12 +3,14 @@
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from keras_ab.bench.lab.record.trial_data import group
-from tests.bench.invocation import FAST, TINY
+from tests.bench.invocation import FAST, TINY, benchmark
 from tests.fleet.on_ray import Cluster, begun, fleet, runs_in, s3_environment
+from tests.studies.fleet_alike import BENCH as BOTH_WAYS
 
 pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("ray", "moto", "s3fs"))),
@@ -82,6 +84,24 @@ def test_threads_processors_and_devices_are_as_without_ray(cluster, project, s3)
     assert not [name for name in variables if name.startswith("RAY_")]
     assert run.header.node.cores == sorted(os.sched_getaffinity(0))
     assert run.header.machine["cores_usable"] == len(os.sched_getaffinity(0))
+
+
+def notes(folder):
+    """Return what the workers of a run in a folder noted, each thing once."""
+    (run,) = runs_in(folder)
+    blocks = [record for record in run.records if record.kind == "block"]
+    return {str(note) for block in blocks for note in block.notes.values()}
+
+
+def test_inside_workers_threads_processors_and_devices_are_as_without_ray(cluster, tmp_path):
+    project = Path(shutil.copy(BOTH_WAYS, tmp_path)).parent
+    where = ("--address", cluster.address, "--runs", tmp_path / "fleet", "--on", "node=a1")
+    fleet(project, "run", *where, "--no-doctor", "--", BOTH_WAYS.name, *FAST)
+    plain = benchmark(project, BOTH_WAYS.name)
+    assert plain.returncode == 0, plain.stdout
+    (noted,) = notes(tmp_path / "fleet")
+    assert {noted} == notes(tmp_path / "runs")
+    assert "'variables of Ray': '0'" in noted
 
 
 def test_nodes_say_what_they_are_and_what_the_doctor_says(cluster, tmp_path):

@@ -64,6 +64,12 @@ def test_what_is_judged_is_what_the_whole_run_says(kept_in):
     pd.testing.assert_frame_equal(part_of_it, expected, check_dtype=False)
 
 
+def test_of_other_experiments_nothing_is_held(kept_in):
+    _, both = reports.load(kept_in.url, ["labels"]).runs
+    told = {record.trial for record in both.run.records if hasattr(record, "trial")}
+    assert told == {trial.data.declared.trial for trial in both.trials}
+
+
 def test_runs_that_came_later_are_found_without_a_new_index(kept_in, tmp_path):
     index.write(kept_in)
     write(tmp_path / "store" / "d.jsonl", header("d"), LABELS)

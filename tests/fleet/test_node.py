@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, takewhile
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from keras_ab.bench.fleet.choosing import choose
 from keras_ab.bench.fleet.node import Errand, alone, carry_out, examine, folder_of
 from keras_ab.bench.fleet.orders import checked
 from keras_ab.bench.fleet.software import packed
+from keras_ab.bench.lab.loop.owned import Owned
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.parts import content, kept
 from keras_ab.bench.lab.record.run_file import parse_run, read_run
@@ -28,34 +31,82 @@ from tests.bench.invocation import FAST, TINY
 
 NODE = Node(name="n1", kind="cpu", fleet="f", unit="cpu-1")
 TRIALS = ["tiny[scale:1]", "tiny[scale:2]"]
+RAYS = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_X": "1"}
+"""What Ray sets for its workers."""
+
+
+def standing(folder, patch):
+    """Stand in a folder with a bench file, on a node that keeps what it measures beside it."""
+    sent = folder / "sent"
+    sent.mkdir(exist_ok=True)
+    shutil.copy(TINY, sent)
+    patch.chdir(sent)
+    patch.setenv("KERAS_AB_FLEET_FOLDER", str(folder / "node"))
+    patch.setattr(node, "LOOK_S", 0.02)
+    return packed(sent)
+
+
+def errand(folder, *trials, slowly=False, **more):
+    """Return what asks a node for trials of the bench file, by default for one of its two."""
+    arguments = ["bench_tiny.py", *FAST, *(["--ab-sample-time", "0.02"] if slowly else [])]
+    told = {"store": str(folder / "store"), "node": NODE, "trials": trials or TRIALS[1:]}
+    return Errand(arguments=arguments, **(told | more))
 
 
 @pytest.fixture
 def code(tmp_path, monkeypatch):
     """Return a bench file as it is sent to nodes, and stand in its folder."""
-    folder = tmp_path / "sent"
-    folder.mkdir()
-    shutil.copy(TINY, folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("KERAS_AB_FLEET_FOLDER", str(tmp_path / "node"))
-    monkeypatch.setattr(node, "LOOK_S", 0.02)
-    return packed(folder)
+    return standing(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def asked(tmp_path):
-    """Return what asks a node for trials of the bench file, by default for one of its two."""
-
-    def errand(*trials, slowly=False, **more):
-        arguments = ["bench_tiny.py", *FAST, *(["--ab-sample-time", "0.02"] if slowly else [])]
-        told = {"store": str(tmp_path / "store"), "node": NODE, "trials": trials or TRIALS[1:]}
-        return Errand(arguments=arguments, **(told | more))
-
-    return errand
+    """Return what asks a node for trials, to be shipped to a store of this test's own."""
+    return partial(errand, tmp_path)
 
 
-def carried_out(errand, code, tmp_path):
-    return list(carry_out(errand, code, tmp_path / "lock"))
+@dataclass
+class Made:
+    """What came of an errand: where, what was said, and the owner's environment."""
+
+    folder: Path
+    said: list
+    owner: dict
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Have a run made for which the machine was waited for, as a worker of Ray would make it."""
+    folder, owner = tmp_path_factory.mktemp("made"), dict(os.environ)
+    with pytest.MonkeyPatch.context() as patch:
+        code = standing(folder, patch)
+        patch.setattr(clean, "owners_environment", lambda: clean.environment(owner))
+        for name, value in RAYS.items():
+            patch.setenv(name, value)
+        events = carry_out(errand(folder), code, folder / "lock")
+        with alone(folder / "lock") as free:
+            assert free
+            first = next(events)
+        return Made(folder, [first, *events], owner)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """Have a run begun whose measuring process is killed after three blocks; return where."""
+    folder = tmp_path_factory.mktemp("half")
+    with pytest.MonkeyPatch.context() as patch:
+        code = standing(folder, patch)
+        events = carry_out(errand(folder, slowly=True), code, folder / "lock")
+        told = (event for event in events if event.said.startswith("  block"))
+        list(takewhile(lambda pair: pair[0] < 3, enumerate(told, 1)))
+        events.close()
+    for name in ("node", "store"):
+        shutil.copytree(folder / name, folder / "as it was" / name)
+    return folder
+
+
+def carried_out(asked, code, tmp_path):
+    return list(carry_out(asked, code, tmp_path / "lock"))
 
 
 def shipped(tmp_path):
@@ -86,13 +137,13 @@ def test_arguments_that_select_nothing_are_refused(code, arguments):
         choose(["bench_tiny.py", *FAST, *arguments])
 
 
-def test_a_run_is_made_and_shipped_whole(code, asked, tmp_path):
-    *said, last = carried_out(asked(), code, tmp_path)
+def test_a_run_is_made_and_shipped_whole(made):
+    *said, last = made.said
     assert (last.what, last.said) == ("measured", "f.cpu-1.1.jsonl")
     assert any("trial 1 of 1" in event.said for event in said)
-    names = sorted(store(tmp_path / "store").names())
+    names = sorted(store(made.folder / "store").names())
     assert names == ["f/cpu-1/1.json", "f/cpu-1/f.cpu-1.1.jsonl"]
-    run = shipped(tmp_path)
+    run = shipped(made.folder)
     assert run.sealed
     assert run.header.run == "f.cpu-1.1"
     assert list(group(run.records)) == TRIALS[1:]
@@ -100,50 +151,44 @@ def test_a_run_is_made_and_shipped_whole(code, asked, tmp_path):
     assert run.header.selection.trials == TRIALS[1:]
 
 
-def test_what_ray_sets_does_not_reach_the_measurement(code, asked, tmp_path, monkeypatch):
-    owner = dict(os.environ)
-    monkeypatch.setattr(clean, "owners_environment", lambda: clean.environment(owner))
-    for name, value in {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_X": "1"}.items():
-        monkeypatch.setenv(name, value)
-    assert carried_out(asked(), code, tmp_path)[-1].what == "measured"
-    variables = shipped(tmp_path).header.environment["variables"]
-    assert variables.get("OMP_NUM_THREADS") == owner.get("OMP_NUM_THREADS")
-    assert variables.get("CUDA_VISIBLE_DEVICES") == owner.get("CUDA_VISIBLE_DEVICES")
+def test_a_machine_is_waited_for(made):
+    assert made.said[0].said == "waits until the machine is free"
+    assert made.said[-1].what == "measured"
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"variables": {"OMP_NUM_THREADS": "64"}}, "variables.OMP_NUM_THREADS: '64' → None"),
-        ({"node": {"cores": [0, 1, 2, 999]}}, "cores: [0, 1, 2, 999] → "),
-    ],
-)
+def test_what_ray_sets_does_not_reach_the_measurement(made):
+    variables = shipped(made.folder).header.environment["variables"]
+    for name in RAYS:
+        assert variables.get(name) == made.owner.get(name)
+
+
+def test_a_sealed_run_that_was_not_shipped_is_shipped_and_not_measured_again(made, monkeypatch):
+    code, place = standing(made.folder, monkeypatch), store(made.folder / "store")
+    whole = place.read("f/cpu-1/f.cpu-1.1.jsonl")
+    place.remove(["f/cpu-1/f.cpu-1.1.jsonl"])
+    events = carried_out(errand(made.folder, continued=True), code, made.folder)
+    assert [event.what for event in events] == ["measured"]
+    assert place.read("f/cpu-1/f.cpu-1.1.jsonl") == whole
+
+
 def test_other_threads_or_processors_than_the_owners_are_refused(
-    code, asked, tmp_path, monkeypatch, changed, message
+    code, asked, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     true = clean.owned
 
     def owned(of):
-        told = true(of.model_copy(update=changed.get("node", {})))
-        if "node" in changed:
-            told = type(told)(told.node.model_copy(update=changed["node"]), told.variables)
-        return type(told)(told.node, {**told.variables, **changed.get("variables", {})})
+        told = true(of)
+        cores = told.node.model_copy(update={"cores": [0, 1, 2, 999]})
+        return Owned(cores, {**told.variables, "OMP_NUM_THREADS": "64"})
 
     monkeypatch.setattr(clean, "owned", owned)
     last = carried_out(asked(), code, tmp_path)[-1]
     assert last.what == "failed"
     assert "a node measures with the processors, threads and devices" in last.said
-    assert message in last.said
+    assert "variables.OMP_NUM_THREADS: '64' → None" in last.said
+    assert "cores: [0, 1, 2, 999] → " in last.said
     assert list(store(tmp_path / "store").names()) == ["f/cpu-1/1.json"]
-
-
-def under_way(errand, code, tmp_path, blocks):
-    """Carry out until so many blocks have been told, then be gone as one who is killed."""
-    events = carry_out(errand, code, tmp_path / "lock")
-    told = (event for event in events if event.said.startswith("  block"))
-    list(takewhile(lambda pair: pair[0] < blocks, enumerate(told, 1)))
-    events.close()
 
 
 def rounds(run):
@@ -157,41 +202,26 @@ def assert_no_gap(run):
 
 
 @pytest.mark.parametrize("lost", ["the last part", "the file"])
-def test_a_run_is_continued_from_the_node_or_from_the_store(code, asked, tmp_path, lost):
-    errand = asked(slowly=True)
-    under_way(errand, code, tmp_path, blocks=3)
+def test_a_run_is_continued_from_the_node_or_from_the_store(half, monkeypatch, lost):
+    code = standing(half, monkeypatch)
+    for name in ("node", "store"):
+        shutil.rmtree(half / name)
+        shutil.copytree(half / "as it was" / name, half / name)
     path = folder_of(NODE) / "runs" / "f.cpu-1.1.jsonl"
-    there, place = read_run(path), store(tmp_path / "store")
+    there, place = read_run(path), store(half / "store")
     (run,) = kept(place.names())
     if lost == "the last part":
         place.remove(run.parts[-1:])
     if lost == "the file":
         path.unlink()
-        there = shipped(tmp_path)
-    last = carried_out(asked(slowly=True, continued=True), code, tmp_path)[-1]
+        there = shipped(half)
+    last = carried_out(errand(half, slowly=True, continued=True), code, half)[-1]
     assert last.what == "measured"
-    run = shipped(tmp_path)
+    run = shipped(half)
     assert run.sealed
     assert run.records[: len(there.records)] == there.records
     assert_no_gap(run)
     assert all(data.end for data in group(run.records).values())
-
-
-def test_a_sealed_run_that_was_not_shipped_is_shipped_and_not_measured_again(code, asked, tmp_path):
-    carried_out(asked(), code, tmp_path)
-    whole = store(tmp_path / "store").read("f/cpu-1/f.cpu-1.1.jsonl")
-    store(tmp_path / "store").remove(["f/cpu-1/f.cpu-1.1.jsonl"])
-    events = carried_out(asked(continued=True), code, tmp_path)
-    assert [event.what for event in events] == ["measured"]
-    assert store(tmp_path / "store").read("f/cpu-1/f.cpu-1.1.jsonl") == whole
-
-
-def test_a_machine_is_waited_for(code, asked, tmp_path):
-    events = carry_out(asked(), code, tmp_path / "lock")
-    with alone(tmp_path / "lock") as free:
-        assert free
-        assert next(events).said == "waits until the machine is free"
-    assert list(events)[-1].what == "measured"
 
 
 def test_a_store_that_cannot_be_written_is_said_before_anything_is_measured(code, asked, tmp_path):
@@ -235,11 +265,24 @@ def test_a_process_ends_with_whoever_asked_for_it(tmp_path):
     assert gone
 
 
-def test_the_doctor_is_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(node, "LOOK_S", 0.1)
+@pytest.mark.parametrize(("says", "what"), [("print('noise')", "measured"), ("1 / 0", "failed")])
+def test_the_doctor_is_asked(tmp_path, monkeypatch, says, what):
+    """In place of a minute's noise floor something short is said; see test_command_line."""
+    asked, start = [], clean.start
+
+    def started(arguments, *where):
+        asked.append(arguments)
+        return start(["-c", says], *where)
+
+    monkeypatch.setattr(node, "LOOK_S", 0.02)
+    monkeypatch.setattr(clean, "start", started)
     *_, last = examine("plain", "n1", tmp_path / "lock")
-    assert last.what == "measured"
-    assert "noise floor" in last.said
+    assert asked == [["-m", "keras_ab.command_line", "doctor", "--backend", "plain"]]
+    assert last.what == what
+    assert last.said.splitlines()[-1] in ("noise", "ZeroDivisionError: division by zero")
+
+
+def test_the_doctor_does_not_look_while_another_measures(tmp_path):
     with alone(tmp_path / "lock"):
         (only,) = examine("plain", "n1", tmp_path / "lock")
-    assert only.what == "failed"
+    assert (only.what, only.said) == ("failed", "another measures on this machine")

@@ -1,15 +1,17 @@
 """The page on kinds: by kind and node, with the spread, and of one node what it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.record.declared import Node
-from keras_ab.reports.kinds import kinds
+from keras_ab.reports.kinds import MOST_NODES, kinds, told_apart
 from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
+from keras_ab.reports.verify import verify
 from tests.reports.scenes import scenes
 from tests.reports.simulated import Scene, header, machine, write
 
@@ -23,11 +25,12 @@ def made(
     seed: int,
     attempt: int = 1,
     trials: Sequence[Scene] = TRIALS,
+    started: str = "2026-01-02T03:04:05+00:00",
 ) -> Path:
     """Write a run of a node of a kind."""
     told = Node(name=node, kind=kind, fleet="f", unit=node, attempt=attempt)
     head = header(told.run, machine(0 if kind == "fast" else 1))
-    head = head.model_copy(update={"node": told})
+    head = head.model_copy(update={"node": told, "started": started})
     return write(folder / f"{told.run}.jsonl", head, list(trials), first_seed=seed)
 
 
@@ -87,3 +90,62 @@ def test_without_a_fleet_there_is_no_such_section(folder: Path) -> None:
     runs = reports.load(folder)
     assert kinds(runs.runs) == []
     assert 'id="kinds"' not in page(runs)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Return runs of two nodes more than are told one by one, the last begun last."""
+    for number in range(MOST_NODES + 2):
+        started = f"2026-02-01T00:{number:02d}:00+00:00"
+        made(tmp_path, f"n{number}", "fast", number, started=started)
+    return tmp_path
+
+
+def told(runs: reports.Runs) -> list[str]:
+    return [m.runs[-1].header.node.name for m in told_apart(machines(runs.runs))]  # type: ignore[union-attr]
+
+
+def test_of_many_nodes_of_a_kind_the_newest_is_told_and_all_are_counted(many: Path) -> None:
+    runs = reports.load(many)
+    assert told(runs) == [f"n{MOST_NODES + 1}"]
+    html = page(runs)
+    assert f"{MOST_NODES + 1} more nodes" in html
+    assert f"{MOST_NODES + 2} nodes: n0, n1" in html
+    (kind,) = kinds(runs.runs)
+    row = next(row for row in kind.rows if row.arm == "sparse_int32")
+    assert len(row.each) == MOST_NODES + 2
+    assert sum(int(part.split()[0]) for part in row.counted.split(", ")) == MOST_NODES + 2
+    assert row.counted in html
+    assert len(html) < 1.5 * len(page(reports.load(many / f"f.n{MOST_NODES + 1}.1.jsonl")))
+
+
+def test_few_nodes_of_a_kind_are_told_all(fleet: Path) -> None:
+    assert told(reports.load(fleet)) == ["a1", "a2", "a3", "b1"]
+
+
+def test_nodes_that_share_trials_are_told_until_all_trials_are(many: Path) -> None:
+    other = scenes()[:1]
+    made(many, "shared", "fast", 70, trials=other, started="2026-01-01T00:00:00+00:00")
+    assert told(reports.load(many)) == ["shared", f"n{MOST_NODES + 1}"]
+
+
+def test_a_page_of_many_nodes_is_held_against_their_runs(many: Path, tmp_path: Path) -> None:
+    written = tmp_path / "page.html"
+    written.write_text(page(reports.load(many)), encoding="utf-8")
+    assert {entry.state for entry in verify(written, many)} == {"holds"}
+
+
+def test_what_counts_for_no_kind_is_said_of_nodes_that_are_not_told(many: Path) -> None:
+    broken = [replace(scene, guard_error=0.5) for scene in TRIALS]
+    cut_off = [replace(scene, end=None) for scene in TRIALS]
+    old = "2026-01-01T00:00:00+00:00"
+    made(many, "broken", "fast", 71, trials=broken, started=old)
+    made(many, "cut", "fast", 72, trials=cut_off, started=old)
+    runs = reports.load(many)
+    assert "broken" not in told(runs)
+    (kind,) = kinds(runs.runs)
+    first, second = kind.left_out
+    assert first.startswith("broken: labels, ")
+    assert "a guard is broken" in first
+    assert second.endswith("cut off before its end")
+    assert "2 trials that count for no kind" in page(runs)

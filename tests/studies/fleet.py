@@ -154,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", nargs="*", type=int, default=[1000, 2500, 5000, 10000])
     parser.add_argument("--requests", action="store_true")
+    parser.add_argument("--folder", type=Path, help="keep the simulated store here")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.part:
@@ -165,10 +166,11 @@ def main() -> None:
             print(json.dumps(shipped(Path(scratch))))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        folder, before = Path(scratch) / "store", 0
+        folder = asked.folder or Path(scratch) / "store"
+        before = len(list(folder.glob("*.jsonl")))
         for count in sorted(asked.counts):
             fill(folder, before, count)
-            before, found = count, {}
+            before, found = max(before, count), {}
             for part in PARTS:
                 command = [sys.executable, "-m", "tests.studies.fleet", "--part", part, str(folder)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,14 +1,16 @@
 """Kill parts of a fleet at random moments: ``python -m tests.studies.fleet_kills 20``.
 
 In turn a task's process, a node, the head with all its nodes, or the store is taken away while two
-nodes measure; the store comes back by itself, what else was killed is started again. Then what is
-left is measured by `keras-ab fleet resume`. Every run must read back, no trial may end twice, and
+nodes measure; the store comes back by itself, what else was killed is started again. What is left
+then is measured by `keras-ab fleet resume`. Every run must read back, no trial may end twice, and
 what the nodes had written when they were killed must be the beginning of what is in the store.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
 import random
 import shutil
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -32,10 +34,12 @@ NODES = {"a1": "small", "a2": "small"}
 VICTIMS = ("task", "node", "head", "store")
 SLOWLY = ("--ab-sample-time", "0.02", "--ab-rounds", "20")
 AWAY_S = 20.0
+RESUMED = 3
+"""How often it is resumed at most."""
 
 
 class Place:
-    """A store as S3 speaks it, a cluster, and a folder with a bench file."""
+    """A store as S3 speaks it, a cluster, and a folder with a bench file, for several fleets."""
 
     def __init__(self, folder: Path) -> None:
         import s3fs
@@ -52,12 +56,12 @@ class Place:
         s3fs.S3FileSystem.clear_instance_cache()
         self.bucket = f"bucket-{random.getrandbits(40):x}"
         s3fs.S3FileSystem().mkdir(self.bucket)
-        self.cluster = self.started()
+        self.cluster, self.number, self.gone = self.started(), 0, ""
 
     @property
     def url(self) -> str:
-        """Where runs go."""
-        return f"s3://{self.bucket}/team"
+        """Where runs of the fleet go."""
+        return f"s3://{self.bucket}/team{self.number}"
 
     @property
     def where(self) -> tuple[str, ...]:
@@ -92,24 +96,40 @@ def family(place: Place) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
-def kill(victim: str, place: Place, dice: random.Random) -> None:
-    """Take one part away."""
-    if victim == "task":
-        tasks = [p for p in family(place) if "_carried_out" in " ".join(p.cmdline())]
-        for task in tasks[:1]:
-            task.kill()
-    elif victim == "node":
-        place.cluster.do(f"kill {dice.choice(list(NODES))}")
-    elif victim == "head":
-        for process in family(place):
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def kill(victim: str, place: Place, dice: random.Random) -> bool:
+    """Take one part away; tell whether it was there."""
+    if victim == "task":
+        tasks = [process for process in family(place) if "_carried_out" in _line(process)]
+        _end(dice.sample(tasks, min(len(tasks), 1)))
+        return bool(tasks)
+    if victim == "node":
+        place.gone = dice.choice(list(NODES))
+        place.cluster.do(f"kill {place.gone}")
+    elif victim == "head":
+        _end(family(place))
     else:
         place.away()
+    return True
 
 
 def restart(victim: str, place: Place) -> None:
     """Start again what was killed."""
-    if victim in ("node", "head"):
+    if victim == "node":
+        place.cluster.do(f"add {place.gone} {NODES[place.gone]}")
+    if victim == "head":
         place.cluster.close()
         place.cluster = place.started()
 
@@ -134,33 +154,30 @@ def wrong(place: Place, before: dict[str, int]) -> Iterator[str]:
             yield f"{name}: {lines} lines were measured, {there} are there"
 
 
-def once(victim: str, dice: random.Random, folder: Path) -> list[str]:
+def once(victim: str, dice: random.Random, place: Place) -> list[str]:
     """Take one part away while two nodes measure; return what went wrong."""
-    place = Place(folder)
-    try:
-        arguments = ("--repeat", "all", "--", "bench_tiny.py", *FAST, *SLOWLY)
-        driver = begun(place.project, "run", *place.where, *arguments)
-        moment = dice.randrange(2, 18)
-        assert driver.stdout
-        for line in driver.stdout:
-            moment -= "  block" in line
-            if moment <= 0:
-                break
-        time.sleep(dice.random())
-        before = place.local()
-        kill(victim, place, dice)
-        driver.communicate()
-        restart(victim, place)
-        said = ""
-        for _ in range(3):
-            done = fleet(place.project, "resume", *place.where, check=False)
-            said = done.stdout + done.stderr
-            if not done.returncode:
-                break
-        found = list(wrong(place, before))
-        return [*found, said[-500:]] if found else []
-    finally:
-        place.close()
+    place.number += 1
+    others, moment = place.local().keys(), dice.randrange(2, 18)
+    arguments = ("--repeat", "all", "--", "bench_tiny.py", *FAST, *SLOWLY)
+    driver = begun(place.project, "run", *place.where, *arguments)
+    assert driver.stdout
+    for line in driver.stdout:
+        moment -= "  block" in line
+        if moment <= 0:
+            break
+    time.sleep(dice.random())
+    before = {name: lines for name, lines in place.local().items() if name not in others}
+    was_there = driver.poll() is None and kill(victim, place, dice)
+    said, _ = driver.communicate()
+    restart(victim, place)
+    for _ in range(RESUMED if driver.returncode else 0):
+        done = fleet(place.project, "resume", *place.where, check=False)
+        said += done.stdout + done.stderr
+        if not done.returncode:
+            break
+    found = [] if was_there else ["over before anything was killed"]
+    found += wrong(place, before)
+    return [*found, said[-1500:]] if found else []
 
 
 def main() -> int:
@@ -168,14 +185,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("times", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--after", type=int, default=0, help="so many are passed over")
     asked = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     failed = 0
-    for number in range(asked.times):
-        victim, dice = VICTIMS[number % len(VICTIMS)], random.Random(f"{asked.seed}/{number}")
-        with tempfile.TemporaryDirectory() as folder:
-            found = once(victim, dice, Path(folder))
-        print(f"{number + 1} {victim}: {'; '.join(found) or 'nothing lost'}", flush=True)
-        failed += bool(found)
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Place(Path(folder))) as place:
+        for number in range(asked.after, asked.times):
+            victim, dice = VICTIMS[number % len(VICTIMS)], random.Random(f"{asked.seed}/{number}")
+            found = once(victim, dice, place)
+            print(f"{number + 1} {victim}: {'; '.join(found) or 'nothing lost'}", flush=True)
+            failed += bool(found)
     return 1 if failed else 0
 
 
