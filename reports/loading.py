@@ -285,7 +285,7 @@ def _judged(run: Run, wanted: Wanted | None = None) -> JudgedRun:
             f"{run.path}: {error}",
             "restore the file from where it was measured, or leave it out",
         ) from error
-    return JudgedRun(_without_others(run, trials) if experiments else run, trials, prior)
+    return JudgedRun(_without_others(run, trials) if wanted else run, trials, prior)
 
 
 def _without_others(run: Run, trials: Iterable[JudgedTrial]) -> Run:
