@@ -21,7 +21,8 @@ CROWDED = """
     range.selectNodeContents(node);
     for (const r of range.getClientRects()) {
       const quarter = r.height / 4;  // a line's box is taller than its letters
-      lines.push({ says: node.data.trim().slice(0, 40), frame: parent.closest(".scroll, pre, .names"),
+      const frame = parent.closest(".scroll, pre, .names");
+      lines.push({ says: node.data.trim().slice(0, 40), frame,
         left: r.left + 1, right: r.right - 1, top: r.top + quarter, bottom: r.bottom - quarter });
     }
   }
