@@ -121,7 +121,7 @@ def short(names: Sequence[str]) -> dict[str, str]:
     parts = [_plain(name).split(", ") for name in names]
     shared = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
     return {
-        name: ", ".join(part for part in own if part not in shared) or ", ".join(own)
+        name: ", ".join(part for part in own if part not in shared) or ", ".join(own) or name
         for name, own in zip(names, parts, strict=True)
     }
 

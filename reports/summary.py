@@ -30,7 +30,7 @@ SAYS = {
 IN_FULL = {Word.GAIN: 6, Word.TRADE: 5, Word.LOSS: 5}
 """How many experiments are told with their numbers; of the others the names are."""
 
-OF_SEVERAL = {Word.GAIN: 4, Word.TRADE: 3, Word.LOSS: 3}
+OF_SEVERAL = {Word.GAIN: 3, Word.TRADE: 4, Word.LOSS: 3}
 """The same where there are several machines, whose differences are told as well."""
 
 NAMED = 40

@@ -82,8 +82,9 @@ def test_a_number_that_the_run_lacks_is_refused(wanted: str, document: str, tmp_
         filled(f"<!-- number: r.jsonl {wanted} -->1<!-- end -->", tmp_path)
 
 
+MADE_WHOLE = "two-machines.md"  # by a command of its own, which a test of its own repeats
 DOCUMENTS = [
-    *(ROOT / "docs").glob("*.md"),
+    *(path for path in (ROOT / "docs").glob("*.md") if path.name != MADE_WHOLE),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "kernels/native/README.md")),
 ]
 

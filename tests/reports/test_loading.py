@@ -15,6 +15,7 @@ from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports import tables
 from keras_ab.reports.judged import multiplicity
+from keras_ab.reports.machines import short
 from tests.reports import scenes, simulated
 
 
@@ -203,3 +204,14 @@ def test_an_empty_history_says_why(folder: Path) -> None:
     runs = reports.load(folder / "cpu.jsonl")
     with pytest.warns(UserWarning, match="no trial that one machine measured more than once"):
         assert runs.history.empty
+
+
+def test_machines_are_called_by_what_tells_them_apart() -> None:
+    names = ["Intel(R) Xeon(R) Processor, 2 cores", "AMD EPYC, 2 cores", "Intel(R) Core(TM) i7 CPU"]
+    assert list(short(names[:2]).values()) == ["Intel Xeon", "AMD EPYC"]
+    assert short(names[2:]) == {names[2]: "Intel Core i7"}
+    assert short(["CPU, 2 cores", "CPU, 4 cores"]) == {
+        "CPU, 2 cores": "2 cores",
+        "CPU, 4 cores": "4 cores",
+    }
+    assert short(["CPU"]) == {"CPU": "CPU"}

@@ -1,5 +1,7 @@
 """A recipe that was given a field since is the same code, and one with another value is not."""
 
+from pathlib import Path
+
 import pytest
 
 from keras_ab.bench.lab.record.declared import Trial
@@ -54,7 +56,7 @@ def test_an_arm_that_one_side_lacks_is_unlike() -> None:
     assert unlike_arms(OLD, more) == ["third"]
 
 
-def test_arms_of_other_code_that_is_allowed_are_named(tmp_path) -> None:
+def test_arms_of_other_code_that_is_allowed_are_named(tmp_path: Path) -> None:
     a, b = sides(
         written(tmp_path, "a", [jit()]), written(tmp_path, "b", [jit(plain=1.0, more=0.9)])
     )

@@ -17,7 +17,16 @@ from keras_ab.reports.forest import WIDTH, Forest, forest
 from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
 from keras_ab.reports.sections import answers, claims, trial_views
-from keras_ab.reports.summary import distance, groups, matrix, refuted, title, weight
+from keras_ab.reports.summary import (
+    IN_FULL,
+    OF_SEVERAL,
+    distance,
+    groups,
+    matrix,
+    refuted,
+    title,
+    weight,
+)
 from tests.reports.simulated import MIB, Scene, claim
 from tests.reports.test_compare import sides, written
 
@@ -55,10 +64,34 @@ def test_a_trade_weighs_what_it_is_taken_for(rows):
     assert weight(small) == pytest.approx(math.log(4))
 
 
+def test_a_ratio_to_nothing_weighs_less_than_one_of_some_size(rows):
+    fast = next(row.answer for row in rows if row.answer.arm == "fast")
+    time, *others = fast.parts
+    to_nothing = replace(
+        time.finding, arm_value=0.0, estimate=replace(time.finding.estimate, point=-9.0)
+    )
+    alone = replace(fast, parts=(replace(time, finding=to_nothing), *others))
+    assert 0 < weight(alone) < math.log(1.05)
+    beside = replace(fast, parts=(replace(time, finding=to_nothing), time, *others))
+    assert weight(beside) == pytest.approx(math.log(2), rel=0.05)
+
+
+def test_several_machines_are_told_more_briefly(rows):
+    named = [replace(row, experiment=f"e{n}") for n in range(9) for row in rows]
+    alone, several = (
+        {group.word: len(group.lines) for group in groups(told)}
+        for told in (named, [*named, replace(named[0], machine="another")])
+    )
+    assert alone[Word.GAIN] == IN_FULL[Word.GAIN] > several[Word.GAIN] == OF_SEVERAL[Word.GAIN]
+
+
 def test_titles_are_words(rows):
     row = replace(rows[0], experiment="data_echoing", telling="edge=28")
     assert title(row) == "Data echoing (edge=28): the fast arm"
     assert len(title(replace(row, says="word " * 50))) < 110
+    assert title(replace(row, says="x" * 90)).endswith("xxx…")
+    own = replace(row, says="keras_ab.kernels.rematerialisation.RematerialisedChain, √n segments")
+    assert title(own).endswith(": RematerialisedChain, √n segments")
 
 
 def test_what_is_open_or_absent_is_named_with_what_it_takes(tmp_path):
