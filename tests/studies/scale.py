@@ -2,7 +2,7 @@
 
 Pages on many runs are of simulated ones: 30 experiments of 200 samples each, on four simulated
 machines. Commands are timed on a whole run that was measured, from the start of their process to
-its end: the median of five times each, and beside it the time of processors, which is what others on
+its end: the median of five times each, and the time of processors, which is what others on
 the machine change least.
 
 Measured on an AMD EPYC of two cores, with Python 3.11, on 2026-11-26, **while about six other
