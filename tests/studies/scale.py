@@ -2,9 +2,23 @@
 
 Pages on many runs are of simulated ones: 30 experiments of 200 samples each, on four simulated
 machines. Commands are timed on a whole run that was measured, from the start of their process to
-its end: the median of five times each.
+its end: the median of five times each, and the time of processors, which is what others on
+the machine change least.
 
-MEASURED
+Measured on an AMD EPYC of two cores, with Python 3.11, on 2026-11-26, **while about six other
+processes wanted these cores** (a load of 5 to 7), so that only the times of processors say much:
+
+| | time | of processors | memory |
+|---|---|---|---|
+| `keras-ab report` on a run of 42 trials | 7.60 s | 2.08 s | |
+| `keras-ab verify` of that page | 4.83 s | 2.22 s | |
+| `keras-ab cite` of one of its numbers | 1.59 s | 1.10 s | |
+| page on 1 run | 2.95 s | 1.80 s | 83 MiB |
+| page on 20 runs | 11.4 s | 5.94 s | 173 MiB |
+| page on 200 runs | 52.8 s | 26.7 s | 934 MiB |
+
+With two other processes beside it, the same machine took 1.84 to 2.10 s for the report and 0.95 to
+1.36 s for a citation, of which importing NumPy, SciPy and pydantic is the larger part.
 """
 
 from __future__ import annotations
@@ -12,6 +26,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -70,7 +85,7 @@ def measure(folder: Path) -> None:
 
 
 def command_times(run: Path, scratch: Path, times: int = 5) -> dict[str, float]:
-    """Return the median time in seconds of each command that reads a whole run."""
+    """Return the median seconds, and those of processors, of each command that reads a run."""
     from keras_ab.reports.citing import quotables
     from keras_ab.reports.loading import load
 
@@ -80,19 +95,22 @@ def command_times(run: Path, scratch: Path, times: int = 5) -> dict[str, float]:
         "verify": ["verify", page, "--runs", run],
         "cite": ["cite", number, "--runs", run],
     }
-    return {
-        name: median(
-            _seconds([sys.executable, "-m", "keras_ab.command_line", *command])
-            for _ in range(times)
-        )
-        for name, command in commands.items()
-    }
+    found = {"load_average": os.getloadavg()[0]}
+    for name, command in commands.items():
+        line = [sys.executable, "-m", "keras_ab.command_line", *command]
+        taken = [_seconds(line) for _ in range(times)]
+        found |= {f"{name}_s": median(wall for wall, _ in taken)}
+        found |= {f"{name}_cpu_s": median(cpu for _, cpu in taken)}
+    return found
 
 
-def _seconds(command: list[str | Path]) -> float:
-    begun = time.perf_counter()
+def _seconds(command: list[str | Path]) -> tuple[float, float]:
+    """Return how long a command takes, and how long processors worked for it."""
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - begun, cpu
 
 
 def main() -> None:
@@ -107,11 +125,7 @@ def main() -> None:
         measure(arguments.measure)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        print(
-            json.dumps(
-                {f"{k}_s": v for k, v in command_times(arguments.run, Path(scratch)).items()}
-            )
-        )
+        print(json.dumps(command_times(arguments.run, Path(scratch))))
         for count in arguments.counts:
             folder = (arguments.folder or Path(scratch)) / str(count)
             if not folder.exists():
