@@ -20,7 +20,7 @@ took on two virtual cores. One of them took 460 s, for its steps last long; with
 """
 
 TRAINING_S = 0.85
-"""What a training takes, two side by side: the mean of 496 in that run, 0.5 to 1.6."""
+"""What a training takes, two side by side: the mean of 496 in that run; by trial 0.5 to 1.6."""
 
 ATTEMPT_S = 0.2
 """What an attempt takes: 86 in 17 s, together with the processes of four arms, in that run."""
