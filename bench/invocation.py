@@ -236,7 +236,7 @@ class Invocation:
         if not trials:
             return [f"nothing to measure; what comes with keras-ab: pytest --benchmark {OURS}"]
         if self._resume:
-            return [f"continuing {self._resume}: {announced(trials)}"]
+            return [f"continuing {self._resume} by its own plan and selection: {announced(trials)}"]
         selected = {trial: item.experiment for trial, item in selected_trials(items).items()}
         names = {trial: experiment.name for trial, experiment in selected.items()}
         told_s = self._config.getoption(plan_option("budget_s"))
