@@ -6,7 +6,7 @@ from keras_ab.bench import bench_amp
 from keras_ab.bench.workloads.by_name import model
 from keras_ab.bench.workloads.recipe import Recipe
 
-CASES = [*bench_amp.ACTIVATIONS_DOMINATE, bench_amp.FLOAT16_QUICK]
+CASES = bench_amp.ACTIVATIONS_DOMINATE
 ADAM = 2
 """Numbers of state that Adam keeps for each weight."""
 
