@@ -74,7 +74,7 @@ ELSEWHERE = {
     "pytest --help": "test_readme_commands.py::test_commands_that_a_sentence_names_exist",
     "bench_sums.py": "test_readme_commands.py::test_the_file_that_the_guide_begins_with_runs",
     "bench_my_xla.py": "bench/test_invocation.py::test_the_experiment_that_contributing_shows_runs",
-    "compare Xeon=examples": "studies/test_two_machines.py::test_the_page_is_what_the_command_makes",
+    "compare Xeon=": "studies/test_two_machines.py::test_the_page_is_what_the_command_makes",
     "keras-ab fleet": "fleet/test_cluster.py::test_one_node_of_each_kind_measures_all",
     "s3://": "fleet/test_cluster.py::test_one_node_of_each_kind_measures_all",
     "gate --baseline bench/main.jsonl": "test_readme_commands.py::test_what_reads_comes_to_its_end",

@@ -37,7 +37,7 @@ def states(processes):
 
 def wait_until(holds, why):
     """Wait for what the kernel does in its own time."""
-    for _ in range(100_000):
+    for _ in range(1_000_000):
         if holds():
             return
         os.sched_yield()
