@@ -7,7 +7,6 @@ CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "-1"}
 OFF = {"TF_ENABLE_ONEDNN_OPTS": "0"} | CPU_ONLY
 ON = {"TF_ENABLE_ONEDNN_OPTS": "1"} | CPU_ONLY
 
-
 EXPERIMENT = Experiment(
     name="onednn",
     question="Do oneDNN's primitives make a training step faster on the CPU?",

@@ -5,9 +5,8 @@ import pytest
 from keras_ab.kernels.native.least_bytes import PASSES
 from tests.kernels.native.traffic import Moved, counted_apart, table
 
-MOST = 1.06
-"""Times the least: what accumulators and partial sums may add, 1.05, and the parts of sectors at
-the ends of arrays, which begin anywhere here and with a sector on a device."""
+MOST = 1.05
+"""Times the least: what accumulators and partial sums may add."""
 
 
 @pytest.fixture(scope="module")
