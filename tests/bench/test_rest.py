@@ -54,6 +54,26 @@ def test_a_process_rests_with_all_that_it_started_and_goes_on_when_it_is_woken(s
     worker.stop()
 
 
+def test_a_process_has_stopped_when_it_is_told_to_rest(server):
+    """Not is about to: see `forking._rest`."""
+    worker, (process, _) = started(server)
+    for _ in range(200):
+        worker.rest()
+        assert process.status() == psutil.STATUS_STOPPED
+        worker.wake()
+    worker.stop()
+
+
+def test_none_rests_whom_nobody_would_end(server):
+    worker, processes = started(server)
+    os.kill(server._process.pid, signal.SIGKILL)
+    server._process.wait()
+    worker.rest()
+    assert psutil.STATUS_STOPPED not in states(processes)
+    worker.stop()
+    wait_until(lambda: gone(processes), "still there")
+
+
 def test_a_process_that_rests_can_be_ended(server):
     worker, processes = started(server)
     worker.rest()

@@ -21,7 +21,7 @@ import keras_ab
 from keras_ab.bench.lab.loop.worker_process import WorkerProcess, ended, last_lines
 from keras_ab.bench.lab.words.errors import LabError, NotMeasuredHere
 from keras_ab.bench.lab.worker import backends, forking
-from keras_ab.bench.lab.worker.forking import END, FORK, NUMBERS, READY, receive_exactly
+from keras_ab.bench.lab.worker.forking import END, FORK, NUMBERS, READY, REST, receive_exactly
 
 _PROGRAM = f"""
 import sys
@@ -136,8 +136,8 @@ class ForkServer:
             log = stack.enter_context(tempfile.TemporaryFile())
             socket.send_fds(self._socket, [FORK], [theirs.fileno(), log.fileno()])
             pid, _ = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
-            end = partial(self._end, self._socket)
-            worker = WorkerProcess(pid, Connection(ours.detach()), log, end)
+            rest, end = (partial(each, self._socket, pid) for each in (self._rest, self._end))
+            worker = WorkerProcess(pid, Connection(ours.detach()), log, rest, end)
             stack.pop_all()
             theirs.close()
             return worker
@@ -156,17 +156,26 @@ class ForkServer:
         self._begin()
         self._await_ready()
 
+    @staticmethod
+    def _asked(server: socket.socket, what: bytes, pid: int) -> int:
+        server.sendall(what + NUMBERS.pack(pid, 0))
+        _, status = NUMBERS.unpack(receive_exactly(server, NUMBERS.size))
+        return int(status)
+
+    def _rest(self, server: socket.socket, pid: int) -> None:
+        """Stop a worker and all that it started, unless its server, which would end it, is gone."""
+        with contextlib.suppress(EOFError, OSError):
+            self._asked(server, REST, pid)
+
     def _end(self, server: socket.socket, pid: int) -> int | None:
         """End a worker and all that it started; return its exit status, None without its server."""
         try:
-            server.sendall(END + NUMBERS.pack(pid, 0))
-            _, status = NUMBERS.unpack(receive_exactly(server, NUMBERS.size))
+            return self._asked(server, END, pid)
         except (EOFError, OSError):
             if not self._closed:  # nobody else is left to do it
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
             return None
-        return status
 
     def close(self) -> None:
         """End the server and, with it, every worker and the servers of other environments."""

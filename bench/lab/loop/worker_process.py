@@ -29,16 +29,22 @@ class WorkerProcess:
         pid: its process id, and that of the group of all that it starts.
         connection: where it answers.
         log: what it prints.
+        rest: stops it until it is woken; returns when it has stopped.
         end: ends it; returns its exit status as `subprocess` has it, None where nobody knows.
     """
 
     def __init__(
-        self, pid: int, connection: Connection, log: BinaryIO, end: Callable[[int], int | None]
+        self,
+        pid: int,
+        connection: Connection,
+        log: BinaryIO,
+        rest: Callable[[], None],
+        end: Callable[[], int | None],
     ) -> None:
         self.pid = pid
         self._connection = connection
         self._log = log
-        self._end = end
+        self._rest, self._end = rest, end
         self._handle: int | None = os.pidfd_open(pid)
         self._status: int | None = None
         self._output = ""
@@ -82,16 +88,14 @@ class WorkerProcess:
 
         Its own parent's end still ends it: the kernel hangs up on what is orphaned while stopped.
         """
-        self._signal(signal.SIGSTOP)
+        if self._handle is not None:
+            self._rest()
 
     def wake(self) -> None:
         """Let the process go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
+                os.killpg(self.pid, signal.SIGCONT)
 
     def output(self) -> str:
         """Return the last lines that the process had printed when it ended."""
@@ -104,7 +108,7 @@ class WorkerProcess:
         os.close(self._handle)
         self._handle = None
         self._connection.close()
-        self._status = self._end(self.pid)
+        self._status = self._end()
         self._output = last_lines(self._log)
         self._log.close()
 

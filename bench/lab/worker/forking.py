@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection
 
 from keras_ab.bench.lab.worker import backends
 
-READY, FORK, END = b"R", b"F", b"E"
-"""What the two sides say: ready to fork; fork a worker; end one."""
+READY, FORK, REST, END = b"R", b"F", b"S", b"E"
+"""What the two sides say: ready to fork; fork a worker; stop one; end one."""
 
 NUMBERS = struct.Struct("!ii")
 """A process id, and the exit status of that process."""
@@ -57,6 +57,10 @@ def serve(sock: socket.socket, backend: str) -> None:
         if command == FORK:
             pid = _fork(sock, *fds)
             alive.add(pid)
+            sock.sendall(NUMBERS.pack(pid, 0))
+        elif command == REST:
+            pid, _ = NUMBERS.unpack(receive_exactly(sock, NUMBERS.size))
+            _rest(pid)
             sock.sendall(NUMBERS.pack(pid, 0))
         elif command == END:
             pid, _ = NUMBERS.unpack(receive_exactly(sock, NUMBERS.size))
@@ -97,6 +101,17 @@ def _work(sock: socket.socket, connection: int, log: int) -> None:
         status = 0
     finally:
         os._exit(status)
+
+
+def _rest(pid: int) -> None:
+    """Stop a worker and all that it started; return when it has stopped, or has ended.
+
+    Only what is stopped does the kernel hang up on when this process, its parent, is gone: what
+    is about to stop would stop for ever.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 def _end(pid: int) -> int:

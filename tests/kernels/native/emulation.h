@@ -60,6 +60,8 @@ extern "C" {
 __attribute__((weak)) void traffic_ignore(const void*, size_t);
 __attribute__((weak)) void traffic_watch(int);
 __attribute__((weak)) void traffic_block();
+__attribute__((weak)) void traffic_turn();
+__attribute__((weak)) void traffic_barrier();
 __attribute__((weak)) void traffic_launched();
 }
 
@@ -129,8 +131,10 @@ inline void run_block() {
     for (unsigned t : turns()) {
       if (has_ended(at[t])) continue;
       threadIdx = {t, 0, 0};
+      if (traffic_turn) traffic_turn();
       swapcontext(&scheduler, &fibers[t]);
     }
+    if (traffic_barrier) traffic_barrier();
     const auto elsewhere = [](const char* where) { return std::strcmp(where, at[0]) != 0; };
     if (std::any_of(at, at + kBlock, elsewhere)) ++mock_divergences;
   }

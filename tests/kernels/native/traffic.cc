@@ -1,8 +1,9 @@
 // Counts the bytes that kernels move between memory and caches.
 //
 // It stands in the place of the library that -fsanitize=thread would bring: the compiler calls these
-// functions at every access. Each block's accesses are kept, then replayed as a GPU would have them,
-// some blocks side by side, through a cache that forgets what was used longest ago.
+// functions at every access. They are kept, then replayed as a GPU would have them, a block's threads
+// in step from barrier to barrier and some blocks side by side, through a cache that forgets what was
+// used longest ago.
 #include <link.h>
 #include <pthread.h>
 
@@ -68,7 +69,9 @@ struct Running {
 
 bool watching = false;
 std::vector<Range> ignored;                // the host's, stacks and shared memory
-std::vector<std::vector<uint64_t>> blocks;  // of a launch: twice the sector, and 1 where it is written
+using Accesses = std::vector<uint64_t>;     // of each twice the sector, and 1 where it is written
+std::vector<Accesses> threads;             // of a block, since its last barrier
+std::vector<Accesses> blocks;              // of a launch
 Cache cache;
 
 int ignore_this_library(dl_phdr_info* library, size_t, void*) {
@@ -97,23 +100,35 @@ void seen(const void* place, uint64_t bytes, bool written) {
   for (const Range& range : ignored)
     if (range.begin <= begin && begin < range.end) return;
   const uintptr_t first = begin - kHeader, last = first + bytes - 1;
-  for (uint64_t sector = first / kSector; sector <= last / kSector; ++sector) {
-    const uint64_t access = 2 * sector + written;
-    auto& block = blocks.back();
-    if (block.empty() || block.back() != access) block.push_back(access);
-  }
+  for (uint64_t sector = first / kSector; sector <= last / kSector; ++sector)
+    threads.back().push_back(2 * sector + written);
 }
 
 }  // namespace
 
 extern "C" {
 
-// For the emulator: what is not the device's memory, where blocks begin, and where a launch ends.
+// For the emulator: what is not the device's memory, where a block begins and a thread's turn, where
+// all threads have come to a barrier, and where a launch ends.
 void traffic_ignore(const void* begin, size_t bytes) {
   ignored.push_back({uintptr_t(begin), uintptr_t(begin) + bytes});
 }
 void traffic_watch(int on) { watching = on; }
 void traffic_block() { blocks.emplace_back(); }
+void traffic_turn() { threads.emplace_back(); }
+void traffic_barrier() {
+  Accesses& block = blocks.back();
+  bool more = true;
+  for (size_t step = 0; more; ++step) {
+    more = false;
+    for (const Accesses& thread : threads) {
+      if (step >= thread.size()) continue;
+      more = true;
+      if (block.empty() || block.back() != thread[step]) block.push_back(thread[step]);
+    }
+  }
+  threads.clear();
+}
 void traffic_launched() {
   std::vector<Running> running;
   for (size_t next = 0;;) {

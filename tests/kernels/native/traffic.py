@@ -10,6 +10,7 @@ import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,8 @@ def _batch_statistics(_: c.Cuda, handlers: Handlers, rng: np.random.Generator) -
 
 
 M_MMAP_THRESHOLD, PAGED_BYTES = -3, 65536
-"""Blocks of so many bytes come in pages of their own, as in a GPU's memory. Source: mallopt(3)."""
+"""Blocks of so many bytes come in pages of their own, as in a GPU's memory, where no free memory
+holds them: in a thread that has just begun. Source: mallopt(3)."""
 
 STEPS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {
     "adam": (_adam, WEIGHTS),
@@ -136,9 +138,9 @@ def table(found: list[Moved]) -> str:
 
 
 def main() -> int:
-    with counting() as emulator:
-        for each in counted(emulator):
-            print(each.kernel, each.elements, each.moved_bytes, flush=True)
+    with counting() as emulator, ThreadPoolExecutor(1) as thread:
+        for each in thread.submit(list, counted(emulator)).result():
+            print(each.kernel, each.elements, each.moved_bytes)
     return 0
 
 
