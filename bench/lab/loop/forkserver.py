@@ -136,7 +136,7 @@ class ForkServer:
             log = stack.enter_context(tempfile.TemporaryFile())
             socket.send_fds(self._socket, [FORK], [theirs.fileno(), log.fileno()])
             pid, _ = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
-            rest, end = (partial(each, self._socket, pid) for each in (self._rest, self._end))
+            rest, end = partial(self._rest, self._socket), partial(self._end, self._socket)
             worker = WorkerProcess(pid, Connection(ours.detach()), log, rest, end)
             stack.pop_all()
             theirs.close()

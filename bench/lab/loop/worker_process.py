@@ -38,8 +38,8 @@ class WorkerProcess:
         pid: int,
         connection: Connection,
         log: BinaryIO,
-        rest: Callable[[], None],
-        end: Callable[[], int | None],
+        rest: Callable[[int], None],
+        end: Callable[[int], int | None],
     ) -> None:
         self.pid = pid
         self._connection = connection
@@ -89,7 +89,7 @@ class WorkerProcess:
         Its own parent's end still ends it: the kernel hangs up on what is orphaned while stopped.
         """
         if self._handle is not None:
-            self._rest()
+            self._rest(self.pid)
 
     def wake(self) -> None:
         """Let the process go on."""
@@ -108,7 +108,7 @@ class WorkerProcess:
         os.close(self._handle)
         self._handle = None
         self._connection.close()
-        self._status = self._end()
+        self._status = self._end(self.pid)
         self._output = last_lines(self._log)
         self._log.close()
 
