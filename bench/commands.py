@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from keras_ab.bench.lab.record.runs_folder import project, runs_folder
 from keras_ab.bench.lab.words.backend_names import NAMES
-from keras_ab.bench.lab.words.bench_files import bench_folder
 from keras_ab.bench.lab.words.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -79,6 +78,7 @@ def _add_try(commands: Any) -> None:
 def run_list(arguments: argparse.Namespace) -> int:
     """Print what could be measured."""
     from keras_ab.bench.catalogue import catalogue, claims, ours_beside
+    from keras_ab.bench.lab.words.bench_files import bench_folder
 
     here = Path.cwd()
     folder = arguments.folder or bench_folder(here, project(here)[-1])

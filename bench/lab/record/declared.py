@@ -13,7 +13,7 @@ from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 class Record(BaseModel):
     """What all lines share: no unknown field, no NaN, never changed once made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class ArmRecord(Record):
