@@ -1,7 +1,10 @@
 """Workloads: what they are made of, and what they say when their images are not here."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
 from keras_ab.bench.workloads import by_name, fused_kernels, image_sets
@@ -55,6 +58,18 @@ def test_images_of_an_unknown_name_are_refused():
 def test_a_case_names_its_model():
     with pytest.raises(DeclarationError, match="mlp, resnet, vit"):
         by_name.data({"batch": 2})
+
+
+@pytest.mark.parametrize("gpus", [[], ["a GPU"]])
+def test_what_is_copied_lies_where_the_kernels_work(monkeypatch, gpus):
+    """In memory that another arm cannot be held against, a share of its bandwidth says nothing."""
+    found = {"": [], "GPU": gpus}
+    monkeypatch.setattr(tf.config, "list_logical_devices", found.__getitem__)
+    monkeypatch.setattr(fused_kernels, "copy_on_device", lambda size: ("device", size))
+    monkeypatch.setattr(fused_kernels, "copy_on_host", lambda size: ("host", size))
+    work = SimpleNamespace(bytes_moved=lambda case: 6.0 * case["rows"])
+    copied = fused_kernels.prepare_copy(work, {"rows": 7})
+    assert copied == ("device" if gpus else "host", 21)
 
 
 @pytest.mark.parametrize("copying", [fused_kernels.copy_on_device, fused_kernels.copy_on_host])
