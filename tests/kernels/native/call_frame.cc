@@ -15,7 +15,7 @@ extern "C" int frame_alive = 0, frame_overruns = 0;
 
 namespace {
 
-constexpr size_t kBeyond = 256;
+constexpr size_t kAligned = 256, kBeyond = 256;
 
 XLA_FFI_Error* create_error(XLA_FFI_Error_Create_Args* args) {
   return new XLA_FFI_Error{args->message};
@@ -30,7 +30,7 @@ XLA_FFI_Error* stream_of(XLA_FFI_Stream_Get_Args* args) {
 
 XLA_FFI_Error* allocate(XLA_FFI_DeviceMemory_Allocate_Args* args) {
   ++frame_alive;
-  args->data = std::malloc(args->size + kBeyond);
+  if (posix_memalign(&args->data, kAligned, args->size + kBeyond)) std::abort();
   std::memset(args->data, 0xff, args->size + kBeyond);  // NaN, in every precision
   return nullptr;
 }

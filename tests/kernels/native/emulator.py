@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from keras_ab.kernels.native import build, device_code
 from tests.kernels.native import c_interface as c
-from tests.kernels.native.frames import Handlers
+from tests.kernels.native.frames import Handlers, OnDevice
 
 HERE = Path(__file__).parent
 NAME = "libcuda.so.1"
@@ -70,7 +70,7 @@ def counting() -> Iterator[Emulator]:
         folder = Path(name)
         driver = ctypes.CDLL(str(build_counting(folder, compiler)))
         cuda = emulated(folder)
-        yield Emulator(cuda, Handlers(build_frame(folder, compiler), cuda.library), driver)
+        yield Emulator(cuda, OnDevice(build_frame(folder, compiler), cuda.library), driver)
 
 
 def emulated(folder: Path) -> c.Cuda:

@@ -54,6 +54,27 @@ class Handlers:
         return [mean, variance, *d]
 
 
+class OnDevice(Handlers):
+    """The same on memory that begins where a GPU's does."""
+
+    def call(self, name: str, operands: list, results: list, **attributes: float) -> list:
+        moved = [list(map(on_device, arrays)) for arrays in (operands, results)]
+        return super().call(name, *moved, **attributes)
+
+
+ALIGNED_BYTES = 256
+"""Of a GPU's memory. Source: CUDA C++ Programming Guide, "Device Memory Accesses"."""
+
+
+def on_device(array: np.ndarray) -> np.ndarray:
+    """Return a copy of an array that begins where an array in a GPU's memory could."""
+    memory = np.empty(array.nbytes + ALIGNED_BYTES, np.uint8)
+    begin = -memory.ctypes.data % ALIGNED_BYTES
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 class Operand(ctypes.Structure):
     _fields_ = (("dtype", c_int32), ("data", c_void_p), ("rank", c_int64), ("dims", c_void_p))
 

@@ -16,9 +16,6 @@
 namespace {
 
 constexpr uint64_t kSector = 32;
-// Of malloc's, before a large block, which it takes from the system by pages: what comes after it is
-// where a GPU's memory would begin.
-constexpr uintptr_t kHeader = 16;
 // Blocks side by side, and what they share: as much for each as the 50 MB of an H100's cache give to
 // each of eight blocks on 132 multiprocessors.
 constexpr size_t kResident = 4, kCache = kResident * 48 * 1024;
@@ -99,8 +96,8 @@ void seen(const void* place, uint64_t bytes, bool written) {
   const auto begin = reinterpret_cast<uintptr_t>(place);
   for (const Range& range : ignored)
     if (range.begin <= begin && begin < range.end) return;
-  const uintptr_t first = begin - kHeader, last = first + bytes - 1;
-  for (uint64_t sector = first / kSector; sector <= last / kSector; ++sector)
+  const uintptr_t last = begin + bytes - 1;
+  for (uint64_t sector = begin / kSector; sector <= last / kSector; ++sector)
     threads.back().push_back(2 * sector + written);
 }
 

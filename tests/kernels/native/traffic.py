@@ -10,7 +10,6 @@ import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from keras_ab.kernels.native.least_bytes import least_bytes
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
 from tests.kernels.native.emulator import Emulator, counting
-from tests.kernels.native.frames import Handlers
+from tests.kernels.native.frames import Handlers, on_device
 
 HEAD = ("kernel", "bytes an element", "the least", "ratio")
 WEIGHTS = (512, 512)
@@ -53,23 +52,31 @@ class Moved:
         return self.moved_bytes / self.least_bytes
 
 
+def _placed(tensor: dict[str, Any]) -> dict[str, Any]:
+    """Move a tensor's arrays to the device; they must be held, as structs have their addresses."""
+    return {
+        name: list(map(on_device, found)) if isinstance(found, list) else on_device(found)
+        for name, found in tensor.items()
+    }
+
+
 def _adam(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
-    t = {name: cases.positive(rng, WEIGHTS, np.float32) for name in "wmvg"}
+    t = _placed({name: cases.positive(rng, WEIGHTS, np.float32) for name in "wmvg"})
     cuda.adam(c.adam_structs([t]), 1e-2, cases.ADAM)
 
 
 def _sm3(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
-    tensors = [cases.sm3_tensor(rng, WEIGHTS, np.float32, 0.0)]  # held: structs are addresses
+    tensors = [_placed(cases.sm3_tensor(rng, WEIGHTS, np.float32, 0.0))]
     cuda.sm3(c.sm3_structs(tensors), 0.1, 0.0)
 
 
 def _adafactor(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
-    tensors = [cases.adafactor_tensor(rng, WEIGHTS, np.float32)]
+    tensors = [_placed(cases.adafactor_tensor(rng, WEIGHTS, np.float32))]
     cuda.adafactor(c.adafactor_structs(tensors), (0.01, 0.3, *cases.ADAFACTOR.values()))
 
 
 def _clip(cuda: c.Cuda, _: Handlers, rng: np.random.Generator) -> None:
-    tensors = [cases.clip_tensor(rng, WEIGHTS, np.float32)]
+    tensors = [_placed(cases.clip_tensor(rng, WEIGHTS, np.float32))]
     cuda.clip(c.clip_structs(tensors), 0.01, 1e-3)
 
 
@@ -90,10 +97,6 @@ def _batch_statistics(_: c.Cuda, handlers: Handlers, rng: np.random.Generator) -
     handlers.batch_statistics(x, d_mean, np.ones(1, np.float32))
 
 
-M_MMAP_THRESHOLD, PAGED_BYTES = -3, 65536
-"""Blocks of so many bytes come in pages of their own, as in a GPU's memory, where no free memory
-holds them: in a thread that has just begun. Source: mallopt(3)."""
-
 STEPS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {
     "adam": (_adam, WEIGHTS),
     "sm3": (_sm3, WEIGHTS),
@@ -108,7 +111,6 @@ STEPS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {
 
 def counted(emulator: Emulator) -> Iterator[Moved]:
     """Yield what each kernel moves in a step on float32."""
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, PAGED_BYTES)
     emulator.driver.traffic_moved.restype = ctypes.c_uint64
     rng = np.random.default_rng(5)
     for kernel, (step, shape) in STEPS.items():
@@ -118,10 +120,7 @@ def counted(emulator: Emulator) -> Iterator[Moved]:
 
 
 def counted_apart() -> list[Moved]:
-    """Return what each kernel moves, counted in a process whose memory is fresh.
-
-    What others have given back there lies as it likes; see `PAGED_BYTES`.
-    """
+    """Return what each kernel moves, counted in a process that keeps the emulator's driver."""
     command = [sys.executable, "-m", __name__]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = (line.split() for line in said.splitlines())
@@ -138,9 +137,9 @@ def table(found: list[Moved]) -> str:
 
 
 def main() -> int:
-    with counting() as emulator, ThreadPoolExecutor(1) as thread:
-        for each in thread.submit(list, counted(emulator)).result():
-            print(each.kernel, each.elements, each.moved_bytes)
+    with counting() as emulator:
+        for each in counted(emulator):
+            print(each.kernel, each.elements, each.moved_bytes, flush=True)
     return 0
 
 
