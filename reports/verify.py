@@ -269,6 +269,8 @@ def check_page(written: str, runs: Runs) -> Iterator[Checked]:
         )
         yield Checked("other version", "the page", f"{why} against the runs")
         yield from _together(check_document(_sentences(written), runs))
+    elif not said:
+        yield Checked("altered", "the page", "it names no run that it was made of")
     elif all(run in at_hand for run in said):
         own = Runs([at_hand[run] for run in said])
         experiments = [html.unescape(name) for name in _ONLY.findall(written)]

@@ -172,6 +172,16 @@ def test_the_page_s_own_words_about_itself_count(
     assert {e.state for e in verify(edited, folder)} & {"altered", "run missing", "other version"}
 
 
+def test_a_page_that_names_no_run_does_not_hold(
+    folder: Path, written: Path, tmp_path: Path
+) -> None:
+    edited = tmp_path / "edited.html"
+    named = re.compile('<meta name="keras-ab-run"[^>]*>')
+    edited.write_text(named.sub("", written.read_text(encoding="utf-8")), encoding="utf-8")
+    (entry,) = verify(edited, folder)
+    assert (entry.state, entry.what) == ("altered", "the page")
+
+
 def test_a_missing_run_is_named(folder: Path, written: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "cpu.jsonl", tmp_path)
     checked = verify(written, tmp_path)
