@@ -127,7 +127,7 @@ def closed(session: Session) -> str:
     """Return what the reports say of a run."""
     from keras_ab.reports.closing import close
 
-    return close(session.path, session.trials, session.plan)
+    return close(session.path)
 
 
 def stack(trying: Trying, found: Found, winners: Sequence[str]) -> None:

@@ -329,8 +329,7 @@ class Invocation:
         from keras_ab.reports.closing import close
 
         terminal.section("answers", sep="=")
-        path, trials, in_colour = self._session.path, self._session.trials, terminal.hasmarkup
-        terminal.write_line(close(path, trials, self.plan, in_colour=in_colour))
+        terminal.write_line(close(self._session.path, in_colour=terminal.hasmarkup))
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:

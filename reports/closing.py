@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from keras_ab.bench.lab.record.parts import kept
 from keras_ab.bench.lab.record.store import Store
-from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports import index
 from keras_ab.reports.advice import advice, written
-from keras_ab.reports.judged import judge_trials
 from keras_ab.reports.legible import visible
-from keras_ab.reports.loading import read_and_judge
-from keras_ab.reports.page import write_page
+from keras_ab.reports.loading import load
+from keras_ab.reports.page import write, write_page
 from keras_ab.reports.terminal import coloured, verdict_table, warnings
 
 
-def close(
-    path: Path, trials: Mapping[str, TrialData], plan: Plan, *, in_colour: bool = False
-) -> str:
+def close(path: Path, *, in_colour: bool = False) -> str:
     """Write the page beside a run file, and return what the terminal says of the run.
 
     The one thing that measuring asks of the reports; reports never ask for a measurement.
 
     Args:
         path: the run file.
-        trials: what was measured in it, by name.
-        plan: the plan in its header.
         in_colour: whether the terminal has colours.
     """
-    page = write_page([path], path.with_suffix(".html"))
-    advised = written(advice(judge_trials(list(trials.values()), plan)))
-    warned = warnings(read_and_judge(path))
-    parts = (verdict_table(trials, plan), advised, warned, f"run file: {path}\nreport:   {page}")
+    runs = load(path)
+    page = write(runs, path.with_suffix(".html"))
+    (run,) = runs.runs
+    advised, places = written(advice(run.trials)), f"run file: {path}\nreport:   {page}"
+    parts = (verdict_table(run), advised, warnings(run), places)
     says = visible("\n\n".join(filter(None, parts)))
     return coloured(says) if in_colour else says
 

@@ -83,7 +83,11 @@ def write_page(
     Raises:
         RecordError: where no run can be read, or the page cannot be written.
     """
-    runs = load(paths, experiments)
+    return write(load(paths, experiments), out, done)
+
+
+def write(runs: Runs, out: str | Path, done: str = "") -> Path:
+    """Write the page on runs that were loaded; see `write_page`."""
     gc.freeze()  # what was read stays: searching it for garbage again and again takes seconds
     try:
         html = page(runs, done)

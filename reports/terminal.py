@@ -10,11 +10,10 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
-from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports import cautions
-from keras_ab.reports.judged import JudgedRun, JudgedTrial, judge_trials
+from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible, short_names
 
 WIDTH = 80
@@ -28,11 +27,11 @@ COLOURS: dict[str, int] = {
 _ANSWER = re.compile(rf"^(  (?:\S.*?  +)?)({'|'.join(COLOURS)})(?=  |:|$)", re.MULTILINE)
 
 
-def verdict_table(trials: Mapping[str, TrialData], plan: Plan) -> str:
+def verdict_table(run: JudgedRun) -> str:
     """Return verdicts, claims, and what was not measured, in at most 80 columns."""
-    judged = judge_trials(list(trials.values()), plan)
+    judged = run.trials
     names = short_names([trial.data.declared for trial in judged])
-    legend = _legend(judged, plan) if judged else []
+    legend = _legend(judged, run.header.plan) if judged else []
     parts = (legend, _verdicts(judged, names), _claims(judged), _troubles(judged, names))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 

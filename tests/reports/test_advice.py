@@ -164,9 +164,7 @@ def test_a_broken_promise_is_told_without_the_rest(tmp_path):
 
 
 def test_the_terminal_ends_with_it(run):
-    loaded = reports.load(run).runs[0]
-    trials = {trial.data.declared.trial: trial.data for trial in loaded.trials}
-    told = close(run, trials, loaded.header.plan)
+    told = close(run)
     assert "advice for train.py:make" in told
     assert "write_stack()" in told
 

@@ -7,8 +7,6 @@ import pytest
 from keras_ab import reports
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess
-from keras_ab.bench.lab.record.run_file import read_run
-from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.reports.citing import cite
 from keras_ab.reports.page import page
 from keras_ab.reports.terminal import verdict_table
@@ -40,8 +38,7 @@ def test_everybody_uses_what_the_run_s_trials_say_together(path, tmp_path):
     found, plain = next(pair for pair in both if text.compared(pair[0]) != text.compared(pair[1]))
     says = text.compared(found)
     assert found.estimate.degrees > plain.estimate.degrees
-    trials = group(read_run(path).records)
-    assert says in verdict_table(trials, judged.header.plan)
+    assert says in verdict_table(judged)
     cited = cite([judged], f"twelve/{found.trial}/{ARM}/{METRIC}").sentence("plain")
     written = page(reports.load(path))
     for name, content in (("page.html", written), ("cited.txt", cited)):

@@ -20,9 +20,7 @@ def table(folder: Path) -> str:
 
 
 def table_of(path: Path) -> str:
-    run = reports.load(path).runs[0]
-    trials = {trial.data.declared.trial: trial.data for trial in run.trials}
-    return verdict_table(trials, run.header.plan)
+    return verdict_table(reports.load(path).runs[0])
 
 
 @pytest.mark.parametrize(
@@ -108,8 +106,8 @@ def test_hostile_names_fit_and_cannot_steer_the_terminal(tmp_path: Path) -> None
     assert not set(table) & {"\x1b", "\x00", "\u202e", "\r"}
 
 
-def test_no_trials_make_no_table() -> None:
-    assert verdict_table({}, {}) == ""
+def test_no_trials_make_no_table(tmp_path: Path) -> None:
+    assert table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [])) == ""
 
 
 def test_short_names_keep_what_tells_siblings_apart() -> None:
