@@ -139,7 +139,7 @@ def stack(trying: Trying, found: Found, winners: Sequence[str]) -> None:
 
 
 def batches(trying: Trying, found: Found) -> None:
-    """Look for the largest batch, as it is and with what may save memory; it becomes notices."""
+    """Look for the largest batch, as it is and with what may save memory; it becomes findings."""
     if found.data != "arrays":
         trying.say(f"the largest batch is looked for in arrays; {found.data} comes with its size")
         return
@@ -149,8 +149,8 @@ def batches(trying: Trying, found: Found) -> None:
         low, high = largest.largest(partial(fits, trying, names, limit_bytes=limit))
         what = names[0].replace("_", " ") if names else "as it is"
         end = f"{high * found.batch} does not" if high else "larger ones were not tried"
-        said = f"largest batch of {trying.subject.title}, {what}: {low * found.batch} fits, {end}"
-        trying.session.notice(f"{said} (host memory limited to {text.size(limit)})")
+        said = f"Largest batch of {trying.subject.title}, {what}: {low * found.batch} fits, {end}"
+        trying.session.found(f"{said} (host memory limited to {text.size(limit)})")
         trying.say(said)
 
 

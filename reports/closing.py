@@ -27,7 +27,8 @@ def close(path: Path, *, in_colour: bool = False) -> str:
     page = write(runs, path.with_suffix(".html"))
     (run,) = runs.runs
     advised, places = written(advice(run.trials)), f"run file: {path}\nreport:   {page}"
-    parts = (verdict_table(run), advised, warnings(run), places)
+    found = "\n".join(run.run.findings)
+    parts = (verdict_table(run), advised, found, warnings(run), places)
     says = visible("\n\n".join(filter(None, parts)))
     return coloured(says) if in_colour else says
 

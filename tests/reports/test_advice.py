@@ -4,9 +4,11 @@ import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.record.declared import ArmRecord, Trial
-from keras_ab.bench.lab.record.records import GuardCheck
+from keras_ab.bench.lab.record.records import GuardCheck, Notice
+from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.words.arms import NOTHING_LOADED
 from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME
+from keras_ab.reports import cautions
 from keras_ab.reports.advice import advice, written
 from keras_ab.reports.citing import cite, quotables
 from keras_ab.reports.closing import close
@@ -167,6 +169,17 @@ def test_the_terminal_ends_with_it(run):
     told = close(run)
     assert "advice for train.py:make" in told
     assert "write_stack()" in told
+
+
+def test_what_was_found_beside_the_trials_is_told_and_is_no_warning(tmp_path):
+    path = write(tmp_path / "run.jsonl", header("a"), [], seal=False)
+    lines, said = path.read_bytes(), "Largest batch of <b>mine</b>, as it is: 64 fits, 128 does not"
+    notice = Notice(at="2026-01-02T03:04:05+00:00", message=said, finding=True)
+    path.write_bytes(lines + encode(notice))
+    terminal, html = close(path), path.with_suffix(".html").read_text(encoding="utf-8")
+    assert said in terminal.partition("warnings")[0]
+    assert said.replace("<", "&lt;").replace(">", "&gt;") in html
+    assert all("Largest" not in c.says for c in cautions.of_run(reports.load(path).runs[0], {}))
 
 
 def test_advice_is_written_subject_by_subject(run):

@@ -182,9 +182,9 @@ class Session:
         finally:
             worker.stop()
 
-    def notice(self, message: str) -> None:
-        """Record something that a reader of the run should know."""
-        self._writer.write(Notice(at=timestamp(), message=message))
+    def found(self, message: str) -> None:
+        """Record what was looked for and found beside the trials."""
+        self._writer.write(Notice(at=timestamp(), message=message, finding=True))
 
     def _note(self) -> None:
         """Record what the forkservers had to mend."""

@@ -289,6 +289,8 @@ class Notice(Record):
     kind: Literal["notice"] = "notice"
     at: str
     message: str
+    finding: bool = False
+    """Whether it is what was looked for, not a warning."""
 
 
 class Resumed(Record):

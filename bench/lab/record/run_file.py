@@ -34,6 +34,7 @@ class Run:
         sealed: whether the seal is there and right; a run that was cut off has none.
         sha256: digest of everything before the seal.
         notices: what a reader should know (cut off, half a line dropped).
+        findings: what was looked for and found beside the trials, such as the largest batch.
         complete_bytes: length of the file up to its last whole line, without the seal.
     """
 
@@ -43,6 +44,7 @@ class Run:
     sealed: bool
     sha256: str
     notices: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
     complete_bytes: int = 0
 
 
@@ -252,7 +254,8 @@ def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> 
         raise _refuse(
             path, len(lines), "the seal does not match: the file was edited after the run"
         )
-    notices = [record.message for record in records if isinstance(record, Notice)]
+    told = [record for record in records if isinstance(record, Notice)]
+    notices = [notice.message for notice in told if not notice.finding]
     if not sealed:
         notices.append("cut off before its end: no seal, so later edits cannot be ruled out")
     if lines[-1][0] < len(data):
@@ -266,5 +269,6 @@ def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> 
         sealed=sealed,
         sha256=digest,
         notices=notices,
+        findings=[notice.message for notice in told if notice.finding],
         complete_bytes=body_end,
     )
