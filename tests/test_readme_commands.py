@@ -235,9 +235,11 @@ def project(tmp_path_factory):
 
 @pytest.mark.parametrize("command", MEASURE)
 def test_what_measures_comes_to_its_end(command, project):
+    (as_written,) = said(command)
     if "--ab-resume" in command:
         cut_off(project)
-    (as_written,) = said(command)
+    elif command.startswith("pytest"):  # on a busy machine no precision is reached before that
+        as_written += " --ab-budget 5"
     shown = run(as_written, project)
     if command.startswith("pytest"):
         assert re.search(r"trial 1 of [12]: labels, classes 1000", shown)
