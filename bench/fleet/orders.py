@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from keras_ab.bench.lab.record.bounds import Count
+from keras_ab.bench.lab.record.bounds import PositiveCount
 from keras_ab.bench.lab.record.declared import Record, Word
 from keras_ab.bench.lab.record.store import Store
 from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
@@ -34,7 +34,7 @@ class Unit(Record):
 
     name: Word
     kind: str
-    repeat: Count
+    repeat: PositiveCount
     trials: list[str] = Field(min_length=1)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from keras_ab.bench.fleet.orders import Order, Unit
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.judge.text import count
-from keras_ab.bench.lab.record.bounds import Count
+from keras_ab.bench.lab.record.bounds import PositiveCount
 from keras_ab.bench.lab.record.declared import Node, Record, Word
 from keras_ab.bench.lab.record.parts import Kept, content, kept
 from keras_ab.bench.lab.record.run_file import Run, parse_run
@@ -24,7 +24,7 @@ class Claim(Record):
 
     fleet: str
     unit: Word
-    attempt: Count
+    attempt: PositiveCount
     node: Word
     at: str
 

@@ -9,8 +9,11 @@ from pydantic import AfterValidator, Field, FiniteFloat
 LARGEST = 2**63
 """No count of ours reaches it; what is larger overflows where it is reckoned with."""
 
-Count = Annotated[int, Field(gt=0, lt=LARGEST)]
-Number = Annotated[int, Field(ge=0, lt=LARGEST)]
+PositiveCount = Annotated[int, Field(gt=0, lt=LARGEST)]
+Count = Annotated[int, Field(ge=0, lt=LARGEST)]
+"""Both mean what `words.steps` means by them: pydantic 2.9 looks the names of a dataclass's types
+up in the module of the record that has it."""
+
 StepSeconds = Annotated[FiniteFloat, Field(ge=1e-12, le=1e9)]
 
 

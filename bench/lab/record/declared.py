@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from keras_ab.bench.lab.record.bounds import Count, Number, Scalar
+from keras_ab.bench.lab.record.bounds import Count, PositiveCount, Scalar
 from keras_ab.bench.lab.words.metrics import STEP_TIME, Dimension, Metric
 
 
@@ -156,9 +156,9 @@ class Node(Record):
     """The invocation that asked for the run."""
     unit: Word
     """The part of what was asked for that the run carries out."""
-    attempt: Count = 1
+    attempt: PositiveCount = 1
     """How many runs there are of that part, this one among them."""
-    cores: list[Number] = []
+    cores: list[Count] = []
     """The logical processors that the machine's owner lets it use."""
     clock_ahead_s: FiniteFloat | None = None
     """How far its clock was before that of the machine that asked."""

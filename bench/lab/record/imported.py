@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from keras_ab.bench.lab.record.bounds import Number
+from keras_ab.bench.lab.record.bounds import Count
 from keras_ab.bench.lab.record.declared import Record
 from keras_ab.bench.lab.words.digests import Digest
 
@@ -20,7 +20,7 @@ class Imported(Record):
     arms: list[str]
     files: dict[str, Digest]
     """SHA-256 by path; in a run file, of those that no line before has told."""
-    again: list[Number] = Field(default_factory=list)
+    again: list[Count] = Field(default_factory=list)
     """In a run file, the others, by their number among all that the run has told so far."""
 
 

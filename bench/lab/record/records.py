@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from keras_ab.bench.lab.record.bounds import Count, Facts, Number, StepSeconds
+from keras_ab.bench.lab.record.bounds import Count, Facts, PositiveCount, StepSeconds
 from keras_ab.bench.lab.record.declared import ArmRecord as ArmRecord
 from keras_ab.bench.lab.record.declared import ClaimRecord as ClaimRecord
 from keras_ab.bench.lab.record.declared import GuardRecord as GuardRecord
@@ -40,7 +40,7 @@ class Header(Record):
     """The first line: where, with what and how the run was made."""
 
     kind: Literal["header"] = "header"
-    schema_version: Count = SCHEMA
+    schema_version: PositiveCount = SCHEMA
     run: str
     started: str
     backend: str
@@ -72,8 +72,8 @@ class Ceiling(Record):
     """Of the rate; ``s`` where what counts is how long a step lasts."""
     work: Positive
     """Bytes moved, or floating-point operations, of one step."""
-    data_bytes: Number
-    steps: Count
+    data_bytes: Count
+    steps: PositiveCount
     samples_s: list[Positive] = Field(min_length=1)
     """Seconds that `steps` steps took together, in the order of measurement."""
 
@@ -128,10 +128,10 @@ class Round(Record):
 
     kind: Literal["round"] = "round"
     trial: str
-    block: Number
-    round: Number
+    block: Count
+    round: Count
     order: list[str]
-    steps: Count
+    steps: PositiveCount
     step_time_s: dict[str, StepSeconds]
     others_cpu: FiniteFloat | None = None
     """Cores kept busy by other processes during the round."""
@@ -147,7 +147,7 @@ class Round(Record):
 class RoundsChosen(Record):
     """How many rounds each block of a trial has, and what that follows from."""
 
-    rounds: Count
+    rounds: PositiveCount
     start_s: Annotated[FiniteFloat, Field(ge=0)]
     """What a block costs before its first round."""
     round_s: Annotated[FiniteFloat, Field(gt=0)]
@@ -167,7 +167,7 @@ class Block(Record):
 
     kind: Literal["block"] = "block"
     trial: str
-    block: Number
+    block: Count
     values: dict[str, dict[str, FiniteFloat]]
     notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each arm found in place, such as which kernel it uses and why."""
@@ -194,12 +194,12 @@ class MemoryCurve(Record):
     kind: Literal["memory"] = "memory"
     trial: str
     arm: str
-    steps: Count
+    steps: PositiveCount
     at_s: list[FiniteFloat] = Field(min_length=1)
-    host_bytes: list[Number]
-    device_bytes: list[Number] | None
+    host_bytes: list[Count]
+    device_bytes: list[Count] | None
     """None where nobody counts."""
-    peak_device_bytes: list[Number] = Field(default_factory=list)
+    peak_device_bytes: list[Count] = Field(default_factory=list)
     """The allocator's own peak in each of some more steps; none where nobody counts."""
 
     @model_validator(mode="after")
@@ -279,7 +279,7 @@ class End(Record):
     kind: Literal["end"] = "end"
     trial: str
     reason: Literal["precise", "budget", "max_blocks", "guard", "failed", "absent", "not timed"]
-    blocks_wanted: Number | None = None
+    blocks_wanted: Count | None = None
     """What Stein's procedure asked for."""
 
 
