@@ -64,7 +64,7 @@ def building(arm, file=FILE, experiment="hostile"):
         ("leaves_with_the_stack", "raised", "SystemExit: 0"),
         ("crashes_with_a_child", "killed", "the process was killed by SIGSEGV"),
         ("observes_text", "raised", "answer holds <U1, no numbers"),
-        ("observes_objects", "raised", "Object arrays cannot be saved"),
+        ("observes_objects", "raised", "Object arrays cannot be loaded"),
     ],
 )
 def test_what_an_arm_does_is_its_own_failure(trial, arm, what, message):

@@ -109,7 +109,7 @@ class Handler:
     def _observe(self, prepared: Prepared, path: str) -> None:
         observed = prepared.observe() if prepared.observe else {}
         arrays: dict[str, Any] = {n: self.backend.to_numpy(value) for n, value in observed.items()}
-        np.savez(path, allow_pickle=False, **arrays)
+        np.savez(path, **arrays)
 
     @answer.register
     def list_probes(self, asked: protocol.ListProbes) -> dict[str, int]:
