@@ -1,11 +1,13 @@
 """How near each native CPU kernel comes to the least time that its bytes take on this machine.
 
 Run with ``python -m tests.studies.kernel_bandwidth --fill``, with nothing else running: it writes
-the table of kernels/native/README.md; some three minutes on two cores. A block is a fresh process,
-in which each kernel and a plain copy of as many bytes as the kernel must move
-(`kernels/native/least_bytes.py`) on every core take turns, in an order drawn anew for each round.
-The share is the copy's time over the kernel's; 1 is the machine's limit. Arrays are cut from one,
-so that both have the large pages that the operating system gives.
+the table of kernels/native/README.md; some ten minutes on two cores. A block is a fresh process,
+in which these take turns, in an order drawn anew for each round: a kernel; a plain copy, and an
+update in place, of as many bytes as the kernel must move (`kernels/native/least_bytes.py`), on
+every core; and the kernel's arithmetic on as many elements, few at a time, that stay in the cache.
+The share is the time of the faster plain one over the kernel's; 1 is the machine's limit. The last
+one's time over the kernel's says what stands in the way: near 1, it is the arithmetic. Arrays are
+cut from one, so that all have the large pages that the operating system gives.
 
 ``python -m tests.studies.kernel_bandwidth sm3 adam`` prints it for some kernels.
 """
@@ -69,11 +71,13 @@ class Block:
     """What one process found.
 
     Args:
-        log_share: the log of the copy's time over the kernel's.
+        log_share: the log of the faster plain loop's time over the kernel's.
+        log_arithmetic: the log of its arithmetic's time, without memory, over the kernel's.
         others: cores that other processes kept busy meanwhile.
     """
 
     log_share: float
+    log_arithmetic: float
     others: float
 
 
@@ -204,10 +208,38 @@ def moved(kernel: str, shapes: Shapes) -> int:
 
 def copy(size: int) -> Step:
     """Return a plain copy on every core that moves so many bytes, half of them read."""
-    source, target = np.ones(size // 2, np.uint8), np.zeros(size // 2, np.uint8)
+    return _on_every_core(np.copyto, *arrays([(size // 8,)] * 2))
+
+
+def update(size: int) -> Step:
+    """Return a plain update in place on every core that moves so many bytes, half of them read."""
+    one = np.float32(1)
+    return _on_every_core(lambda x: np.add(x, one, out=x), *arrays([(size // 8,)]))
+
+
+def _on_every_core(move: Callable[..., Any], *whole: np.ndarray) -> Step:
     pool = ThreadPoolExecutor(CORES)
-    pieces = list(zip(*(np.array_split(a, CORES) for a in (target, source)), strict=True))
-    return lambda: list(pool.map(lambda piece: np.copyto(*piece), pieces))
+    pieces = list(zip(*(np.array_split(a, CORES) for a in whole), strict=True))
+    return lambda: list(pool.map(lambda piece: move(*piece), pieces))
+
+
+def few(shapes: Shapes, elements: float) -> tuple[int, int]:
+    """Return the largest of these shapes, with as many of its rows as have so many elements."""
+    rows, columns = max(shapes, key=math.prod)
+    return min(rows, max(1, int(elements / columns))), columns
+
+
+def arithmetic(kernel: str, problem: Problem) -> Step:
+    """Return the kernel's arithmetic on as many elements, few at a time, that stay in the cache.
+
+    Each core has its own and wakes no other, which would take longer than so few elements do.
+    """
+    size = last_cache_bytes() / 4 / CORES
+    shape = few(problem.shapes, size / least_bytes(kernel, 1, cache=0))
+    steps = [problem.make(c.Cpu(register.library()), [shape]) for _ in range(CORES)]
+    times = round(sum(map(math.prod, problem.shapes)) / CORES / math.prod(shape))
+    pool = ThreadPoolExecutor(CORES)
+    return lambda: list(pool.map(lambda step: [step() for _ in range(times)], steps))
 
 
 def _lasts(step: Step) -> float:
@@ -217,18 +249,19 @@ def _lasts(step: Step) -> float:
 
 
 def block(kernel: str, problem: Problem, seed: int, rounds: int = ROUNDS) -> Block:
-    """Time the kernel and the copy in this process, in turns."""
-    rng = np.random.default_rng(seed)
-    step = problem.make(c.Cpu(register.library(), CORES), problem.shapes)
-    steps = step, copy(moved(kernel, problem.shapes))
+    """Time the kernel, its arithmetic and both plain loops in this process, in turns."""
+    rng, size = np.random.default_rng(seed), moved(kernel, problem.shapes)
+    own_step = problem.make(c.Cpu(register.library(), CORES), problem.shapes)
+    steps = own_step, arithmetic(kernel, problem), copy(size), update(size)
     load, own = Load(), clock.cpu_now()
     load.begin()
-    ratios = []
-    for number in range(rounds + 2):
-        lasted = {i: _lasts(steps[i]) for i in rng.permutation(2)}
-        if number >= 2:  # the first find pages and clocks asleep
-            ratios.append(math.log(lasted[1] / lasted[0]))
-    return Block(hodges_lehmann(ratios), load.others(clock.cpu_now() - own))
+    lasted = np.empty((rounds + 2, len(steps)))
+    for turn in lasted:
+        for i in rng.permutation(len(steps)):
+            turn[i] = _lasts(steps[i])
+    logs = np.log(lasted[2:])  # the first find pages and clocks asleep
+    alone, copied, updated = (hodges_lehmann(list(logs[:, i] - logs[:, 0])) for i in (1, 2, 3))
+    return Block(min(copied, updated), alone, load.others(clock.cpu_now() - own))
 
 
 def in_fresh_process(kernel: str, seed: int) -> Block:
@@ -240,15 +273,22 @@ def in_fresh_process(kernel: str, seed: int) -> Block:
 
 def row(kernel: str, problem: Problem, blocks: Sequence[Block]) -> str:
     """Return a kernel's row."""
-    share = interval([each.log_share for each in blocks], 0.95)
-    point, low, high = (math.exp(x) for x in (share.point, share.low, share.high))
     least = moved(kernel, problem.shapes) / sum(map(math.prod, problem.shapes))
-    return f"| {kernel} | {problem.case} | {least:.3g} | {point:.2f} [{low:.2f}, {high:.2f}] |"
+    shares = [each.log_share for each in blocks], [each.log_arithmetic for each in blocks]
+    cells = kernel, problem.case, f"{least:.3g}", *map(_cell, shares)
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(logs: Sequence[float]) -> str:
+    found = interval(logs, 0.95)
+    point, low, high = (math.exp(x) for x in (found.point, found.low, found.high))
+    return f"{point:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def table(found: Sequence[dict[str, Block]]) -> str:
     """Return the table of blocks, and what there is to know of where they ran."""
-    lines = ["| kernel | case | least bytes an element | share of the limit |", "|---|---|---|---|"]
+    heads = "kernel", "case", "least bytes an element", "share of the limit", "arithmetic alone"
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     lines += [row(k, PROBLEMS[k], [blocks[k] for blocks in found]) for k in found[0]]
     others = max(block.others for blocks in found for block in blocks.values())
     where = (
