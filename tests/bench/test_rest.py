@@ -93,18 +93,23 @@ PROGRAM = """
 import os, signal
 from tests.bench.test_rest import *
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.{on_hang_up})
     server = ForkServer("plain")
     worker, processes = started(server)
-    worker.rest()
+    if {rests}:
+        worker.rest()
     print(*(process.pid for process in processes), flush=True)
     for pid in {killed}:
         os.kill(pid, signal.SIGKILL)
 """
 
 
+@pytest.mark.parametrize("on_hang_up", ["SIG_DFL", "SIG_IGN"])  # the latter as nohup has it
+@pytest.mark.parametrize("rests", [True, False])
 @pytest.mark.parametrize("killed", ["(os.getpid(),)", "(server._process.pid, os.getpid())"])
-def test_none_that_rests_is_left_behind(tmp_path, killed):
-    (tmp_path / "main.py").write_text(PROGRAM.format(killed=killed))
+def test_none_is_left_behind_by_what_was_killed(tmp_path, killed, rests, on_hang_up):
+    program = PROGRAM.format(killed=killed, rests=rests, on_hang_up=on_hang_up)
+    (tmp_path / "main.py").write_text(program)
     command = [sys.executable, str(tmp_path / "main.py")]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -1,45 +1,156 @@
-"""Do models that no one here wrote go through? Those of Keras' applications, as they come.
+"""Do models that no one here wrote go through ``keras-ab try``? Keras' code examples, as they are.
 
-``python -m tests.studies.published`` looks at each, tries every technique that applies for two
-steps in this process, and prints what did not work.
+``python -m tests.studies.published CHECKOUT [NAME …]`` takes them from a checkout of
+https://github.com/keras-team/keras-core at the commit below, and writes
+docs/published-models.md: what was found in each and which of the techniques that apply to it it
+did not survive, tried for two steps; about half an hour on two cores. An example runs as it is up
+to its first `fit`, in which its model, data and batch size are caught. Only what it would load
+from elsewhere is made up, as random numbers of the same shape and type, and `keras_core` is
+called `keras`, as the package has been since.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-MODELS = {
-    "MobileNetV2": 64,
-    "MobileNetV3Small": 64,
-    "EfficientNetB0": 64,
-    "EfficientNetV2B0": 64,
-    "DenseNet121": 64,
-    "ResNet50": 64,
-    "NASNetMobile": 64,
-    "ConvNeXtTiny": 64,
-    "VGG16": 64,
-    "Xception": 75,
-}
-"""Each with the pixels along an edge of its images."""
+EXAMPLES = (
+    "vision/mnist_convnet",
+    "vision/cct",
+    "vision/eanet",
+    "vision/mlp_image_classification",
+    "vision/image_classification_with_vision_transformer",
+    "vision/autoencoder",
+    "vision/conv_lstm",
+    "timeseries/timeseries_classification_from_scratch",
+    "timeseries/timeseries_classification_transformer",
+    "nlp/bidirectional_lstm_imdb",
+    "nlp/addition_rnn",
+    "tensorflow/generative/vae",
+    "tensorflow/keras_recipes/antirectifier",
+    "generative/text_generation_with_miniature_gpt",
+)
+COMMIT = "3a464f904dc8dd09de9c51d248a7fe7c575d7f3e"
+PAGE = Path(__file__).parents[2] / "docs" / "published-models.md"
 
-MAKE = """
+MAKE = '''
+"""Makes the model of {example}, which is caught as it is about to be trained."""
+
+import runpy
+from pathlib import Path
+from unittest import mock
+
 import keras
 import numpy as np
 
+HERE = Path(__file__).parent
+COUNT = 1024
+
+
+class Caught(Exception):
+    pass
+
+
+def caught(model, x=None, y=None, batch_size=None, **others):
+    raise Caught(model, x, y, batch_size)
+
+
+def images(*shape, classes):
+    def load_data(*args, **kwargs):
+        rng = np.random.default_rng(0)
+        labels = (COUNT, 1) if len(shape) == 3 else (COUNT,)
+        part = rng.integers(0, 256, (COUNT, *shape), np.uint8), rng.integers(0, classes, labels)
+        return part, part
+
+    return load_data
+
+
+def reviews(num_words=20000, **others):
+    rng = np.random.default_rng(0)
+    texts = [list(rng.integers(1, num_words, rng.integers(20, 300))) for _ in range(COUNT)]
+    part = np.array(texts, dtype=object), rng.integers(0, 2, COUNT)
+    return part, part
+
+
+def table(*args, **kwargs):
+    rng = np.random.default_rng(0)
+    return np.column_stack([rng.choice([-1.0, 1.0], COUNT), rng.normal(size=(COUNT, 500))])
+
+
+def film(*args, **kwargs):
+    path = HERE / "film.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (20, 40, 64, 64), np.uint8))
+    return str(path)
+
+
+def texts():
+    for folder in ("train/pos", "train/neg", "test/pos", "test/neg"):
+        (HERE / "aclImdb" / folder).mkdir(parents=True, exist_ok=True)
+        words = np.random.default_rng(0).choice(["a", "good", "film", "this", "is", "not"], 100)
+        for number in range(100):
+            (HERE / "aclImdb" / folder / f"{{number}}.txt").write_text(" ".join(words))
+
+
+ELSEWHERE = {{
+    "keras.datasets.mnist.load_data": images(28, 28, classes=10),
+    "keras.datasets.cifar10.load_data": images(32, 32, 3, classes=10),
+    "keras.datasets.cifar100.load_data": images(32, 32, 3, classes=100),
+    "keras.datasets.imdb.load_data": reviews,
+    "keras.utils.get_file": film,
+    "keras.utils.plot_model": lambda *args, **kwargs: None,
+    "numpy.loadtxt": table,
+    "matplotlib.pyplot.show": lambda *args, **kwargs: None,
+    "keras.Model.fit": caught,
+}}
+
 
 def make():
-    model = keras.applications.{name}(weights=None, input_shape=({edge}, {edge}, 3), classes=10)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (32, {edge}, {edge}, 3)).astype("float32")
-    return dict(model=model, data=(images, rng.integers(0, 10, 32)), batch_size=4)
-"""
+    import contextlib
+    import io
+    import os
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    texts()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(HERE))
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(mock.patch.dict(os.environ))
+        for name, instead in ELSEWHERE.items():
+            stack.enter_context(mock.patch(name, instead))
+        try:
+            runpy.run_path(str(HERE / "example.py"))
+        except Caught as found:
+            model, x, y, batch_size = found.args
+    data = x if y is None else (x, y)
+    return dict(model=model, data=data, batch_size=batch_size or 32)
+'''
 
 
-def tried(name: str, edge: int) -> list[str]:
-    """Return what happened with one model, a line each."""
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one example.
+
+    Args:
+        found: its model in a few words, empty where it could not be made.
+        tried: how many techniques apply to it.
+        troubles: by technique, or ``make``: what it did not survive.
+    """
+
+    found: str
+    tried: int
+    troubles: dict[str, str]
+
+
+def tried(file: str) -> Outcome:
+    """Return what was found in a subject, and the error of each technique it did not survive."""
     import keras
 
     from keras_ab.bench.own import look, techniques
@@ -47,22 +158,95 @@ def tried(name: str, edge: int) -> list[str]:
     from keras_ab.bench.own.subject import Subject
     from keras_ab.bench.own.training import Trained
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{name.lower()}.py"
-        file.write_text(MAKE.format(name=name, edge=edge))
-        own = Subject(str(file), "make")
+    own = Subject(file, "make")
+    try:
         found = look.found(look.look(own))
-        lines = [f"{name}: {found}"]
-        for technique in techniques.applicable(found):
-            keras.utils.set_random_seed(0)
-            try:
-                Trained(own)(Tried(together([technique.change])), {"batches": 2}).observe()
-            except Exception as error:  # noqa: BLE001 - it is what is looked for
-                lines.append(f"  {technique.name}: {type(error).__name__}: {str(error)[:300]}")
-            keras.backend.clear_session()
-    return lines
+    except Exception as error:  # noqa: BLE001 - it is what is looked for
+        return Outcome("", 0, {"make": f"{type(error).__name__}: {error}"})
+    applicable, troubles = techniques.applicable(found), {}
+    for technique in applicable:
+        keras.utils.set_random_seed(0)
+        try:
+            Trained(own)(Tried(together([technique.change])), {"batches": 2}).observe()
+        except Exception as error:  # noqa: BLE001 - it is what is looked for
+            troubles[technique.name] = f"{type(error).__name__}: {error}"
+        keras.backend.clear_session()
+    loss = found.loss or "a loss of its own"
+    model = f"{found.parameters:,} parameters, {found.optimizer}, {loss}, batches of {found.batch}"
+    return Outcome(model, len(applicable), troubles)
+
+
+def in_own_process(example: str, checkout: Path, folder: Path) -> Outcome:
+    """Return what `tried` returns for an example, or how its process ended."""
+    source = (checkout / "examples" / "keras_io" / f"{example}.py").read_text(encoding="utf-8")
+    (folder / "example.py").write_text(source.replace("keras_core", "keras"), encoding="utf-8")
+    subject = folder / f"{Path(example).name}.py"
+    subject.write_text(MAKE.format(example=example), encoding="utf-8")
+    command = [sys.executable, "-m", "tests.studies.published", "--one", str(subject)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        return Outcome("", 0, {"make": f"exit {done.returncode}: {last[0]}"})
+    return Outcome(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
+    """Return the page of what came of each example."""
+    rows = [
+        f"| {name} | {outcome.found or 'could not be made'} | {outcome.tried} | "
+        f"{', '.join(f'`{t}`' for t in outcome.troubles) or 'none'} |"
+        for name, outcome in outcomes.items()
+    ]
+    troubles = [
+        f"- {name}, `{technique}`: {_in_a_line(said)}"
+        for name, outcome in outcomes.items()
+        for technique, said in outcome.troubles.items()
+    ]
+    return "\n".join(
+        [
+            "# Models that nobody here wrote",
+            "",
+            "Do models as people write them go through `keras-ab try`? Code examples of",
+            f"[keras-core](https://github.com/keras-team/keras-core) at commit `{commit}`, each",
+            "run as it is up to its first `fit`, with random numbers in place of data that lies",
+            "elsewhere. Every technique that applies to the model is applied to it and trains two",
+            "batches; nothing is timed. This page is made by",
+            "`python -m tests.studies.published CHECKOUT`.",
+            "",
+            "| example | model | techniques tried | did not survive |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "## What did not work",
+            "",
+            *(troubles or ["All of it worked."]),
+            "",
+            where,
+            "",
+        ]
+    )
+
+
+def _in_a_line(said: str, most: int = 300) -> str:
+    words = " ".join(said.split()).replace("|", "\\|").replace("<", "&lt;")
+    return words if len(words) <= most else f"{words[:most]} …"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Try one subject, or all examples and write the page."""
+    if arguments[:1] == ["--one"]:
+        print(json.dumps(asdict(tried(arguments[1]))))
+        return
+    checkout, names = Path(arguments[0]), arguments[1:] or EXAMPLES
+    outcomes = {}
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            outcomes[name] = in_own_process(name, checkout, Path(folder))
+        print(name, outcomes[name], flush=True)
+    if not arguments[1:]:
+        where = f"TensorFlow {version('tensorflow-cpu')}, Keras {version('keras')}."
+        PAGE.write_text(page(outcomes, COMMIT, where), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    for model in sys.argv[1:] or MODELS:
-        print(*tried(model, MODELS[model]), sep="\n", flush=True)
+    main(sys.argv[1:])

@@ -99,6 +99,8 @@ def _work(sock: socket.socket, connection: int, log: int) -> None:
         os.dup2(log, 2)
         serving.serve(Connection(connection))
         status = 0
+        if os.getpid() == os.getpgrp():  # and no fork that the arm did not end
+            os.killpg(0, signal.SIGKILL)  # there may be nobody left to end what it has started
     finally:
         os._exit(status)
 

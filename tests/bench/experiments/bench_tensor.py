@@ -12,9 +12,11 @@ def holding(count):
         import tensorflow as tf
 
         held = [tf.zeros([ELEMENTS]) for _ in range(count)]
+        axis = tf.constant([0])
 
         def step():
-            return tf.reduce_sum(tf.ones([1_000_000])) + sum(t[0] for t in held)
+            """Hand over no number of Python's: TensorFlow copies it or not, as its memory lies."""
+            return tf.raw_ops.Sum(input=tf.square(held[-1]), axis=axis)
 
         return Prepared(step)
 

@@ -1,0 +1,49 @@
+"""An example runs up to its `fit`, whatever comes after; what does not work has its word."""
+
+from tests.studies.published import Outcome, in_own_process, page
+
+EXAMPLE = """
+import keras_core as keras
+from keras_core import layers
+
+(x_train, y_train), _ = keras.datasets.mnist.load_data()
+model = keras.Sequential([keras.Input((28, 28)), layers.Flatten(), layers.Dense(10)])
+print("this is said to nobody")
+model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+model.fit(x_train.astype("float32"), y_train, batch_size=64)
+raise AssertionError("an example is not carried on")
+"""
+
+
+def outcome(source, folder):
+    checkout, place = folder / "checkout", folder / "place"
+    (checkout / "examples" / "keras_io").mkdir(parents=True)
+    place.mkdir()
+    (checkout / "examples" / "keras_io" / "one.py").write_text(source)
+    return in_own_process("one", checkout, place)
+
+
+def test_an_example_is_caught_at_its_fit(tmp_path):
+    found = outcome(EXAMPLE, tmp_path)
+    assert "7,850 parameters, RMSprop" in found.found
+    assert "batches of 64" in found.found
+    assert found.tried >= 5
+    assert not found.troubles
+
+
+def test_an_example_that_cannot_be_made_says_why(tmp_path):
+    found = outcome("raise ValueError('no such data')", tmp_path)
+    assert found.found == ""
+    assert "no such data" in found.troubles["make"]
+
+
+def test_the_page_has_every_trouble_in_a_line():
+    outcomes = {
+        "well": Outcome("8 parameters, Adam, mse, batches of 2", 3, {}),
+        "ill": Outcome("8 parameters, SGD, mse, batches of 2", 3, {"xla": "Error: a\n<b> | c"}),
+        "not": Outcome("", 0, {"make": "ValueError: x"}),
+    }
+    made = page(outcomes, "abc", "Here.")
+    assert "| well | 8 parameters, Adam, mse, batches of 2 | 3 | none |" in made
+    assert "- ill, `xla`: Error: a &lt;b> \\| c" in made
+    assert "| not | could not be made | 0 | `make` |" in made
