@@ -10,17 +10,21 @@ from pathlib import Path
 from textwrap import wrap
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.answers import Answer
+from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.reports.advice import VERBS, advice
 from keras_ab.reports.citing import Quotable, cite
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.loading import load
+from keras_ab.reports.machines import machine_name, versions
+from keras_ab.reports.markdown import escape
 from keras_ab.reports.tables import case_text
 from keras_ab.reports.views import also_learnt, other_sizes
 
 BLOCK = re.compile(r"(<!-- run: (\S+) -->\n)(.*?)(<!-- end of run -->)", re.DOTALL)
+ADVICE = re.compile(r"(<!-- advice: (\S+) -->\n)(.*?)(<!-- end of advice -->)", re.DOTALL)
 HEADINGS = ("technique", "arm", "case", "answer", "step time", "memory", "besides")
 _ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)` \|.*")
 
@@ -29,6 +33,8 @@ QUOTED = re.compile(r"(<!-- (number|sentence): (\S+) (\S+) -->)(.*?)(<!-- end --
 """What stands for a number in a line, and for a sentence in lines of its own."""
 WIDTH = 100
 """Characters in a line of a sentence."""
+MOST_SAID = 2000
+"""Characters of a piece of advice that are shown."""
 
 
 def filled(document: str, folder: Path) -> str:
@@ -38,7 +44,8 @@ def filled(document: str, folder: Path) -> str:
     first two cells, a technique in words and ``experiment/arm``, and below it stands what became of
     the run's claims. Between ``<!-- number: FILE ID -->`` and ``<!-- end -->`` stands a number,
     after ``<!-- sentence: FILE ID -->`` the sentence that quotes it; `ID` is what `keras-ab cite`
-    takes.
+    takes. Between ``<!-- advice: FILE -->`` and ``<!-- end of advice -->`` stands what the run
+    says to do with a reader's own model.
 
     Args:
         document: the text, as Markdown.
@@ -49,7 +56,8 @@ def filled(document: str, folder: Path) -> str:
     """
     runs = cache(lambda file: load(folder / file).runs)
     with_tables = BLOCK.sub(lambda b: f"{b[1]}{_table(b, *runs(b[2]))}{b[4]}", document)
-    return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", with_tables)
+    advised = ADVICE.sub(lambda a: f"{a[1]}{_advice(*runs(a[2]))}{a[4]}", with_tables)
+    return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", advised)
 
 
 def _quoted(form: str, quotable: Quotable) -> str:
@@ -79,16 +87,29 @@ def fill(path: Path) -> Path:
         raise RecordError(
             "a document to fill is a Markdown file that can be read", str(error), "check the path"
         ) from error
-    if not BLOCK.search(document) and not QUOTED.search(document):
+    if not any(form.search(document) for form in (BLOCK, ADVICE, QUOTED)):
         raise RecordError(
             "a document to fill has something between two comments",
             f"nothing in {path}",
-            "write <!-- run: FILE.jsonl --> above a table and <!-- end of run --> below, or "
+            "write <!-- run: FILE.jsonl --> above a table and <!-- end of run --> below, "
+            "<!-- advice: FILE.jsonl --> above advice and <!-- end of advice --> below, or "
             "<!-- number: FILE.jsonl ID --> before a number and <!-- end --> after it",
         )
     made = filled(document, path.parent)  # all of it, before anything is written
     path.write_text(made, encoding="utf-8")
     return path
+
+
+def _advice(run: JudgedRun) -> str:
+    """Return the advice of a run as a list, and what to write to have what it says to use."""
+    lines = [f"Run `{run.header.run}`: {escape(machine_name(run))}; {escape(versions(run))}.", ""]
+    for sentence in (s for own in advice(run.trials) for s in own.sentences):
+        words = f"- **{escape(sentence.verb)}**: {escape(sentence.says, MOST_SAID)}"
+        lines += wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        if sentence.verb == VERBS[Word.GAIN] and sentence.paste:
+            code = ["```python", *sentence.paste.splitlines(), "```"]
+            lines += ["", *(f"  {line}" for line in code), ""]
+    return "\n".join([*lines, ""])
 
 
 def _table(block: re.Match[str], run: JudgedRun) -> str:

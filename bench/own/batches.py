@@ -137,7 +137,8 @@ def _gathered(data: tuple[Any, ...], order: np.ndarray, many: int) -> Any:
 
     def batch(number: Any) -> Any:
         wanted = places[number]
-        return keras.tree.map_structure(lambda array: tf.gather(array, wanted), held)
+        parts = keras.tree.map_structure(lambda array: tf.gather(array, wanted), held)
+        return keras.utils.pack_x_y_sample_weight(*parts)
 
     numbers = tf.data.Dataset.range(len(places)).repeat()
     made = numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
@@ -161,7 +162,8 @@ def _sliced(data: tuple[Any, ...], order: np.ndarray, many: int) -> Iterator[Any
 
     for start in itertools.cycle(range(0, len(order) - many + 1, many)):
         wanted = order[start : start + many]
-        yield keras.tree.map_structure(lambda array, rows=wanted: array[rows], data)
+        parts = keras.tree.map_structure(lambda array, rows=wanted: array[rows], data)
+        yield keras.utils.pack_x_y_sample_weight(*parts)
 
 
 def _again(data: Any) -> Iterator[Any]:

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ class Made:
 
     Args:
         model: compiled.
-        data: arrays ``(inputs, labels)`` or ``(inputs, labels, weights)``, or anything else that
-            `fit` takes and that yields batches.
+        data: arrays ``(inputs,)``, ``(inputs, labels)`` or ``(inputs, labels, weights)``, or
+            anything else that `fit` takes and that yields batches. One array alone is inputs.
         validation: the same, to judge what was learnt by; None where there is none.
         batch_size: examples in a batch of arrays.
     """
@@ -183,9 +183,9 @@ def rematerialised(mode: str) -> Iterator[None]:
 def read(returned: Any, title: str) -> Made:
     """Return what a subject's function returned: a pair, a triple, or a mapping of `PARTS`."""
     if isinstance(returned, Mapping) and {"model", "data"} <= set(returned) <= set(PARTS):
-        return Made(**returned)
+        return of_parts(Made(**returned))
     if isinstance(returned, tuple) and len(returned) in (2, 3):
-        return Made(*returned)
+        return of_parts(Made(*returned))
     keys = f"{{{', '.join(returned)}}}" if isinstance(returned, Mapping) else ""
     size = f" of {len(returned)}" if isinstance(returned, tuple) else keys
     raise DeclarationError(
@@ -194,6 +194,15 @@ def read(returned: Any, title: str) -> Made:
         "return model, (x, y); or model, data, validation; or a dict of "
         f"{', '.join(PARTS)}, of which the last two may be missing",
     )
+
+
+def of_parts(made: Made) -> Made:
+    """Return a subject whose data, where it is one array, is a tuple of it."""
+    return replace(made, data=_of_parts(made.data), validation=_of_parts(made.validation))
+
+
+def _of_parts(data: Any) -> Any:
+    return (data,) if hasattr(data, "shape") and hasattr(data, "dtype") else data
 
 
 def check_compiled(model: Any, title: str) -> None:

@@ -114,7 +114,6 @@ def validation_loss(made: Made, change: Change) -> float:
 
 def sizes(made: Made, change: Change) -> dict[str, float]:
     """Return what is stored, in bytes: weights, the optimizer's state, and arrays of data."""
-    made.model.optimizer.build(made.model.trainable_variables)
     found = {
         WEIGHTS.name: nbytes(made.model.trainable_variables),
         OPTIMIZER_STATE.name: nbytes(made.model.optimizer.variables),
@@ -148,13 +147,19 @@ def fitting(batch: Any) -> Iterator[None]:
     """Say of what Keras refuses inside that the batch does not fit the model.
 
     Raises:
-        DeclarationError: it does not.
+        DeclarationError: it does not, or a step does not say its loss.
     """
     import keras
 
     try:
         yield
     except Exception as error:
+        if error.args == ("loss",):
+            raise DeclarationError(
+                "a train_step or test_step of a model's own returns its loss by the name 'loss'",
+                "other names alone",
+                "return it too; of several losses, their sum",
+            ) from error
         leaves = [leaf for leaf in keras.tree.flatten(batch) if hasattr(leaf, "shape")]
         shapes = ", ".join(
             f"{keras.backend.standardize_dtype(x.dtype)}{tuple(x.shape)}" for x in leaves
@@ -167,28 +172,68 @@ def fitting(batch: Any) -> Iterator[None]:
 
 
 def build(model: Any, batch: Any) -> None:
-    """Let a model that waits for its first batch make its variables."""
+    """Let a model that waits for its first batch make its variables, and its optimizer theirs.
+
+    One without a `call`, whose `train_step` calls its parts, is made of parts that are built. A
+    step that found an optimizer without variables would be traced twice.
+    """
     import keras
 
     inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
-    if not model.built:
+    if not model.built and calls(model):
         with fitting(batch):
             model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs))
+    model.optimizer.build(model.trainable_variables)
+
+
+def calls(model: Any) -> bool:
+    """Tell whether a model can be called."""
+    import keras
+
+    return type(model).call is not keras.Model.call
+
+
+def evaluates(model: Any) -> bool:
+    """Tell whether a model can be evaluated, or has a loss in a `train_step` of its own alone."""
+    import keras
+
+    own_training = type(model).train_step is not keras.Model.train_step
+    own_evaluation = type(model).test_step is not keras.Model.test_step
+    return own_evaluation or not own_training or (model.loss is not None and calls(model))
 
 
 def untrained_loss(model: Any, batch: Any) -> np.ndarray:
     """Return the loss of a batch with the model as it is, as in evaluation: no dropout.
 
+    Of a model that cannot be evaluated it is the loss that its training step reports; what that
+    step changed is put back.
+
     Raises:
-        DeclarationError: the batch does not fit the model.
+        DeclarationError: the batch does not fit the model, or its step does not say its loss.
     """
     import keras
 
     with fitting(batch):
-        parts = keras.utils.unpack_x_y_sample_weight(batch)
-        loss = model.test_on_batch(*parts, return_dict=True)["loss"]
+        if evaluates(model):
+            parts = keras.utils.unpack_x_y_sample_weight(batch)
+            loss = model.test_on_batch(*parts, return_dict=True)["loss"]
+        else:
+            loss = _trained_and_put_back(model, batch)
         model.reset_metrics()
         return np.asarray(loss)
+
+
+def _trained_and_put_back(model: Any, batch: Any) -> Any:
+    import keras
+
+    variables = (*model.variables, *model.optimizer.variables)
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    step = backends.of_keras().training(model, eager=True).step
+    loss = step(keras.tree.map_structure(keras.ops.convert_to_tensor, batch))
+    found = np.array(keras.ops.convert_to_numpy(loss))
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
+    return found
 
 
 def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping:
@@ -199,7 +244,6 @@ def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping
         untrained = partial(untrained_loss, model, first)
         return Stepping(untrained, partial(_by_fit, model, stream, count), _nothing)
     loss = untrained_loss(model, first)  # builds the metrics' variables, which the step carries
-    model.optimizer.build(model.trainable_variables)
     training = backends.of_keras().training(model, jit=model.jit_compile)
     return Stepping(lambda: loss, partial(_one_by_one, training, stream, count), training.settle)
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-LENGTH = 64
+LENGTH = 48
 
 
 class Positions(layers.Layer):
@@ -30,13 +30,13 @@ def make():
     data = tf.data.Dataset.from_tensor_slices(rows).shuffle(len(rows), seed=0).map(split)
 
     inputs = keras.Input((LENGTH,), dtype="int32")
-    x = Positions()(layers.Embedding(len(letters), 96)(inputs))
-    for _ in range(3):
+    x = Positions()(layers.Embedding(len(letters), 64)(inputs))
+    for _ in range(2):
         y = layers.LayerNormalization()(x)
-        x = x + layers.MultiHeadAttention(4, 24)(y, y, use_causal_mask=True)
-        y = layers.Dense(192, activation="gelu")(layers.LayerNormalization()(x))
-        x = x + layers.Dense(96)(y)
+        x = x + layers.MultiHeadAttention(4, 16)(y, y, use_causal_mask=True)
+        y = layers.Dense(128, activation="gelu")(layers.LayerNormalization()(x))
+        x = x + layers.Dense(64)(y)
     model = keras.Model(inputs, layers.Dense(len(letters))(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(3e-4), loss)
-    return model, data.batch(32, drop_remainder=True)
+    return model, data.batch(16, drop_remainder=True)
