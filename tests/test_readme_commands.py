@@ -67,6 +67,7 @@ COMMANDS.remove(NO_COMMAND)
 ELSEWHERE = {
     "doctor --ceilings": "bench/test_ceilings.py::test_a_probe_grows_until_it_lasts_long_enough",
     "try train.py:make": "bench/test_trying.py::test_a_readers_own_model_ends_with_advice",
+    "try examples/own/": "bench/test_worked.py::test_a_worked_subject_can_be_tried",
     "bench/ --junitxml": "bench/test_invocation.py::test_the_file_for_junit_carries_the_verdicts",
     "--ab-profile": "bench/test_tensorflow.py::test_a_profile_names_the_operations_of_a_step",
     "--benchmark-json": "bench/test_invocation.py::test_each_arm_is_one_entry_of_pytest_benchmark",

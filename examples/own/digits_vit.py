@@ -6,6 +6,14 @@ from keras import layers
 from sklearn.datasets import load_digits
 
 
+class Positions(layers.Layer):
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], initializer="random_normal")
+
+    def call(self, x):
+        return x + self.table
+
+
 def block(x, width=64, heads=4):
     y = layers.LayerNormalization()(x)
     x = x + layers.MultiHeadAttention(heads, width // heads, dropout=0.1)(y, y)
@@ -22,7 +30,7 @@ def make():
 
     inputs = keras.Input((8, 8, 1))
     patches = layers.Reshape((16, 64))(layers.Conv2D(64, 2, strides=2)(inputs))
-    tokens = patches + layers.Embedding(16, 64)(np.arange(16))
+    tokens = Positions()(patches)
     for _ in range(2):
         tokens = block(tokens)
     outputs = layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling1D()(tokens))

@@ -1,5 +1,7 @@
 """Advice on a reader's own model: what it says, what it rests on, and that it can be verified."""
 
+import re
+
 import pytest
 
 from keras_ab import reports
@@ -12,6 +14,8 @@ from keras_ab.reports import cautions
 from keras_ab.reports.advice import advice, written
 from keras_ab.reports.citing import cite, quotables
 from keras_ab.reports.closing import close
+from keras_ab.reports.filled import filled
+from keras_ab.reports.markdown import escape
 from keras_ab.reports.page import page, write_page
 from keras_ab.reports.verify import verify
 from tests.reports.simulated import Scene, header, write
@@ -185,3 +189,16 @@ def test_what_was_found_beside_the_trials_is_told_and_is_no_warning(tmp_path):
 def test_advice_is_written_subject_by_subject(run):
     found = advice(reports.load(run).runs[0].trials)
     assert written(found).splitlines()[0] == "advice for train.py:make"
+
+
+def test_a_document_gets_the_advice_that_the_page_begins_with(run, sentences):
+    document = f"Before.\n<!-- advice: {run.name} -->\nStale.\n<!-- end of advice -->\nAfter.\n"
+    made = filled(document, run.parent)
+    assert "Stale" not in made
+    assert made.startswith("Before.\n") and made.endswith("After.\n")
+    told = [" ".join(item.split()) for item in re.split(r"\n(?=- \*\*)", made)[1:]]
+    assert len(told) == len(sentences)
+    for item, sentence in zip(told, sentences, strict=True):
+        assert item.startswith(f"- **{sentence.verb}**: {escape(sentence.says, 2000)}")
+    assert "  ```python\n  write_stack()\n  ```\n" in made
+    assert filled(made, run.parent) == made

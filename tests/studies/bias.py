@@ -61,12 +61,12 @@ def report(found: Sequence[Finding], trials: int) -> str:
     for f in found:
         by_trial.setdefault(f.trial, []).append(f.estimate.point)
     mean = interval([fmean(points) for points in by_trial.values()], 0.95)
-    shown = (f"{PERCENT * x:+.2f} %" for x in (mean.point, mean.low, mean.high))
+    point, low, high = (f"{PERCENT * x:+.2f} %" for x in (mean.point, mean.low, mean.high))
     return (
         f"{len(found)} comparisons of identical arms in {trials} trials: {dict(verdicts)}\n"
         f"intervals without no difference: {without} ({PERCENT * without / len(found):.1f} %)\n"
-        "mean log ratio {} [{}, {}]".format(*shown)
-        + f"\nwidest {max(f.estimate.half_width for f in found):.3f}, "
+        f"mean log ratio {point} [{low}, {high}]\n"
+        f"widest {max(f.estimate.half_width for f in found):.3f}, "
         f"least {min(f.estimate.half_width for f in found):.3f} (half-widths)"
     )
 
