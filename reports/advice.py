@@ -31,6 +31,8 @@ VERBS = {
     Word.INVALID: "Invalid",
 }
 """How the sentence on an arm begins; they are told in this order."""
+UNJUDGED = "If it learns as well"
+"""What it begins with, in place of "Use", where an arm may learn otherwise and nobody looked."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Sentence:
     def cited(self) -> tuple[str, str]:
         """What its trial's quotables have it by."""
         return self.told.cited if self.told else (self.arm, WHOLE)
+
+    @property
+    def code(self) -> str:
+        """What to write to have it, where it is advised."""
+        return self.paste if self.verb in (VERBS[Word.GAIN], UNJUDGED) else ""
 
     def __str__(self) -> str:
         return f"{self.verb}: {self.says}"
@@ -112,7 +119,7 @@ def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
     together = [_together(trial, told) for trial in trials for told in trial.told]
     lead = [s for trial in trials if confirms(trial.data.declared) for s in _of_arms(trial, 1)]
     singles = [s for t in trials if not crosses(t.data.declared) for s in _of_arms(t)]
-    order = list(VERBS.values())
+    order = [VERBS[Word.GAIN], UNJUDGED, *VERBS.values()]
     ranked = sorted(singles, key=lambda s: order.index(s.verb) if s.verb in order else -1)
     costs = [sentence for trial in trials[-1:] for sentence in _costs(trial)]
     return [*lead, *costs, *together, *ranked]
@@ -133,13 +140,23 @@ def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
         if answer.arm == NOTHING_LOADED:
             yield from [_loading(trial, step)] if step else []
         else:
+            unjudged = answer.word in (Word.GAIN, Word.TRADE) and not _learns(trial, answer)
+            said = "; what is learnt was not judged (--quality does)" if unjudged else ""
+            verb = VERBS.get(answer.word, str(answer.word))
             yield Sentence(
-                VERBS.get(answer.word, str(answer.word)),
-                f"{_what(arm)}: {_came_to(trial, answer)}",
+                UNJUDGED if unjudged and answer.word is Word.GAIN else verb,
+                f"{_what(arm)}: {_came_to(trial, answer)}{said}",
                 _name(trial),
                 answer.arm,
                 arm.code if answer.word in (Word.GAIN, Word.TRADE) else "",
             )
+
+
+def _learns(trial: JudgedTrial, answer: Answer) -> bool:
+    """Tell whether an arm promises the same loss, or what it learnt was judged."""
+    promised = [guard for guard in trial.data.declared.guards if guard.tolerance is not None]
+    same = any(not guard.arms or answer.arm in guard.arms for guard in promised)
+    return same or answer.part("quality").finding is not None
 
 
 def _broken(trial: JudgedTrial) -> Iterator[Sentence]:
@@ -225,6 +242,5 @@ def written(found: Iterable[Advice]) -> str:
         lines.append(f"advice for {own.subject}")
         for sentence in own.sentences:
             lines.append(f"  {sentence}")
-            pasted = sentence.paste.splitlines() if sentence.verb == VERBS[Word.GAIN] else []
-            lines += [f"      {line}" for line in pasted]
+            lines += [f"      {line}" for line in sentence.code.splitlines()]
     return "\n".join(lines)

@@ -10,11 +10,11 @@ from pathlib import Path
 from textwrap import wrap
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.answers import Answer, Word
+from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
-from keras_ab.reports.advice import VERBS, advice
+from keras_ab.reports.advice import advice
 from keras_ab.reports.citing import Quotable, cite
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.loading import load
@@ -106,8 +106,8 @@ def _advice(run: JudgedRun) -> str:
     for sentence in (s for own in advice(run.trials) for s in own.sentences):
         words = f"- **{escape(sentence.verb)}**: {escape(sentence.says, MOST_SAID)}"
         lines += wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        if sentence.verb == VERBS[Word.GAIN] and sentence.paste:
-            code = ["```python", *sentence.paste.splitlines(), "```"]
+        if sentence.code:
+            code = ["```python", *sentence.code.splitlines(), "```"]
             lines += ["", *(f"  {line}" for line in code), ""]
     return "\n".join([*lines, ""])
 

@@ -97,8 +97,15 @@ def cache(found: Found) -> str:
     return "" if found.batches else "nobody knows whether its examples ever end"
 
 
+def _no_kernels(found: Found) -> str:
+    there = found.backend in ("tensorflow", "jax")
+    return "" if there else f"our kernels run on TensorFlow and JAX, not on {found.backend}"
+
+
 def adam(found: Found) -> str:
     """Say why not, unless our Adam can take its place."""
+    if why := _no_kernels(found):
+        return why
     return "" if found.optimizer == "Adam" else f"the optimizer is {found.optimizer}, not Adam"
 
 
@@ -110,6 +117,8 @@ def other_optimizer(found: Found) -> str:
 
 def cross_entropy(found: Found) -> str:
     """Say why not, unless our loss can take its place."""
+    if why := _no_kernels(found):
+        return why
     if found.loss != "sparse_categorical_crossentropy":
         return f"the loss is {found.loss or 'its own'}, not a sparse cross-entropy"
     return "" if found.from_logits else "the model returns probabilities; the kernel takes logits"

@@ -235,7 +235,6 @@ TECHNIQUES = (
         "export TF_ENABLE_ONEDNN_OPTS=0  # before TensorFlow is imported",
         sources.ONE_DNN,
         applies.cpu,
-        same=False,
         environment={"TF_ENABLE_ONEDNN_OPTS": "0"},
     ),
     Technique(
@@ -245,7 +244,6 @@ TECHNIQUES = (
         "export TF_NUM_INTRAOP_THREADS=1  # before TensorFlow is imported",
         sources.ONE_DNN,
         applies.cpu,
-        same=False,
         environment={"TF_NUM_INTRAOP_THREADS": "1"},
     ),
 )

@@ -60,6 +60,8 @@ def trial(table, arms=ARMS):
         quality=None,
         timed=True,
         also=[],
+        claims=[],
+        attempts=[],
     )
     data = TrialData(declared)
     for number, block in enumerate(np.exp(table)):

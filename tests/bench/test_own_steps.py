@@ -1,5 +1,7 @@
 """A reader's model that trains by a step of its own, and data that is one array."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,16 @@ def test_what_such_a_step_does_not_survive_is_told_in_its_words(both):
 def test_a_step_that_does_not_say_its_loss_is_told_so(both):
     with pytest.raises(DeclarationError, match="by the name 'loss'"):
         look.look(both("total"))
+
+
+@pytest.mark.parametrize("technique", ["native_adam", "native_loss"])
+def test_kernels_are_not_tried_where_there_are_none(both, technique):
+    found = replace(
+        look.found(look.look(both())),
+        optimizer="Adam",
+        loss="sparse_categorical_crossentropy",
+        from_logits=True,
+    )
+    assert technique not in techniques.left_out(found)
+    assert technique not in techniques.left_out(replace(found, backend="jax"))
+    assert "not on torch" in techniques.left_out(replace(found, backend="torch"))[technique]

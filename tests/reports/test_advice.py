@@ -5,7 +5,7 @@ import re
 import pytest
 
 from keras_ab import reports
-from keras_ab.bench.lab.record.declared import ArmRecord, Trial
+from keras_ab.bench.lab.record.declared import ArmRecord, GuardRecord, Trial
 from keras_ab.bench.lab.record.records import GuardCheck, Notice
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.words.arms import NOTHING_LOADED
@@ -58,7 +58,14 @@ def scene(name, arms, **more):
         ],
         metrics=[STEP_TIME, *MEASURED[1:]],
         claims=[],
-        guards=[],
+        guards=[
+            GuardRecord(
+                observed="loss",
+                tolerance=1e-3,
+                says="same loss",
+                arms=[arm for arm, (has, _) in arms.items() if "bfloat16" not in has],
+            )
+        ],
         quality=None,
         subject="train.py:make",
     )
@@ -88,14 +95,17 @@ def sentences(run):
 
 def test_it_begins_with_the_stack_that_was_confirmed(sentences):
     first = str(sentences[0])
-    assert first.startswith("Use: xla and bfloat16: step time 0.6")
-    assert sentences[0].paste == "write_stack()"
+    assert first.startswith("If it learns as well: xla and bfloat16: step time 0.6")
+    assert sentences[0].code == "write_stack()"
 
 
 def test_each_technique_has_its_sentence(sentences):
     by_arm = {s.arm: s for s in sentences if s.trial.startswith("train_make_singles")}
     assert by_arm["xla"].verb == "Use"
     assert by_arm["recompute"].verb == "Not"
+    assert by_arm["bfloat16"].verb == "If it learns as well"
+    assert "what is learnt was not judged" in by_arm["bfloat16"].says
+    assert "judged" not in by_arm["xla"].says + by_arm["recompute"].says
     assert by_arm["cache"].verb in ("No difference", "Undecided")
     assert by_arm["xla"].paste == "write_xla()"
 
@@ -195,7 +205,8 @@ def test_a_document_gets_the_advice_that_the_page_begins_with(run, sentences):
     document = f"Before.\n<!-- advice: {run.name} -->\nStale.\n<!-- end of advice -->\nAfter.\n"
     made = filled(document, run.parent)
     assert "Stale" not in made
-    assert made.startswith("Before.\n") and made.endswith("After.\n")
+    assert made.startswith("Before.\n")
+    assert made.endswith("After.\n")
     told = [" ".join(item.split()) for item in re.split(r"\n(?=- \*\*)", made)[1:]]
     assert len(told) == len(sentences)
     for item, sentence in zip(told, sentences, strict=True):

@@ -1,0 +1,34 @@
+"""The study of identical arms: what it reports, from arms whose times are known."""
+
+import re
+
+import numpy as np
+import pytest
+
+from keras_ab.bench.lab.words.plan import Plan
+from tests.bench.test_moderation import trial
+from tests.studies.bias import report, step_times
+
+PLAN = Plan(min_blocks=5)
+
+
+def measured(off):
+    """Return trials in which one arm takes so much more, as a log ratio, than its baseline."""
+    rng = np.random.default_rng(0)
+    tables = [rng.normal(0, 0.001, (5, 20, 4)) + np.array([0, 0, off, 0]) for _ in range(6)]
+    return [trial(table) for table in tables]
+
+
+@pytest.mark.parametrize(("off", "apart", "mean"), [(0.0, 0, 0.0), (0.1, 6, 5.0)])
+def test_it_counts_arms_that_are_told_apart(off, apart, mean):
+    told = report(step_times(measured(off), PLAN), 6)
+    assert told.startswith("12 comparisons of identical arms in 6 trials")
+    assert ("'worse': 6" in told) == bool(apart)
+    found = re.search(r"mean log ratio (\S+) % \[(\S+) %, (\S+) %\]", told)
+    assert found
+    point, low, high = map(float, found.groups())
+    assert point == pytest.approx(mean, abs=0.1)
+    assert low <= point <= high
+    without = re.search(r"without no difference: (\d+)", told)
+    assert without
+    assert int(without[1]) in range(apart, apart + 3)
