@@ -107,7 +107,7 @@ def _advice(run: JudgedRun) -> str:
         words = f"- **{escape(sentence.verb)}**: {escape(sentence.says, MOST_SAID)}"
         lines += wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         if sentence.code:
-            code = ["```", *sentence.code.splitlines(), "```"]
+            code = ["```text", *sentence.code.splitlines(), "```"]
             lines += ["", *(f"  {line}" for line in code), ""]
     return "\n".join([*lines, ""])
 

@@ -33,8 +33,8 @@ STANDS_FOR = {
 GUIDE = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = "\n".join([README, CONTRIBUTING, *GUIDE])
-FENCED = re.findall(r"^```(.*?)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
-PROSE = re.sub(r"^```.*?^```$", "", PAGES, flags=re.MULTILINE | re.DOTALL)
+FENCED = re.findall(r"^ *```(.*?)\n(.*?)^ *```$", PAGES, re.MULTILINE | re.DOTALL)
+PROSE = re.sub(r"^ *```.*?^ *```$", "", PAGES, flags=re.MULTILINE | re.DOTALL)
 INLINE = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)]
 
 

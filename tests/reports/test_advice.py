@@ -211,5 +211,5 @@ def test_a_document_gets_the_advice_that_the_page_begins_with(run, sentences):
     assert len(told) == len(sentences)
     for item, sentence in zip(told, sentences, strict=True):
         assert item.startswith(f"- **{sentence.verb}**: {escape(sentence.says, 2000)}")
-    assert "  ```\n  write_stack()\n  ```\n" in made
+    assert "  ```text\n  write_stack()\n  ```\n" in made
     assert filled(made, run.parent) == made
