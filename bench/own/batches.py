@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.own.change import Change
-from keras_ab.bench.own.subject import Made
+from keras_ab.bench.own.subject import Made, is_array
 
 PREFETCHED = 2
 """Batches that ``pipeline="prefetch"`` makes ahead. Few: while one arm is timed, the buffers of the
@@ -28,7 +28,7 @@ def of_arrays(data: Any) -> bool:
     if not isinstance(data, tuple) or not 1 <= len(data) <= 3:
         return False
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    return bool(leaves) and all(hasattr(x, "shape") and hasattr(x, "dtype") for x in leaves)
+    return bool(leaves) and all(map(is_array, leaves))
 
 
 def of_tensorflow(data: Any) -> bool:

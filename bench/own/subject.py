@@ -183,9 +183,9 @@ def rematerialised(mode: str) -> Iterator[None]:
 def read(returned: Any, title: str) -> Made:
     """Return what a subject's function returned: a pair, a triple, or a mapping of `PARTS`."""
     if isinstance(returned, Mapping) and {"model", "data"} <= set(returned) <= set(PARTS):
-        return of_parts(Made(**returned))
+        return in_parts(Made(**returned))
     if isinstance(returned, tuple) and len(returned) in (2, 3):
-        return of_parts(Made(*returned))
+        return in_parts(Made(*returned))
     keys = f"{{{', '.join(returned)}}}" if isinstance(returned, Mapping) else ""
     size = f" of {len(returned)}" if isinstance(returned, tuple) else keys
     raise DeclarationError(
@@ -196,13 +196,15 @@ def read(returned: Any, title: str) -> Made:
     )
 
 
-def of_parts(made: Made) -> Made:
+def is_array(value: Any) -> bool:
+    """Tell whether a value is an array, of whatever framework."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def in_parts(made: Made) -> Made:
     """Return a subject whose data, where it is one array, is a tuple of it."""
-    return replace(made, data=_of_parts(made.data), validation=_of_parts(made.validation))
-
-
-def _of_parts(data: Any) -> Any:
-    return (data,) if hasattr(data, "shape") and hasattr(data, "dtype") else data
+    data, validation = ((d,) if is_array(d) else d for d in (made.data, made.validation))
+    return replace(made, data=data, validation=validation)
 
 
 def check_compiled(model: Any, title: str) -> None:
