@@ -159,7 +159,7 @@ def test_the_commands_were_found():
 
 
 def test_no_line_of_a_block_is_overlooked():
-    assert {language for language, _ in FENCED} <= {"", "sh", "yaml", "python", *DIRECTIVES}
+    assert {language for language, _ in FENCED} <= {"", "sh", "text", "yaml", "python", *DIRECTIVES}
     assert [line for line in SHELL if line.split(" ")[0] not in TOOLS] == [NO_COMMAND]
 
 

@@ -231,7 +231,8 @@ def test_a_profile_tells_what_is_alive_at_the_peak(traced):
     activation = 32 * 28 * 28 * 16 * 4
     assert 14 <= alive["Relu"].pieces <= 19  # the first that the gradients used may be gone
     holes = alive["Relu"].held_bytes - alive["Relu"].pieces * activation
-    assert 0 <= holes < activation  # a chunk that was larger is not split for a little more
+    # A free chunk of less than twice what is asked for is handed out whole.
+    assert 0 <= holes < alive["Relu"].pieces * activation
     total = peak.earlier_bytes + sum(one.held_bytes for one in peak.alive)
     assert total == peak.in_use_bytes
 
