@@ -60,31 +60,34 @@ def plan_for(budget_s: float) -> Plan:
     return Plan(min_blocks=FEWEST_BLOCKS, rounds=60, budget_s=budget_s / 2, precision=0.015)
 
 
-def chosen(found: Found, asked: Asked, say: Say) -> list[str]:
-    """Return the techniques to try, and say what was found and what is left out."""
+def chosen(found: Found, asked: Asked, say: Say) -> tuple[list[str], list[str]]:
+    """Return the techniques to try and those there is no time for; say what is found, left out."""
     say(f"found: {found}")
     applicable = [technique.name for technique in techniques.applicable(found)]
     for name, why in techniques.left_out(found).items():
         say(f"  not {name}: {why}")
     wanted = [name for name in applicable if not asked.names or name in asked.names]
-    names = wanted if asked.names else affordable(found, wanted, asked.budget_s)
-    if not names:
+    if not wanted:
         raise LabError(
             "at least one technique applies to a subject",
             f"none of {', '.join(asked.names) or 'those that there are'}",
             "name others with --techniques",
         )
-    if not asked.names and (least_s := takes_s(found, 1)) > asked.budget_s:
+    names = wanted if asked.names else affordable(found, wanted, asked.budget_s)
+    if not names:
+        least_s = min(takes_s(found, [name]) for name in wanted)
         raise LabError(
             "a trial of one technique fits into the budget",
             f"{duration(least_s)}; a batch takes {text.seconds(found.batch_s)}, making it "
             f"{text.seconds(found.build_s + found.first_s)}",
             f"return a smaller batch_size, or give --budget {math.ceil(least_s / 60)} or more",
         )
-    if late := [name for name in wanted if name not in names]:
-        say(f"  for want of time not {', '.join(late)}: --budget takes minutes")
-    say(f"{text.count(len(names), 'technique')}, {duration(takes_s(found, len(names)))}")
-    return names
+    late = [name for name in wanted if name not in names]
+    if late:
+        enough = math.ceil(takes_s(found, wanted) / 60)
+        say(f"  for want of time not {', '.join(late)}: --budget {enough} has time for all")
+    say(f"{text.count(len(names), 'technique')}, {duration(takes_s(found, names))}")
+    return names, late
 
 
 def check_judged(found: Found, terms: Terms) -> None:
@@ -108,10 +111,10 @@ def run(asked: Asked, say: Say) -> str:
     whole = False
     try:
         trying = Trying(asked.subject, session, asked.backend, say, asked.terms)
-        found = trying.look()
+        found = trying.look(asked.names)
         check_judged(found, asked.terms)
-        names = chosen(found, asked, say)
-        winners = gained(trying.singles(found, names), session.plan)
+        names, late = chosen(found, asked, say)
+        winners = gained(trying.singles(found, names, late), session.plan)
         if asked.stack:
             stack(trying, found, winners)
         if asked.largest_batch:

@@ -69,7 +69,13 @@ def _add_try(commands: Any) -> None:
     trial.add_argument(
         "--price", default="0/h", metavar="2.50/h", help="what an hour costs; kept in the run"
     )
-    trial.add_argument("--budget", type=float, default=6.0, metavar="MINUTES")
+    trial.add_argument(
+        "--budget",
+        type=float,
+        default=6.0,
+        metavar="MINUTES",
+        help="time for the techniques one by one; those it has no time for are named (default 6)",
+    )
     trial.add_argument("--backend", choices=NAMES, help="default: tensorflow; plain for --ab")
     trial.add_argument("--runs", type=Path, help="where run files go (default: as for pytest)")
     trial.set_defaults(execute=run_try)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,33 +60,58 @@ class Trying:
     say: Say
     terms: Terms = field(default_factory=Terms)
 
-    def look(self) -> Found:
+    def look(self, wanted: Sequence[str] = ()) -> Found:
         """Return what a first look finds.
+
+        Args:
+            wanted: names of techniques; none for all that apply.
 
         Raises:
             DeclarationError: the subject cannot be put on trial.
         """
         file = self.declared("first_look", f"({self.subject!r})")
-        found = look.found(self._tried(file, "look"))
-        look.check_repeats(self.subject, found, float(self._tried(file, "again")))
-        return found
+        try:
+            found = look.found(self._told(file, "look"))
+            again = float(self._told(file, "again"))
+        except NoAnswer as why:
+            raise refused(self.subject, why) from why
+        look.check_repeats(self.subject, found, again)
+        names = wanted or [technique.name for technique in techniques.applicable(found)]
+        if not any(map(compiles, names)):
+            return found
+        return replace(found, compiled_s=self._compiled_s(file))
 
-    def _tried(self, file: Path, attempt: str) -> str:
+    def _compiled_s(self, file: Path) -> float:
+        """Return how long a start under the compiler takes; half the budget where it is not over.
+
+        What else it may end with, a trial will say.
+        """
+        most_s = self.plan.budget_s
+        try:
+            return float(self._told(file, "compiled", most_s))
+        except NoAnswer as why:
+            return most_s if why.what == "timed out" else 0.0
+
+    def _told(self, file: Path, attempt: str, limit_s: float = LOOK_S) -> str:
         """Return what an attempt of the first look tells, in a fresh process."""
-        name, seed = f"{self.subject.name}_look", self.session.plan.seed
+        name, seed = f"{self.subject.name}_look", self.plan.seed
         with self.session.worker() as worker:
-            try:
-                told = ask(worker, Try(str(file), name, attempt, self.backend, seed), LOOK_S)
-            except NoAnswer as why:
-                raise refused(self.subject, why) from why
-        return told or ""
+            request = Try(str(file), name, attempt, self.backend, seed)
+            return ask(worker, request, limit_s) or ""
 
-    def singles(self, found: Found, names: Sequence[str]) -> list[TrialData]:
+    def singles(
+        self, found: Found, names: Sequence[str], late: Sequence[str] = ()
+    ) -> list[TrialData]:
         """Measure techniques one by one, as many side by side as fit into memory.
 
         A technique that does not keep what it promises is left out, and the others are measured.
+
+        Args:
+            found: by the first look.
+            names: of the techniques.
+            late: those for which there is no time, which the page says.
         """
-        reasons = techniques.left_out(found)
+        reasons = {**techniques.left_out(found), **dict.fromkeys(late, "no time for it")}
         says = "; ".join(f"{name}: {why}" for name, why in reasons.items() if name not in names)
         done: list[TrialData] = []
         waiting = [list(part) for part in parts(names, at_once(found))]
@@ -226,17 +251,29 @@ def parts(names: Sequence[str], most: int) -> list[Sequence[str]]:
     return [names[a:b] for a, b in pairwise(ends)]
 
 
-def takes_s(found: Found, count: int) -> float:
-    """Return how long that many techniques will take, about: a rehearsal and the fewest blocks."""
-    process_s = START_S + found.build_s + 1.5 * found.first_s
+def compiles(name: str) -> bool:
+    """Tell whether a technique has the backend's compiler compile the step."""
+    return bool(techniques.technique(name).change.get("jit"))
+
+
+def takes_s(found: Found, names: Sequence[str]) -> float:
+    """Return how long techniques will take, about: a rehearsal and the fewest blocks."""
+    as_it_is_s = START_S + found.build_s + 1.5 * found.first_s
+    compiled_s = max(as_it_is_s, START_S + found.compiled_s)
+    starts_s = [as_it_is_s, *(compiled_s if compiles(name) else as_it_is_s for name in names)]
     steps_s = 3 * experiments.batches_a_step(found) * found.batch_s
-    one_block_s = (count + 2) * (process_s + max(ROUNDS_S, steps_s))
-    return 5 * one_block_s + (count + 1) * process_s / min(usable_cores(), count + 1)
+    rounds_s = (len(names) + 2) * max(ROUNDS_S, steps_s)
+    rehearsal_s = max(sum(starts_s) / usable_cores(), *starts_s)
+    return rehearsal_s + 5 * (as_it_is_s + sum(starts_s) + rounds_s)
 
 
 def affordable(found: Found, names: Sequence[str], budget_s: float) -> list[str]:
-    """Return the first techniques, as many as fit into a budget."""
-    return [name for n, name in enumerate(names, 1) if n == 1 or takes_s(found, n) <= budget_s]
+    """Return the techniques that fit into a budget together, the first before the others."""
+    chosen: list[str] = []
+    for name in names:
+        if takes_s(found, [*chosen, name]) <= budget_s:
+            chosen.append(name)
+    return chosen
 
 
 def gained(trials: Sequence[TrialData], plan: Plan) -> list[str]:

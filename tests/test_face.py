@@ -119,6 +119,12 @@ def test_a_bench_file_begins_with_one_import_of_ours_or_two(file):
     assert all(module.startswith("keras_ab.bench.workloads") for module in ours[1:])
 
 
+def test_the_command_is_the_module_too():
+    asked = [sys.executable, "-m", "keras_ab", "--version"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout == f"keras-ab {keras_ab.__version__}\n"
+
+
 def test_nothing_imports_by_the_names_of_the_folders():
     """In a checkout `bench`, `kernels` and `reports` can be imported, as second copies."""
     folders = {"bench", "kernels", "reports"}

@@ -13,7 +13,7 @@ from keras_ab.bench.lab.words.declare import Experiment, Guard, Quality, Source
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS
 from keras_ab.bench.own.change import Tried, together
-from keras_ab.bench.own.look import Found, look, loss_again
+from keras_ab.bench.own.look import Found, look, loss_again, start_compiled
 from keras_ab.bench.own.subject import Subject
 from keras_ab.bench.own.techniques import applicable, technique
 from keras_ab.bench.own.training import INPUTS, VALIDATION_LOSS, Trained
@@ -82,6 +82,7 @@ def first_look(subject: Subject) -> Experiment:
         attempts=(
             Attempt("look", "a first look", partial(look, subject)),
             Attempt("again", "the loss once more", partial(loss_again, subject)),
+            Attempt("compiled", "the start of a compiled step", partial(start_compiled, subject)),
         ),
         timed=False,
         backends=("tensorflow", "jax", "torch"),

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.own import batches, training
-from keras_ab.bench.own.change import Change
+from keras_ab.bench.own.change import Change, Tried
 from keras_ab.bench.own.subject import Made, Subject
 
 SAME = 1e-4
@@ -55,6 +55,8 @@ class Found:
         first_s: of the first batch, trace and compilation included.
         batch_s: of a later batch.
         process_bytes: host memory of the process after that.
+        compiled_s: seconds to make it all under the backend's compiler, first batch included; 0
+            where that was not looked at.
     """
 
     backend: str
@@ -83,6 +85,7 @@ class Found:
     first_s: float
     batch_s: float
     process_bytes: int
+    compiled_s: float = 0.0
 
     @property
     def on_gpu(self) -> bool:
@@ -144,6 +147,13 @@ def loss_again(subject: Subject) -> str:
     first = training.taken(batches.endless(made, Change()), subject)
     training.build(made.model, first)
     return repr(float(training.untrained_loss(made.model, first)))
+
+
+def start_compiled(subject: Subject) -> str:
+    """Make a subject under the backend's compiler; return how long that and a batch took."""
+    began = clock.now()
+    training.Trained(subject)(Tried(Change(jit=True)), {"batches": 1}).step()
+    return repr(clock.now() - began)
 
 
 def check_repeats(subject: Subject, found: Found, again: float) -> None:

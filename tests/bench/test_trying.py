@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from keras_ab import command_line, reports
 from keras_ab.bench import asked, trying
 from keras_ab.bench.lab.judge.stacks import stack_of
+from keras_ab.bench.lab.loop.asking import NoAnswer
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
@@ -66,12 +70,44 @@ def test_fewer_processes_live_at_once_where_each_is_large():
     assert trying.at_once(replace(FOUND, process_bytes=2**20)) > 20
 
 
-def test_a_budget_leaves_out_the_last_techniques_and_keeps_one():
-    names = ["xla", "bfloat16", "sparse_labels", "recompute"]
-    for_two = trying.takes_s(FOUND, 2)
-    assert trying.affordable(FOUND, names, for_two) == names[:2]
-    assert trying.affordable(FOUND, names, 0.0) == names[:1]
-    assert trying.takes_s(FOUND, 4) > for_two
+NAMES = ["xla", "bfloat16", "sparse_labels", "recompute"]
+
+
+def test_a_budget_leaves_out_the_last_techniques():
+    for_two = trying.takes_s(FOUND, NAMES[:2])
+    assert trying.affordable(FOUND, NAMES, for_two) == NAMES[:2]
+    assert trying.affordable(FOUND, NAMES, 0.0) == []
+    assert trying.takes_s(FOUND, NAMES) > for_two
+
+
+def test_a_start_that_takes_minutes_is_reckoned_with_and_leaves_time_for_the_others():
+    """`torch.compile` took 110 s a process where nothing else took two."""
+    slow = replace(FOUND, compiled_s=110.0)
+    assert trying.takes_s(slow, NAMES) >= trying.takes_s(FOUND, NAMES) + 5 * 100
+    assert trying.takes_s(slow, NAMES[1:]) == trying.takes_s(FOUND, NAMES[1:])
+    enough = trying.takes_s(FOUND, NAMES)
+    assert trying.affordable(slow, NAMES, enough) == NAMES[1:]
+    assert trying.affordable(slow, NAMES, trying.takes_s(slow, NAMES)) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("ends_with", "looked_at_s"),
+    [("12.5", 12.5), (NoAnswer("timed out", ""), 90.0), (NoAnswer("raised", "no such op"), 0.0)],
+)
+def test_a_start_under_the_compiler_is_looked_at_for_half_the_budget(
+    monkeypatch, ends_with, looked_at_s
+):
+    session = SimpleNamespace(plan=asked.plan_for(180.0), worker=nullcontext)
+    own = trying.Trying(Subject("train.py", "make"), session, "torch", print)
+
+    def answers(worker, request, limit_s):
+        assert (request.attempt, limit_s) == ("compiled", 90.0)
+        if isinstance(ends_with, NoAnswer):
+            raise ends_with
+        return ends_with
+
+    monkeypatch.setattr(trying, "ask", answers)
+    assert own._compiled_s(Path("look.py")) == looked_at_s
 
 
 @pytest.fixture
@@ -100,14 +136,26 @@ def test_what_was_asked_for_is_chosen_and_the_rest_has_a_reason(tmp_path):
     said = []
     own = Subject("train.py", "make")
     whole = asked.Asked(own, "tensorflow", tmp_path, 1e6)
-    names = asked.chosen(FOUND, whole, said.append)
+    names, late = asked.chosen(FOUND, whole, said.append)
     assert "xla" in names
+    assert late == []
     assert "float16" not in names
     assert any(line.startswith("  not float16:") for line in said)
     only = replace(whole, names=("xla",))
-    assert asked.chosen(FOUND, only, said.append) == ["xla"]
+    assert asked.chosen(FOUND, only, said.append) == (["xla"], [])
     with pytest.raises(Exception, match="at least one technique applies"):
         asked.chosen(FOUND, replace(whole, names=("cache",)), said.append)
+
+
+def test_what_there_is_no_time_for_is_said_with_how_long_it_would_be(tmp_path):
+    said = []
+    own = asked.Asked(Subject("train.py", "make"), "tensorflow", tmp_path, 360.0)
+    names, late = asked.chosen(replace(FOUND, compiled_s=110.0), own, said.append)
+    assert late[0] == "xla"
+    assert names
+    (line,) = (line for line in said if line.startswith("  for want of time not xla"))
+    minutes = int(line.partition("--budget ")[2].split()[0])
+    assert 10 <= minutes <= 20
 
 
 def test_a_step_that_takes_minutes_is_refused_with_how_long_it_would_be(tmp_path):

@@ -3,10 +3,11 @@
 ``python -m tests.studies.published CHECKOUT [NAME …]`` takes them from a checkout of
 https://github.com/keras-team/keras-core at the commit below, and writes
 docs/published-models.md: what was found in each and which of the techniques that apply to it it
-did not survive, tried for two steps; about half an hour on two cores. An example runs as it is up
-to its first `fit`, in which its model, data and batch size are caught. Only what it would load
-from elsewhere is made up, as random numbers of the same shape and type, and `keras_core` is
-called `keras`, as the package has been since.
+did not survive, tried for two steps. An example runs as it is up to its first `fit`, in which its
+model, data and batch size are caught. Only what it would load from elsewhere is made up, as random
+numbers of the same shape and type, and `keras_core` is called `keras`, as the package has been
+since. With a technique that worked, the command itself is run to its advice. Two examples run side
+by side, so no times are told; each part of one has a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 
 EXAMPLES = (
     "vision/mnist_convnet",
@@ -37,6 +39,7 @@ EXAMPLES = (
     "generative/text_generation_with_miniature_gpt",
 )
 COMMIT = "3a464f904dc8dd09de9c51d248a7fe7c575d7f3e"
+LIMIT_S = 900
 PAGE = Path(__file__).parents[2] / "docs" / "published-models.md"
 
 MAKE = '''
@@ -140,17 +143,19 @@ class Outcome:
 
     Args:
         found: its model in a few words, empty where it could not be made.
-        tried: how many techniques apply to it.
-        troubles: by technique, or ``make``: what it did not survive.
+        worked: the techniques that apply to it and that it survived.
+        left: those for which there was no time.
+        troubles: by technique, or ``make``, or ``try``: what it did not survive.
     """
 
     found: str
-    tried: int
-    troubles: dict[str, str]
+    worked: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    troubles: dict[str, str] = field(default_factory=dict)
 
 
-def tried(file: str) -> Outcome:
-    """Return what was found in a subject, and the error of each technique it did not survive."""
+def trying(file: str) -> Iterator[Outcome]:
+    """Yield what was found in a subject, then what is known after each technique's trial."""
     import keras
 
     from keras_ab.bench.own import look, techniques
@@ -162,45 +167,98 @@ def tried(file: str) -> Outcome:
     try:
         found = look.found(look.look(own))
     except Exception as error:  # noqa: BLE001 - it is what is looked for
-        return Outcome("", 0, {"make": f"{type(error).__name__}: {error}"})
-    applicable, troubles = techniques.applicable(found), {}
+        yield Outcome("", troubles={"make": f"{type(error).__name__}: {error}"})
+        return
+    loss = found.loss or "a loss of its own"
+    model = f"{found.parameters:,} parameters, {found.optimizer}, {loss}, batches of {found.batch}"
+    applicable = techniques.applicable(found)
+    names = tuple(technique.name for technique in applicable)
+    outcome = Outcome(model, left=names)
+    yield outcome
     for technique in applicable:
         keras.utils.set_random_seed(0)
         try:
             Trained(own)(Tried(together([technique.change])), {"batches": 2}).observe()
         except Exception as error:  # noqa: BLE001 - it is what is looked for
-            troubles[technique.name] = f"{type(error).__name__}: {error}"
+            trouble = {technique.name: f"{type(error).__name__}: {error}"}
+            outcome = replace(outcome, troubles=outcome.troubles | trouble)
+        else:
+            outcome = replace(outcome, worked=(*outcome.worked, technique.name))
         keras.backend.clear_session()
-    loss = found.loss or "a loss of its own"
-    model = f"{found.parameters:,} parameters, {found.optimizer}, {loss}, batches of {found.batch}"
-    return Outcome(model, len(applicable), troubles)
+        outcome = replace(outcome, left=outcome.left[1:])
+        yield outcome
 
 
-def in_own_process(example: str, checkout: Path, folder: Path) -> Outcome:
-    """Return what `tried` returns for an example, or how its process ended."""
+def in_own_process(example: str, checkout: Path, limit_s: float = LIMIT_S) -> Outcome:
+    """Return the last that `trying` yields for an example in time, or how its process ended."""
     source = (checkout / "examples" / "keras_io" / f"{example}.py").read_text(encoding="utf-8")
-    (folder / "example.py").write_text(source.replace("keras_core", "keras"), encoding="utf-8")
-    subject = folder / f"{Path(example).name}.py"
-    subject.write_text(MAKE.format(example=example), encoding="utf-8")
-    command = [sys.executable, "-m", "tests.studies.published", "--one", str(subject)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no word"]
-        return Outcome("", 0, {"make": f"exit {done.returncode}: {last[0]}"})
-    return Outcome(**json.loads(done.stdout.splitlines()[-1]))
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "example.py").write_text(source.replace("keras_core", "keras"), encoding="utf-8")
+        subject = folder / f"{Path(example).name}.py"
+        subject.write_text(MAKE.format(example=example), encoding="utf-8")
+        outcome = techniques_of(subject, limit_s)
+        if not outcome.worked:
+            return outcome
+        trouble = advice_on(subject, outcome.worked[0], limit_s)
+        return replace(outcome, troubles=outcome.troubles | trouble)
+
+
+def techniques_of(subject: Path, limit_s: float) -> Outcome:
+    """Return the last that `trying` yields in time, in a process of its own, or how that ended."""
+    arguments = ("-m", "tests.studies.published", "--one", str(subject))
+    code, said, word = _run(arguments, limit_s)
+    *_, last = ["", *said.splitlines()]
+    outcome = Outcome(**json.loads(last)) if last else Outcome("")
+    if code:
+        ended = {(*outcome.left, "make")[0]: f"exit {code}: {word}"}
+        return replace(outcome, troubles=outcome.troubles | ended)
+    if not outcome.found and not outcome.troubles:
+        return Outcome("", troubles={"make": f"not made within {limit_s:g} s"})
+    return outcome
+
+
+def advice_on(subject: Path, technique: str, limit_s: float) -> dict[str, str]:
+    """Run ``keras-ab try`` with one technique; return what it says where it ends without advice."""
+    asked = ("--techniques", technique, "--budget", "1", "--runs", str(subject.parent / "runs"))
+    code, said, word = _run(("-m", "keras_ab", "try", f"{subject}:make", *asked), limit_s)
+    if code == 0 and f"advice for {subject.name}:make" in said:
+        return {}
+    return {"try": f"no advice within {limit_s:g} s" if code is None else word}
+
+
+def _run(arguments: Sequence[str], limit_s: float) -> tuple[int | None, str, str]:
+    """Run Python; return its exit status, None where time ended, what it says, its last error."""
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        child = subprocess.Popen([sys.executable, *arguments], stdout=out, stderr=err)
+        code: int | None = None
+        try:
+            code = child.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        out.seek(0)
+        err.seek(0)
+        *_, word = ["no word", *err.read().strip().splitlines()]
+        return code, out.read(), word
 
 
 def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
     """Return the page of what came of each example."""
     rows = [
-        f"| {name} | {outcome.found or 'could not be made'} | {outcome.tried} | "
-        f"{', '.join(f'`{t}`' for t in outcome.troubles) or 'none'} |"
+        f"| {name} | {outcome.found or 'could not be made'} | {len(outcome.worked)} | "
+        f"{_codes(outcome.troubles) or 'none'} |"
         for name, outcome in outcomes.items()
     ]
     troubles = [
         f"- {name}, `{technique}`: {_in_a_line(said)}"
         for name, outcome in outcomes.items()
         for technique, said in outcome.troubles.items()
+    ]
+    late = [
+        f"- {name}: {_codes(outcome.left)} not tried within {LIMIT_S // 60} minutes"
+        for name, outcome in outcomes.items()
+        if outcome.left
     ]
     return "\n".join(
         [
@@ -210,21 +268,26 @@ def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
             f"[keras-core](https://github.com/keras-team/keras-core) at commit `{commit}`, each",
             "run as it is up to its first `fit`, with random numbers in place of data that lies",
             "elsewhere. Every technique that applies to the model is applied to it and trains two",
-            "batches; nothing is timed. This page is made by",
+            "batches; with one that worked, the whole of `keras-ab try` is run to its advice. Two",
+            "ran side by side, so no times are told. This page is made by",
             "`python -m tests.studies.published CHECKOUT`.",
             "",
-            "| example | model | techniques tried | did not survive |",
+            "| example | model | techniques that worked | what did not |",
             "|---|---|---|---|",
             *rows,
             "",
             "## What did not work",
             "",
-            *(troubles or ["All of it worked."]),
+            *(troubles + late or ["All of it worked."]),
             "",
             where,
             "",
         ]
     )
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _in_a_line(said: str, most: int = 300) -> str:
@@ -235,14 +298,17 @@ def _in_a_line(said: str, most: int = 300) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Try one subject, or all examples and write the page."""
     if arguments[:1] == ["--one"]:
-        print(json.dumps(asdict(tried(arguments[1]))))
+        for outcome in trying(arguments[1]):
+            print(json.dumps(asdict(outcome)), flush=True)
         return
     checkout, names = Path(arguments[0]), arguments[1:] or EXAMPLES
     outcomes = {}
-    for name in names:
-        with tempfile.TemporaryDirectory() as folder:
-            outcomes[name] = in_own_process(name, checkout, Path(folder))
-        print(name, outcomes[name], flush=True)
+    with ThreadPoolExecutor(2) as pool:
+        for name, outcome in zip(
+            names, pool.map(lambda name: in_own_process(name, checkout), names), strict=True
+        ):
+            outcomes[name] = outcome
+            print(name, outcome, flush=True)
     if not arguments[1:]:
         where = f"TensorFlow {version('tensorflow-cpu')}, Keras {version('keras')}."
         PAGE.write_text(page(outcomes, COMMIT, where), encoding="utf-8")

@@ -15,20 +15,19 @@ raise AssertionError("an example is not carried on")
 """
 
 
-def outcome(source, folder):
-    checkout, place = folder / "checkout", folder / "place"
+def outcome(source, checkout, **limit):
     (checkout / "examples" / "keras_io").mkdir(parents=True)
-    place.mkdir()
     (checkout / "examples" / "keras_io" / "one.py").write_text(source)
-    return in_own_process("one", checkout, place)
+    return in_own_process("one", checkout, **limit)
 
 
 def test_an_example_is_caught_at_its_fit(tmp_path):
     found = outcome(EXAMPLE, tmp_path)
     assert "7,850 parameters, RMSprop" in found.found
     assert "batches of 64" in found.found
-    assert found.tried >= 5
+    assert len(found.worked) >= 5
     assert not found.troubles
+    assert not found.left
 
 
 def test_an_example_that_cannot_be_made_says_why(tmp_path):
@@ -37,13 +36,29 @@ def test_an_example_that_cannot_be_made_says_why(tmp_path):
     assert "no such data" in found.troubles["make"]
 
 
+def test_an_example_that_ends_its_process_says_how(tmp_path):
+    found = outcome("import os; os._exit(3)", tmp_path)
+    assert found.troubles == {"make": "exit 3: no word"}
+
+
+def test_an_example_without_an_end_is_stopped(tmp_path):
+    found = outcome("while True: pass", tmp_path, limit_s=1)
+    assert found.troubles == {"make": "not made within 1 s"}
+
+
 def test_the_page_has_every_trouble_in_a_line():
     outcomes = {
-        "well": Outcome("8 parameters, Adam, mse, batches of 2", 3, {}),
-        "ill": Outcome("8 parameters, SGD, mse, batches of 2", 3, {"xla": "Error: a\n<b> | c"}),
-        "not": Outcome("", 0, {"make": "ValueError: x"}),
+        "well": Outcome("8 parameters, Adam, mse, batches of 2", ("xla", "cache", "clipping")),
+        "ill": Outcome(
+            "8 parameters, SGD, mse, batches of 2",
+            ("cache",),
+            troubles={"xla": "Error: a\n<b> | c"},
+        ),
+        "slow": Outcome("8 parameters, SGD, mse, batches of 2", ("clipping",), ("xla", "cache")),
+        "not": Outcome("", troubles={"make": "ValueError: x"}),
     }
     made = page(outcomes, "abc", "Here.")
     assert "| well | 8 parameters, Adam, mse, batches of 2 | 3 | none |" in made
+    assert "- slow: `xla`, `cache` not tried within 15 minutes" in made
     assert "- ill, `xla`: Error: a &lt;b> \\| c" in made
     assert "| not | could not be made | 0 | `make` |" in made

@@ -259,7 +259,7 @@ def _run(*arguments: str, **environment: str) -> str:
     return subprocess.run(
         [sys.executable, *arguments],
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         cwd=HERE.parents[1],
         env=os.environ | environment,
