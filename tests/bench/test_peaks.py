@@ -11,7 +11,7 @@ from keras_ab.bench.lab.judge.findings import claim_findings, findings
 from keras_ab.bench.lab.judge.peaks import COUNTED, TOO_SMALL, Peaks, Ranges, ranged
 from keras_ab.bench.lab.record.records import Block, MemoryCurve
 from keras_ab.bench.lab.record.trial_data import TrialData, group
-from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.bench.lab.words.plan import LOOKS, Plan
 from tests.reports import simulated
 
 MIB = 2.0**20
@@ -34,8 +34,8 @@ def trial(baseline: list[float], control: list[float], arm: list[float], **bound
     return data
 
 
-def found(data: TrialData):
-    return next((f for f in findings(data, PLAN) if f.metric.name == NAME), None)
+def found(data: TrialData, plan: Plan = PLAN):
+    return next((f for f in findings(data, plan) if f.metric.name == NAME), None)
 
 
 def test_what_repeats_is_exact():
@@ -58,6 +58,8 @@ def test_peaks_that_the_blocks_do_not_tell_are_those_that_were_counted_beside_th
     assert finding.verdict == "better"
     assert finding.p_value == 2 / math.comb(10, 5)
     assert finding.estimate.baseline == Peaks(4 * MIB, 5 * MIB, 5, counted=True)
+    for look in LOOKS.values():  # two of the three ask for ten blocks
+        assert found(data, Plan(**look)).verdict == "better"
 
 
 def curve(trial: str, arm: str) -> MemoryCurve:

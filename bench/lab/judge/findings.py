@@ -160,13 +160,17 @@ def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> 
 
 
 def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Finding | None:
-    """Return the finding on peaks of device memory, by what repeats in them; see `peaks`."""
+    """Return the finding on peaks of device memory, by what repeats in them; see `peaks`.
+
+    They may be those of five steps beside the blocks: how many blocks a plan asks for does not
+    matter.
+    """
     both = peaks.compared(data, arm)
     if both is None or peaks.too_small(data, arm):
         return None
     own, baseline = both
     estimate = peaks.ranged(own, baseline, plan.confidence)
-    thresholds = Thresholds(0.0, _margin(metric, plan), max(5, plan.min_blocks))
+    thresholds = Thresholds(0.0, _margin(metric, plan))
     told = estimate.p_value if isinstance(estimate, peaks.Ranges) else None
     return Finding(
         trial=data.declared.trial,
