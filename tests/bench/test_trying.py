@@ -147,15 +147,16 @@ def test_what_was_asked_for_is_chosen_and_the_rest_has_a_reason(tmp_path):
         asked.chosen(FOUND, replace(whole, names=("cache",)), said.append)
 
 
-def test_what_there_is_no_time_for_is_said_with_how_long_it_would_be(tmp_path):
-    said = []
+def test_what_there_is_no_time_for_is_said_with_the_time_that_is_enough(tmp_path):
+    said, slow = [], replace(FOUND, compiled_s=110.0)
     own = asked.Asked(Subject("train.py", "make"), "tensorflow", tmp_path, 360.0)
-    names, late = asked.chosen(replace(FOUND, compiled_s=110.0), own, said.append)
+    names, late = asked.chosen(slow, own, said.append)
     assert late[0] == "xla"
     assert names
     (line,) = (line for line in said if line.startswith("  for want of time not xla"))
-    minutes = int(line.partition("--budget ")[2].split()[0])
-    assert 10 <= minutes <= 20
+    enough_s = 60.0 * int(line.partition("--budget ")[2].split()[0])
+    assert asked.chosen(slow, replace(own, budget_s=enough_s), said.append)[1] == []
+    assert asked.chosen(slow, replace(own, budget_s=enough_s - 60), said.append)[1]
 
 
 def test_a_step_that_takes_minutes_is_refused_with_how_long_it_would_be(tmp_path):
