@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,6 @@ from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.effort import duration
 from keras_ab.bench.lab.loop.session import Session
-from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.own import largest, techniques
@@ -83,9 +84,8 @@ def chosen(found: Found, asked: Asked, say: Say) -> tuple[list[str], list[str]]:
             f"return a smaller batch_size, or give --budget {math.ceil(least_s / 60)} or more",
         )
     late = [name for name in wanted if name not in names]
-    if late:
-        enough = math.ceil(takes_s(found, wanted) / 60)
-        say(f"  for want of time not {', '.join(late)}: --budget {enough} has time for all")
+    for line in too_late(found, names, late):
+        say(f"  {line}")
     say(f"{text.count(len(names), 'technique')}, {duration(takes_s(found, names))}")
     return names, late
 
@@ -108,8 +108,7 @@ def run(asked: Asked, say: Say) -> str:
     began = clock.now()
     say(f"{starting(asked.backend)} …")
     session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
-    whole = False
-    try:
+    with kept(session, say):
         trying = Trying(asked.subject, session, asked.backend, say, asked.terms)
         found = trying.look(asked.names)
         check_judged(found, asked.terms)
@@ -119,11 +118,33 @@ def run(asked: Asked, say: Say) -> str:
             stack(trying, found, winners)
         if asked.largest_batch:
             batches(trying, found)
-        whole = True
-    finally:
-        session.close(seal=whole)
     say(f"took {duration(clock.now() - began)}")
-    return closed(session)
+    return "\n\n".join([closed(session), *too_late(found, names, late)])
+
+
+@contextmanager
+def kept(session: Session, say: Say) -> Iterator[None]:
+    """Close a run however it ends; say where it is where it is cut off, or leave no empty one."""
+    try:
+        yield
+    except BaseException:
+        session.close(seal=False)
+        if any(data.blocks for data in session.trials.values()):
+            say(f"\ncut off; what was measured is kept: keras-ab report {session.path}")
+        else:
+            session.path.unlink(missing_ok=True)
+            shutil.rmtree(session.path.with_suffix(".own"), ignore_errors=True)
+            say("\ncut off before anything was measured")
+        raise
+    session.close(seal=True)
+
+
+def too_late(found: Found, names: Sequence[str], late: Sequence[str]) -> list[str]:
+    """Return what there was no time for and how much would be enough, as a line or none."""
+    if not late:
+        return []
+    enough = math.ceil(takes_s(found, [*names, *late]) / 60)
+    return [f"for want of time not tried: {', '.join(late)}; --budget {enough} has time for all"]
 
 
 def closed(session: Session) -> str:
@@ -168,16 +189,13 @@ class AskedFunctions:
     budget_s: float
 
 
-def run_functions(asked: AskedFunctions, say: Say) -> str:
-    """Hold functions against the first of them; return what the reports say in the end."""
+def run_functions(asked: AskedFunctions, say: Say) -> tuple[str, bool]:
+    """Hold functions against the first; return what the reports say, and whether all ran."""
     say(f"{starting(asked.backend)} …")
     first = next(iter(asked.functions.values()))
     session = Session.begin(asked.runs, asked.backend, plan_for(asked.budget_s))
-    data: TrialData | None = None
-    try:
+    with kept(session, say):
         trying = Trying(first, session, asked.backend, say)
         call = f"({asked.functions!r}, {asked.setup!r})"
         data = trying.measured("experiment", call, "functions")
-    finally:
-        session.close(seal=data is not None)
-    return closed(session)
+    return closed(session), not data.failures

@@ -60,7 +60,11 @@ def _add_try(commands: Any) -> None:
         metavar="NAME=FILE.py:FUNCTION",
         help="hold plain functions against the first of them, in place of a model",
     )
-    trial.add_argument("--setup", metavar="FILE.py:FUNCTION", help="makes the arguments of --ab")
+    trial.add_argument(
+        "--setup",
+        metavar="FILE.py:FUNCTION",
+        help="makes what the functions of --ab are called with: one argument, or a tuple of some",
+    )
     trial.add_argument(
         "--quality",
         action="store_true",
@@ -71,8 +75,7 @@ def _add_try(commands: Any) -> None:
     )
     trial.add_argument(
         "--budget",
-        type=float,
-        default=6.0,
+        default="6",
         metavar="MINUTES",
         help="time for the techniques one by one; those it has no time for are named (default 6)",
     )
@@ -99,9 +102,10 @@ def run_try(arguments: argparse.Namespace) -> int:
 
     say = partial(print, flush=True)
     if arguments.ab:
-        print(run_functions(_functions(arguments), say))
-    else:
-        print(run(_model(arguments), say))
+        said, whole = run_functions(_functions(arguments), say)
+        print(said)
+        return 0 if whole else 1
+    print(run(_model(arguments), say))
     return 0
 
 
@@ -115,11 +119,12 @@ def _model(arguments: argparse.Namespace) -> Asked:
     for name in names:
         technique(name)
     terms = Terms(arguments.quality, _price(arguments.price))
+    budget_s = _budget_s(arguments.budget)
     return Asked(
         subject=named(arguments.subject or ""),
         backend=arguments.backend or "tensorflow",
         runs=arguments.runs or runs_folder(),
-        budget_s=60 * arguments.budget,
+        budget_s=budget_s,
         names=names,
         stack=arguments.stack,
         largest_batch=arguments.largest_batch,
@@ -139,17 +144,34 @@ def _price(given: str) -> float:
     return price
 
 
+def _budget_s(given: str) -> float:
+    """Return the seconds of a budget in minutes."""
+    try:
+        minutes = float(given)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes < math.inf:
+        raise DeclarationError("a budget is some minutes", repr(given), "write --budget 6")
+    return 60 * minutes
+
+
 def _functions(arguments: argparse.Namespace) -> AskedFunctions:
     from keras_ab.bench.asked import AskedFunctions
     from keras_ab.bench.own.subject import named
 
     pairs = [given.partition("=") for given in arguments.ab]
+    if len(pairs) < 2 or not all(map(all, pairs)):
+        raise DeclarationError(
+            "--ab names two functions or more, each as NAME=FILE.py:FUNCTION",
+            " ".join(arguments.ab),
+            "write --ab old=a.py:f new=b.py:g, and nothing else after it but options",
+        )
     return AskedFunctions(
         functions={name: named(place) for name, _, place in pairs},
         setup=named(arguments.setup) if arguments.setup else None,
         backend=arguments.backend or "plain",
         runs=arguments.runs or runs_folder(),
-        budget_s=60 * arguments.budget,
+        budget_s=_budget_s(arguments.budget),
     )
 
 

@@ -234,7 +234,7 @@ def refused(subject: Subject, why: NoAnswer) -> LabError:
     return DeclarationError(
         f"{subject.title} can be made and trained in a fresh process",
         f"{why.what}: {why.message}" + (f"\n    {tail}" if tail else ""),
-        "mend what it says; a step that takes minutes needs a smaller batch",
+        "return a smaller batch_size" if why.what == "timed out" else "mend what it says",
     )
 
 

@@ -151,7 +151,7 @@ def _imprecise(trial: JudgedTrial, end: End) -> Caution:
     far = f": {done} of {wanted} blocks" if wanted and wanted > done else ""
     return Caution(
         f"the {spent} was spent before the asked precision of {asked} was reached{far}",
-        "look harder (--ab-look), or quieten the machine",
+        "look harder (--ab-look; try: --budget), or quieten the machine",
         f"the {spent} was spent before the asked precision of {asked} was reached",
     )
 

@@ -27,7 +27,7 @@ def xla(found: Found) -> str:
 
 def graph(found: Found) -> str:
     """Say why not, unless there is something to do without XLA."""
-    return "" if found.jit and found.backend != "jax" else "XLA compiles nothing as it is"
+    return "" if found.jit and found.backend != "jax" else "as it is, nothing is compiled by XLA"
 
 
 def not_eager(found: Found) -> str:
@@ -53,7 +53,8 @@ def policy(found: Found) -> str:
 
 def half(found: Found) -> str:
     """Say why not, unless the device has half precision."""
-    return policy(found) or ("" if found.on_gpu else "float16 is for GPUs; bfloat16 is tried")
+    on_cpu = "float16 is for GPUs; on a CPU there is bfloat16"
+    return policy(found) or ("" if found.on_gpu else on_cpu)
 
 
 def sparse(found: Found) -> str:
@@ -83,6 +84,8 @@ def float64_inputs(found: Found) -> str:
 
 def prefetch(found: Found) -> str:
     """Say why not, unless nothing prefetches yet."""
+    if found.data == "arrays":
+        return "arrays are in memory; Keras prefetches their batches"
     if found.prefetches:
         return "the input pipeline prefetches already"
     return "" if found.data == "tf.data" else f"{found.data} has no pipeline to prefetch in"

@@ -103,7 +103,7 @@ def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iter
     if of_arrays(made.data):
         count = rows(made.data)
         many = size(made, change)
-        check_enough(count // many, f"{many} of {count} examples")
+        check_enough(count // many, f"{many}, as there are {count} examples")
         order = np.arange(count) if order is None else order
         found = arrays(made, change)
         if on_tensorflow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -85,9 +86,26 @@ def called(function: Function, setup: Function | None, _case: Params) -> Prepare
     call = _imported(function)
     arguments = _imported(setup)() if setup else ()
     given = arguments if isinstance(arguments, tuple) else (arguments,)
+    check_taken(call, given)
     return Prepared(
         step=lambda: wait_for(call(*given)), observe=lambda: {"result": array(call(*given))}
     )
+
+
+def check_taken(call: Callable[..., Any], given: tuple[Any, ...]) -> None:
+    """Refuse a function that does not take the arguments that it is to be called with."""
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # not every callable says what it takes
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise DeclarationError(
+            "a function takes what `setup` makes: nothing without one, or a tuple's parts",
+            f"{getattr(call, '__name__', call)}: {error}",
+            "give setup=make_inputs, or --setup FILE.py:FUNCTION",
+        ) from error
 
 
 def _imported(function: Function) -> Callable[..., Any]:

@@ -180,7 +180,7 @@ def check_finite(loss: float, when: str) -> None:
         raise DeclarationError(
             "a subject's loss is finite",
             f"{loss} {when}",
-            "lower the learning rate, or look for NaN in the data; then try again",
+            f"look for NaN in the data{', or lower the learning rate' * when.startswith('after')}",
         )
 
 

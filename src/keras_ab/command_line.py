@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except LabError as error:
         return _refused(str(error))
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -36,6 +36,16 @@ def test_several_arguments_are_a_tuple():
     assert prepared.observe()["result"] == 3
 
 
+@pytest.mark.parametrize("setup", [None, lambda: (1, 2, 3)])
+def test_arguments_that_a_function_does_not_take_are_refused(setup):
+    with pytest.raises(DeclarationError, match="a function takes what `setup` makes"):
+        called(lambda a, b: a + b, setup, {})
+
+
+def test_a_callable_that_does_not_say_what_it_takes_is_called():
+    assert called(max, lambda: (1, 2), {}).observe()["result"] == 2
+
+
 def test_no_setup_is_no_arguments():
     assert called(lambda: 5, None, {}).observe()["result"] == 5
 

@@ -71,6 +71,7 @@ def test_fewer_processes_live_at_once_where_each_is_large():
 
 
 NAMES = ["xla", "bfloat16", "sparse_labels", "recompute"]
+BAD_BUDGETS = ["0", "-1", "nan", "inf", "soon"]
 
 
 def test_a_budget_leaves_out_the_last_techniques():
@@ -153,7 +154,7 @@ def test_what_there_is_no_time_for_is_said_with_the_time_that_is_enough(tmp_path
     names, late = asked.chosen(slow, own, said.append)
     assert late[0] == "xla"
     assert names
-    (line,) = (line for line in said if line.startswith("  for want of time not xla"))
+    (line,) = (line for line in said if line.startswith("  for want of time not tried: xla"))
     enough_s = 60.0 * int(line.partition("--budget ")[2].split()[0])
     assert asked.chosen(slow, replace(own, budget_s=enough_s), said.append)[1] == []
     assert asked.chosen(slow, replace(own, budget_s=enough_s - 60), said.append)[1]
@@ -173,8 +174,15 @@ def test_a_step_that_takes_minutes_is_refused_with_how_long_it_would_be(tmp_path
         (["try"], "named FILE.py:FUNCTION"),
         (["try", "nowhere.py:make"], "lies in a Python file"),
         (["try", "--techniques", "alchemy", "x.py:f"], "one of those that can be tried"),
-        (["try", "--ab", "old=nowhere.py:f"], "lies in a Python file"),
+        (["try", "--ab", "old=nowhere.py:f", "new=nowhere.py:g"], "lies in a Python file"),
         (["try", "--price", "cheap", "x.py:f"], "a price is of an hour"),
+        *((["try", "--budget", b, "x.py:f"], "a budget is some minutes") for b in BAD_BUDGETS),
+        (["try", "--ab", "old=nowhere.py:f"], "two functions or more"),
+        (["try", "--ab", "a.py:f", "b.py:g"], "each as NAME=FILE.py:FUNCTION"),
+        (
+            ["try", "--ab", "old=a.py:f", "new=b.py:g", "c.py:h"],
+            "received: old=a.py:f new=b.py:g c",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(capsys, arguments, message):
@@ -195,6 +203,29 @@ def keras_ab(folder, *arguments):
     )
 
 
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_a_run_that_is_cut_off_is_kept_and_named_unless_it_is_empty(tmp_path, blocks):
+    path, said = tmp_path / "run.jsonl", []
+    path.write_text("{}")
+    path.with_suffix(".own").mkdir()
+    trials = {"x": SimpleNamespace(blocks=dict.fromkeys(range(blocks)))}
+    closed = []
+    session = SimpleNamespace(path=path, trials=trials, close=lambda seal: closed.append(seal))
+    with pytest.raises(KeyboardInterrupt), asked.kept(session, said.append):
+        raise KeyboardInterrupt
+    assert closed == [False]
+    assert path.exists() == path.with_suffix(".own").exists() == bool(blocks)
+    assert (f"keras-ab report {path}" in said[0]) == bool(blocks)
+
+
+def test_an_interrupt_ends_a_command_without_a_traceback(monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_ab.bench.commands.run_list", interrupted)
+    assert command_line.main(["list"]) == 130
+
+
 def test_two_functions_are_held_against_each_other(tmp_path):
     (tmp_path / "sums.py").write_text(
         "def numbers():\n    return (list(range(20_000)),)\n"
@@ -211,6 +242,17 @@ def test_two_functions_are_held_against_each_other(tmp_path):
     assert run.run.sealed
     (answer,) = run.trials[0].answers
     assert answer.word == "gain"
+
+
+def test_a_function_that_does_not_run_is_an_exit_of_1_with_what_to_do(tmp_path):
+    (tmp_path / "sums.py").write_text("def old(x):\n    return x\ndef new(x):\n    return x\n")
+    done = keras_ab(
+        tmp_path,
+        *("try", "--ab", "old=sums.py:old", "new=sums.py:new", "--budget", "0.05"),
+        *("--runs", "runs"),
+    )
+    assert done.returncode == 1
+    assert "or --setup FILE.py:FUNCTION" in done.stdout
 
 
 def test_a_readers_own_model_ends_with_advice(tmp_path):

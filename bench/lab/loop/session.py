@@ -251,7 +251,7 @@ def check_writable(folder: Path) -> None:
         raise RecordError(
             "the runs folder can be written to",
             f"{folder}: {error.strerror}",
-            "choose another with --ab-runs FOLDER, or mend its permissions",
+            "choose another with --ab-runs FOLDER (try: --runs), or mend its permissions",
         ) from error
 
 

@@ -72,7 +72,7 @@ class RunWriter:
             raise RecordError(
                 "the runs folder can be written to",
                 f"{path.parent}: {error.strerror}",
-                "choose another with --ab-runs FOLDER, or mend its permissions",
+                "choose another with --ab-runs FOLDER (try: --runs), or mend its permissions",
             ) from error
         writer = cls(path, file, hashlib.sha256())
         writer.write(header)
