@@ -13,6 +13,7 @@ by side, so no times are told; each part of one has a quarter of an hour.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -291,7 +292,11 @@ def _codes(names: Iterable[str]) -> str:
 
 
 def _in_a_line(said: str, most: int = 300) -> str:
-    words = " ".join(said.split()).replace("|", "\\|").replace("<", "&lt;")
+    words = (
+        " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
+        .replace("|", "\\|")
+        .replace("<", "&lt;")
+    )
     return words if len(words) <= most else f"{words[:most]} …"
 
 
