@@ -64,10 +64,9 @@ def plan_for(budget_s: float) -> Plan:
 def chosen(found: Found, asked: Asked, say: Say) -> tuple[list[str], list[str]]:
     """Return the techniques to try and those there is no time for; say what is found, left out."""
     say(f"found: {found}")
-    applicable = [technique.name for technique in techniques.applicable(found)]
     for name, why in techniques.left_out(found).items():
         say(f"  not {name}: {why}")
-    wanted = [name for name in applicable if not asked.names or name in asked.names]
+    wanted = techniques.wanted(found, asked.names)
     if not wanted:
         raise LabError(
             "at least one technique applies to a subject",

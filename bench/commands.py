@@ -135,21 +135,23 @@ def _model(arguments: argparse.Namespace) -> Asked:
 def _price(given: str) -> float:
     """Return the price of an hour that ``2.50/h`` tells."""
     amount, _, unit = given.partition("/")
-    try:
-        price = float(amount)
-    except ValueError:
-        price = -1.0
+    price = _number(amount)
     if unit != "h" or not 0 <= price < math.inf:
         raise DeclarationError("a price is of an hour", repr(given), "write --price 2.50/h")
     return price
 
 
+def _number(given: str) -> float:
+    """Return a number, NaN where it is none."""
+    try:
+        return float(given)
+    except ValueError:
+        return math.nan
+
+
 def _budget_s(given: str) -> float:
     """Return the seconds of a budget in minutes."""
-    try:
-        minutes = float(given)
-    except ValueError:
-        minutes = math.nan
+    minutes = _number(given)
     if not 0 < minutes < math.inf:
         raise DeclarationError("a budget is some minutes", repr(given), "write --budget 6")
     return 60 * minutes

@@ -60,11 +60,11 @@ class Trying:
     say: Say
     terms: Terms = field(default_factory=Terms)
 
-    def look(self, wanted: Sequence[str] = ()) -> Found:
+    def look(self, names: Sequence[str] = ()) -> Found:
         """Return what a first look finds.
 
         Args:
-            wanted: names of techniques; none for all that apply.
+            names: of techniques that are asked for; none for all that apply.
 
         Raises:
             DeclarationError: the subject cannot be put on trial.
@@ -76,8 +76,7 @@ class Trying:
         except NoAnswer as why:
             raise refused(self.subject, why) from why
         look.check_repeats(self.subject, found, again)
-        names = wanted or [technique.name for technique in techniques.applicable(found)]
-        if not any(map(compiles, names)):
+        if not any(map(compiles, techniques.wanted(found, names))):
             return found
         return replace(found, compiled_s=self._compiled_s(file))
 

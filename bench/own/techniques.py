@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -260,6 +260,11 @@ def technique(name: str) -> Technique:
             f"use one of {', '.join(known)}",
         )
     return known[name]
+
+
+def wanted(found: Found, names: Sequence[str]) -> list[str]:
+    """Return the techniques that apply, of those that are named; of all, where none is."""
+    return [t.name for t in applicable(found) if not names or t.name in names]
 
 
 def applicable(found: Found) -> list[Technique]:

@@ -191,7 +191,7 @@ def trying(file: str) -> Iterator[Outcome]:
 
 
 def in_own_process(example: str, checkout: Path, limit_s: float = LIMIT_S) -> Outcome:
-    """Return the last that `trying` yields for an example in time, or how its process ended."""
+    """Return what came of an example: of each technique, then of the command itself with one."""
     source = (checkout / "examples" / "keras_io" / f"{example}.py").read_text(encoding="utf-8")
     with TemporaryDirectory() as place:
         folder = Path(place)
@@ -292,11 +292,8 @@ def _codes(names: Iterable[str]) -> str:
 
 
 def _in_a_line(said: str, most: int = 300) -> str:
-    words = (
-        " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
-        .replace("|", "\\|")
-        .replace("<", "&lt;")
-    )
+    plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
+    words = plain.replace("|", "\\|").replace("<", "&lt;")
     return words if len(words) <= most else f"{words[:most]} …"
 
 
