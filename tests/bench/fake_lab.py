@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_ab.bench.lab.loop.asking import WorkerTimeout
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
@@ -33,9 +34,10 @@ class NoLoad:
 
 
 class FakeWorker:
-    """Answers at once; a sample of `n` steps advances the fake clock by what its arm takes."""
+    """Answers at once, unless it rests; a sample of `n` steps lasts what its arm takes."""
 
     pid = -1
+    rests = False
 
     def __init__(self, lab):
         self.lab = lab
@@ -51,6 +53,8 @@ class FakeWorker:
     def receive(self, timeout_s):
         kind = type(self.request)
         self.lab.limits_s[kind] = timeout_s
+        if self.rests:
+            raise WorkerTimeout
         self.arm = self.request.arm.arm if kind is protocol.Build else self.arm
         self.lab.calls.append("Open" if kind is protocol.Open else f"{kind.__name__} {self.arm}")
         return wire.encode_answer(getattr(self, METHODS[kind])(self.request))
@@ -102,9 +106,11 @@ class FakeWorker:
         return True
 
     def rest(self):
+        self.rests = True
         self.lab.awake.discard(self)
 
     def wake(self):
+        self.rests = False
         self.lab.awake.add(self)
 
     def output(self):

@@ -12,7 +12,7 @@ import psutil
 from memory_profiler import memory_usage
 
 from keras_ab.bench.lab import clock
-from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask, begin
+from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, begin
 from keras_ab.bench.lab.loop.messages import kept
 from keras_ab.bench.lab.record.records import Absent, Failure, MemoryCurve, Profile, Work
 from keras_ab.bench.lab.record.task import Task
@@ -187,7 +187,7 @@ class ArmProcess:
         """Return what a step has to do, or why that is not known; None where the arm is silent."""
         names: dict[str, Any] = {"trial": self._task.trial, "arm": self.arm}
         try:
-            found = ask(self._worker, protocol.Work(), self._limit_s)
+            found = self._woken(protocol.Work())()
         except NoAnswer as why:
             failed = self._failed("counting the work of a step", why)
             if why.what in ("timed out", "killed"):
@@ -229,6 +229,18 @@ class ArmProcess:
         return self._begin(stage, request)()
 
     def _begin(self, stage: str, request: Request[Answer], limits: int = 1) -> Callable[[], Answer]:
+        wait = self._woken(request, limits)
+
+        def answer() -> Answer:
+            try:
+                return wait()
+            except NoAnswer as why:
+                raise self._failed(stage, why) from why
+
+        return answer
+
+    def _woken(self, request: Request[Answer], limits: int = 1) -> Callable[[], Answer]:
+        """Hand a request to the process, woken where it rests; the answer lets it rest again."""
         if self._rests:
             self._worker.wake()
         wait = begin(self._worker, request, limits * self._limit_s)
@@ -236,8 +248,6 @@ class ArmProcess:
         def answer() -> Answer:
             try:
                 return wait()
-            except NoAnswer as why:
-                raise self._failed(stage, why) from why
             finally:
                 if self._rests:
                     self._worker.rest()

@@ -70,9 +70,15 @@ KAB_KERNEL kab_cuda_kernel_batch_statistics_backward(const void* x, int dtype, c
   const int64_t end = begin + kChunk < all ? begin + kChunk : all;
   const float share = float(1. / double(rows));
   const unsigned first = unsigned(begin % channels);  // channels + kChunk fit 32 bits
-#pragma unroll 4
-  for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
-    const unsigned c = (first + unsigned(i - begin)) % unsigned(channels);
-    store(d_x, i, d_mean[c] * share + scale * (load(x, i, dtype) - mean[c]), dtype);
-  }
+  const int at_once = dtype == KAB_FLOAT32 ? 4 : 8;
+  const bool wide = channels % at_once == 0 && aligned(x, d_x, mean, d_mean);
+  sweep(begin, end, dtype, wide, [&](auto access, int64_t i, int64_t from_begin) {
+    const unsigned c = (first + unsigned(from_begin)) % unsigned(channels);
+    const auto means = access.load_float(mean, c), d_means = access.load_float(d_mean, c);
+    auto d = access.load(x, i);
+#pragma unroll
+    for (int k = 0; k < access.kAtOnce; ++k)
+      d.x[k] = d_means.x[k] * share + scale * (d.x[k] - means.x[k]);
+    access.store(d_x, i, d);
+  });
 }

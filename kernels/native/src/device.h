@@ -2,7 +2,8 @@
 #pragma once
 #include "packs.h"
 
-#define KAB_KERNEL extern "C" __global__ void __launch_bounds__(256)
+#define KAB_LAUNCHED(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
+#define KAB_KERNEL KAB_LAUNCHED(256)
 #define KAB_INFINITY __int_as_float(0x7f800000)
 #define KAB_NAN __int_as_float(0x7fc00000)
 

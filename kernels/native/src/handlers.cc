@@ -301,13 +301,10 @@ struct Target {
 #define KAB_ROW(name, ...) {"kab_" #name, name##_on_host, name##_on_cuda},
 const Target kTargets[] = {KAB_TARGETS(KAB_ROW){nullptr, nullptr, nullptr}};
 
+// By the runtime's own helper: what it calls of the C interface was renamed in version 0.4.
 std::string message_of(const XLA_FFI_Api* api, XLA_FFI_Error* error) {
-  XLA_FFI_Error_GetMessage_Args get{XLA_FFI_Error_GetMessage_Args_STRUCT_SIZE, nullptr, error,
-                                    nullptr};
-  api->XLA_FFI_Error_GetMessage(&get);
-  const std::string message = get.message;
-  XLA_FFI_Error_Destroy_Args destroy{XLA_FFI_Error_Destroy_Args_STRUCT_SIZE, nullptr, error};
-  api->XLA_FFI_Error_Destroy(&destroy);
+  const std::string message = xla::ffi::internal::GetErrorMessage(api, error);
+  xla::ffi::internal::DestroyError(api, error);
   return message;
 }
 

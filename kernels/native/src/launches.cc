@@ -28,10 +28,8 @@ std::string in_packs(const std::vector<T>& items, BlocksOf blocks_of, Launch lau
 
 int64_t sm3_tiles(const kab_sm3_tensor& t) {
   if (t.n == 0) return 0;
-  const int64_t n = t.dims[t.rank - 1];
-  int64_t width = 1;
-  while (width < n && width < kThreads) width *= 2;
-  return ceil_div(n, width) * ceil_div(t.n / n, kTile / width);
+  const Tiling tiling = tiling_of(t);
+  return tiling.across * tiling.down;
 }
 
 int64_t one(const void*) { return 1; }

@@ -8,16 +8,6 @@ __device__ inline float direction(float g, float nu, float epsilon) {
   return nu <= epsilon ? 0.f : g / sqrtf(nu);
 }
 
-__device__ inline float new_weight(const kab_sm3_tensor& t, int64_t i, float g, float nu,
-                                   float learning_rate, float momentum, float rate, float epsilon) {
-  float step = direction(g, nu, epsilon);
-  if (t.momentum) {
-    step = load(t.momentum, i, t.dtype) * momentum + step * rate;
-    store(t.momentum_out, i, step, t.dtype);
-  }
-  return load(t.w, i, t.dtype) - learning_rate * step;
-}
-
 KAB_KERNEL kab_cuda_kernel_sm3_clear(const __grid_constant__ Pack<kab_sm3_tensor> pack,
                                      const float*, float, float, float) {
   const kab_sm3_tensor& t = pack.item[owner(pack)];
@@ -70,43 +60,91 @@ __device__ inline void raise_to(float* p, unsigned pattern) {
   atomicMax(reinterpret_cast<unsigned*>(p), pattern);  // patterns of sums of squares order as they
 }
 
-// A tile of lines by columns. Maxima over its columns are kept in registers, over its lines in
-// shared memory, so that global atomics are one a column and thread, and one a line and axis.
-KAB_KERNEL kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor> pack,
-                                     const float* learning_rate, float momentum, float rate,
-                                       float epsilon) {
-  __shared__ unsigned line_top[kTile];
-  const int which = owner(pack);
-  const kab_sm3_tensor& t = pack.item[which];
+// One thread's columns of a tile, its rows down. Maxima over its columns it keeps; those over a
+// line's columns are put together in shared memory, `line_top`, one a row and thread side by side.
+template <class Access>
+__device__ inline void go_down(const kab_sm3_tensor& t, int width, int64_t first, int64_t j,
+                               float learning_rate, float momentum, float rate, float epsilon,
+                               unsigned* line_top) {
+  constexpr int kAtOnce = Access::kAtOnce;
   const int last = t.rank - 1;
   const int64_t n = t.dims[last], lines = t.n / n;
-  int width = 1;
-  while (width < n && width < kThreads) width *= 2;
-  const int rows = kTile / width;
-  const int64_t across = (n + width - 1) / width;
-  const int64_t tile = int64_t(blockIdx.x - pack.first[which]);
-  const int64_t j = tile % across * width + threadIdx.x % width, first = tile / across * rows;
-  for (int k = threadIdx.x; k < rows; k += kThreads) line_top[k] = 0;
-  __syncthreads();
-  unsigned column_top = 0;
-  for (int row = threadIdx.x / width; row < rows && first + row < lines && j < n;
-       row += kThreads / width) {
-    int64_t rest = first + row;
-    float low = t.accumulator[last][j];
-    for (int axis = last - 1; axis >= 0; --axis)
-      low = minimum(t.accumulator[axis][place(t, axis, rest)], low);
-    const int64_t i = (first + row) * n + j;
-    const float g = load(t.g, i, t.dtype), nu = low + g * g;
-    store(t.w_out, i, new_weight(t, i, g, nu, *learning_rate, momentum, rate, epsilon), t.dtype);
-    const unsigned pattern = __float_as_uint(nu) & 0x7fffffffu;
-    column_top = pattern > column_top ? pattern : column_top;
-    atomicMax(&line_top[row], pattern);
+  const bool is_there = j < n;
+  Several<kAtOnce> before{};
+  if (is_there) before = Access::load_float(t.accumulator[last], j);
+  unsigned column_top[kAtOnce] = {};
+#pragma unroll 2
+  for (int down = 0; down < kDown; ++down) {
+    const int row = threadIdx.x / width + down * (kThreads / width);
+    unsigned top = 0;
+    if (is_there && first + row < lines) {
+      int64_t rest = first + row;
+      const int64_t i = rest * n + j;
+      auto step = Access::load(t.g, i);
+      float line = KAB_INFINITY;
+      for (int axis = last - 1; axis >= 0; --axis)
+        line = minimum(t.accumulator[axis][place(t, axis, rest)], line);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const float g = step.x[k], nu = minimum(line, before.x[k]) + g * g;
+        step.x[k] = direction(g, nu, epsilon);
+        const unsigned pattern = __float_as_uint(nu) & 0x7fffffffu;
+        column_top[k] = pattern > column_top[k] ? pattern : column_top[k];
+        top = pattern > top ? pattern : top;
+      }
+      if (t.momentum) {
+        const auto m = Access::load(t.momentum, i);
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k) step.x[k] = m.x[k] * momentum + step.x[k] * rate;
+        Access::store(t.momentum_out, i, step);
+      }
+      auto w = Access::load(t.w, i);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) w.x[k] -= learning_rate * step.x[k];
+      Access::store(t.w_out, i, w);
+    }
+    line_top[threadIdx.x + down * kThreads] = top;  // of row * width + side
   }
-  if (j < n) raise_to(t.accumulator_out[last] + j, column_top);
+  if (!is_there) return;
+#pragma unroll
+  for (int k = 0; k < kAtOnce; ++k) raise_to(t.accumulator_out[last] + j + k, column_top[k]);
+}
+
+// A tile of lines by columns: global atomics are one a column and tile, and one a line and axis.
+// Four blocks to a multiprocessor are half of its threads.
+KAB_LAUNCHED(256, 4)
+kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor> pack,
+                          const float* learning_rate, float momentum, float rate, float epsilon) {
+  __shared__ unsigned line_top[kThreads * kDown];
+  const int which = owner(pack);
+  const kab_sm3_tensor& t = pack.item[which];
+  const Tiling tiling = tiling_of(t);
+  const int width = tiling.width, rows = kThreads / width * kDown;
+  const bool is_wide = tiling.step > 1;
+  const int64_t tile = int64_t(blockIdx.x - pack.first[which]);
+  const int64_t j = (tile % tiling.across * width + threadIdx.x % width) * tiling.step;
+  const int64_t first = tile / tiling.across * rows;
+  const auto down = [&](auto access) {
+    go_down<decltype(access)>(t, width, first, j, *learning_rate, momentum, rate, epsilon, line_top);
+  };
+  if (t.dtype == KAB_FLOAT32)
+    is_wide ? down(Access<KAB_FLOAT32, true>()) : down(Access<KAB_FLOAT32, false>());
+  else if (t.dtype == KAB_BFLOAT16)
+    is_wide ? down(Access<KAB_BFLOAT16, true>()) : down(Access<KAB_BFLOAT16, false>());
+  else
+    is_wide ? down(Access<KAB_FLOAT16, true>()) : down(Access<KAB_FLOAT16, false>());
   __syncthreads();
+  for (int half = width / 2; half > 0; half /= 2) {
+    for (int k = threadIdx.x; k < rows * half; k += kThreads) {
+      unsigned* at = line_top + k / half * width + k % half;
+      at[0] = at[half] > at[0] ? at[half] : at[0];
+    }
+    __syncthreads();
+  }
+  const int64_t lines = t.n / t.dims[t.rank - 1];
   for (int row = threadIdx.x; row < rows && first + row < lines; row += kThreads) {
     int64_t rest = first + row;
-    for (int axis = last - 1; axis >= 0; --axis)
-      raise_to(t.accumulator_out[axis] + place(t, axis, rest), line_top[row]);
+    for (int axis = t.rank - 2; axis >= 0; --axis)
+      raise_to(t.accumulator_out[axis] + place(t, axis, rest), line_top[row * width]);
   }
 }

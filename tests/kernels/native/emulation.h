@@ -23,7 +23,7 @@
 // A section of its own, whose ends the linker knows.
 #define __shared__ static __attribute__((section("kab_shared")))
 extern "C" char __start_kab_shared[], __stop_kab_shared[];
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
