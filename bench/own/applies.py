@@ -137,6 +137,18 @@ def arrays(found: Found) -> str:
     return "" if found.data == "arrays" else "batches come as large as they are"
 
 
+RECURRENT = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "LSTM", "SimpleRNN")
+"""Keras' layers whose activation cannot be set, which recomputing it does."""
+
+
+def recompute(found: Found) -> str:
+    """Say why not, unless Keras can wrap the activation of every layer."""
+    for name in found.layers:
+        if name in RECURRENT:
+            return f"Keras cannot: it sets a layer's activation anew, and {name}'s cannot be set"
+    return ""
+
+
 def recompute_all(found: Found) -> str:
     """Say why not, unless Keras can compute any layer again."""
     if found.backend != "tensorflow":

@@ -175,6 +175,7 @@ TECHNIQUES = (
         {"recompute": "activations"},
         'with keras.RematScope(mode="activations"): model = ...',
         CHEN,
+        applies.recompute,
     ),
     Technique(
         "recompute_all",

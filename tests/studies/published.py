@@ -1,9 +1,10 @@
 """Do models that no one here wrote go through ``keras-ab try``? Keras' code examples, as they are.
 
-``python -m tests.studies.published CHECKOUT [NAME …]`` takes them from a checkout of
-https://github.com/keras-team/keras-core at the commit below, and writes
-docs/published-models.md: what was found in each and which of the techniques that apply to it it
-did not survive, tried for two steps. An example runs as it is up to its first `fit`, in which its
+``python -m tests.studies.published CHECKOUT KEPT [NAME …]`` takes them from a checkout of
+https://github.com/keras-team/keras-core at the commit below. What came of each goes into the file
+KEPT, a line of JSON, and from the last of each docs/published-models.md is written, once all are
+there: what was found in it and which of the techniques that apply to it it did not survive, tried
+for two steps. An example runs as it is up to its first `fit`, in which its
 model, data and batch size are caught. Only what it would load from elsewhere is made up, as random
 numbers of the same shape and type, and `keras_core` is called `keras`, as the package has been
 since. With a technique that worked, the command itself is run to its advice. Two examples run side
@@ -37,6 +38,10 @@ EXAMPLES = (
     "nlp/addition_rnn",
     "tensorflow/generative/vae",
     "tensorflow/keras_recipes/antirectifier",
+    "tensorflow/keras_recipes/subclassing_conv_layers",
+    "tensorflow/keras_recipes/trainer_pattern",
+    "tensorflow/vision/involution",
+    "tensorflow/vision/mixup",
     "generative/text_generation_with_miniature_gpt",
 )
 COMMIT = "3a464f904dc8dd09de9c51d248a7fe7c575d7f3e"
@@ -103,6 +108,7 @@ def texts():
 
 ELSEWHERE = {{
     "keras.datasets.mnist.load_data": images(28, 28, classes=10),
+    "keras.datasets.fashion_mnist.load_data": images(28, 28, classes=10),
     "keras.datasets.cifar10.load_data": images(32, 32, 3, classes=10),
     "keras.datasets.cifar100.load_data": images(32, 32, 3, classes=100),
     "keras.datasets.imdb.load_data": reviews,
@@ -271,7 +277,7 @@ def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
             "elsewhere. Every technique that applies to the model is applied to it and trains two",
             "batches; with one that worked, the whole of `keras-ab try` is run to its advice. Two",
             "ran side by side, so no times are told. This page is made by",
-            "`python -m tests.studies.published CHECKOUT`.",
+            "`python -m tests.studies.published CHECKOUT KEPT`.",
             "",
             "| example | model | techniques that worked | what did not |",
             "|---|---|---|---|",
@@ -303,17 +309,23 @@ def main(arguments: Sequence[str]) -> None:
         for outcome in trying(arguments[1]):
             print(json.dumps(asdict(outcome)), flush=True)
         return
-    checkout, names = Path(arguments[0]), arguments[1:] or EXAMPLES
-    outcomes = {}
+    checkout, kept, names = Path(arguments[0]), Path(arguments[1]), arguments[2:] or EXAMPLES
+
+    def keep(name: str) -> None:
+        outcome = in_own_process(name, checkout)
+        with kept.open("a", encoding="utf-8") as file:
+            print(json.dumps({name: asdict(outcome)}), file=file)
+
     with ThreadPoolExecutor(2) as pool:
-        for name, outcome in zip(
-            names, pool.map(lambda name: in_own_process(name, checkout), names), strict=True
-        ):
-            outcomes[name] = outcome
-            print(name, outcome, flush=True)
-    if not arguments[1:]:
-        where = f"TensorFlow {version('tensorflow-cpu')}, Keras {version('keras')}."
-        PAGE.write_text(page(outcomes, COMMIT, where), encoding="utf-8")
+        list(pool.map(keep, names))
+    outcomes: dict[str, Outcome] = {}
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        outcomes |= {name: Outcome(**told) for name, told in json.loads(line).items()}
+    if missing := set(EXAMPLES) - set(outcomes):
+        sys.exit(f"the page is not written: {', '.join(sorted(missing))} not tried yet")
+    where = f"TensorFlow {version('tensorflow-cpu')}, Keras {version('keras')}."
+    made = page({name: outcomes[name] for name in EXAMPLES}, COMMIT, where)
+    PAGE.write_text(made, encoding="utf-8")
 
 
 if __name__ == "__main__":
