@@ -11,7 +11,7 @@ from keras_ab.bench.workloads import fused_kernels as work
 COMPUTING = ("native", "graph", "xla")
 WHOLE, TINY = {"variables": 100}, {"variables": 300}
 LARGE_BYTES = 32 * 100 * 2000 * 2000
-"""What a process takes to update 100 large variables; by reading, as it has run on no GPU.
+"""What a process takes to update 100 large variables; by reading: no GPU has run it.
 
 Weights, two moments and gradients, these once more as variables that the step reads, and the first
 three once more where a form does not update in place.
@@ -95,8 +95,8 @@ def _trial(
         claims=claims,
         first="building the native kernels, unless this machine has them: up to a minute or two",
         does_not_show=(
-            "A whole training step, in which the work is a part; low precision; a GPU, on which "
-            "these kernels have not run."
+            "A whole training step, in which the work is a part; low precision; a GPU, unless it "
+            "ran on one."
         ),
     )
 

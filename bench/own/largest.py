@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,9 @@ def fits(subject: Subject, names: tuple[str, ...], times: int) -> None:
     wanted = np.arange(made.batch_size * times) % batches.rows(made.data)
     held = batches.arrays(made, change)
     batch = keras.tree.map_structure(lambda array: array[wanted], held)
-    for _ in range(STEPS):
-        made.model.train_on_batch(*batch)
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    told: dict[str, Any] = {"batch_size": len(wanted), "epochs": STEPS, "verbose": 0}
+    made.model.fit(x, y, sample_weight=weights, **told)
 
 
 def batch_that_fits(subject: Subject, names: tuple[str, ...], times: int) -> Experiment:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_ab.bench.lab.words.errors import DeclarationError
-from keras_ab.bench.own import look, techniques, training
+from keras_ab.bench.own import applies, largest, look, techniques, training
 from keras_ab.bench.own.change import Change, Tried
 from keras_ab.bench.own.subject import Subject
 from keras_ab.bench.own.training import Trained
@@ -119,3 +119,72 @@ def test_kernels_are_not_tried_where_there_are_none(both, technique):
     assert technique not in techniques.left_out(found)
     assert technique not in techniques.left_out(replace(found, backend="jax"))
     assert "not on torch" in techniques.left_out(replace(found, backend="torch"))[technique]
+
+
+TWO_PARTS = '''
+"""Steps that take inputs and labels apart, as they come from `fit`."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(160, 12)).astype("float32"), rng.integers(0, 3, 160)
+
+
+class Trainer(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3)])
+        self.of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def call(self, x):
+        return self.inner(x)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.of(y, self(x, training=True))
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return {"loss": loss}
+
+    def test_step(self, data):
+        x, y = data
+        return {"loss": self.of(y, self(x))}
+
+
+def make():
+    model = Trainer()
+    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    return model, (x, y)
+'''
+
+
+def test_steps_that_take_two_parts_get_two(tmp_path):
+    file = tmp_path / "two.py"
+    file.write_text(TWO_PARTS)
+    own = Subject(str(file), "make")
+    found = look.found(look.look(own))
+    assert 0.5 < found.loss_before < 3.0
+    assert np.isfinite(trained(own)["weights"]).all()
+    largest.fits(own, (), 2)
+
+
+def test_recurrent_layers_are_those_whose_activation_cannot_be_set():
+    import keras
+
+    layers = {name: getattr(keras.layers, name) for name in dir(keras.layers)}
+    fixed = {
+        name
+        for name, layer in layers.items()
+        if isinstance(property_ := getattr(layer, "activation", None), property)
+        and property_.fset is None
+    }
+    assert set(applies.RECURRENT) == fixed
+
+
+def test_recomputing_is_not_tried_on_recurrent_layers(both):
+    found = look.found(look.look(both()))
+    assert "recompute" not in techniques.left_out(found)
+    assert "GRU" in techniques.left_out(replace(found, layers=("Dense", "GRU")))["recompute"]

@@ -74,9 +74,17 @@ def steps(folder: Path) -> Iterator[Step]:
         (*PYTEST, *(f"{native}/test_{name}.py" for name in ("layouts", "tensorflow_ops"))),
         SHARED | {"KERAS_AB_KERNELS": "require"},
     )
+    found = str(folder / "gpu_kernels.jsonl")
+    yield Step(
+        "bandwidth-jax",
+        "How much of a device copy's bandwidth does each kernel reach, through JAX?",
+        4,
+        ("-m", "tests.studies.gpu_kernels", found),
+        SHARED | {"KERAS_BACKEND": "jax"},
+    )
     yield Step(
         "bandwidth",
-        "How much of a device copy's bandwidth does each kernel reach?",
+        "And through TensorFlow?",
         6,
         benchmark(folder, "-k", "kernel_", "--ab-ceilings"),
     )
@@ -99,7 +107,7 @@ def steps(folder: Path) -> Iterator[Step]:
     )
     for backend in filter(find_spec, ("jax", "torch")):
         chosen = ("--ab-backend", backend, "-k", "labels or optimizers")
-        yield Step(backend, f"And on {backend}?", 2, benchmark(folder, *chosen))
+        yield Step(backend, f"And on {backend}?", 5, benchmark(folder, *chosen))
     yield Step("all", "What do all experiments find?", 25, benchmark(folder))
 
 

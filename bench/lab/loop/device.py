@@ -17,7 +17,7 @@ VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 CONTEXT_BYTES = 2**30
 """Kept free for each process beside its pool: CUDA's context, loaded code, libraries' workspaces.
 
-An estimate: TensorFlow's GPU build takes about half of it. Nothing here has run on a GPU yet.
+An estimate: TensorFlow's GPU build takes about half of it.
 """
 
 
