@@ -262,6 +262,7 @@ def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
         for name, outcome in outcomes.items()
         for technique, said in outcome.troubles.items()
     ]
+    through = sum(bool(one.worked) and "try" not in one.troubles for one in outcomes.values())
     late = [
         f"- {name}: {_codes(outcome.left)} not tried within {LIMIT_S // 60} minutes"
         for name, outcome in outcomes.items()
@@ -278,6 +279,8 @@ def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
             "batches; with one that worked, the whole of `keras-ab try` is run to its advice. Two",
             "ran side by side, so no times are told. This page is made by",
             "`python -m tests.studies.published CHECKOUT KEPT`.",
+            "",
+            f"**{through} of {len(outcomes)} went through to their advice.**",
             "",
             "| example | model | techniques that worked | what did not |",
             "|---|---|---|---|",

@@ -58,6 +58,7 @@ def test_the_page_has_every_trouble_in_a_line():
         "not": Outcome("", troubles={"make": "ValueError: x"}),
     }
     made = page(outcomes, "abc", "Here.")
+    assert "3 of 4 went through" in made
     assert "| well | 8 parameters, Adam, mse, batches of 2 | 3 | none |" in made
     assert "- slow: `xla`, `cache` not tried within 15 minutes" in made
     assert "- ill, `xla`: Error: a &lt;b> \\| c" in made
