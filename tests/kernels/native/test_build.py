@@ -1,5 +1,6 @@
 """Building the library: the cache, the compilers that fail, the platforms without one."""
 
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -188,3 +189,17 @@ def test_the_environment_is_left_alone(sources):
     before = dict(os.environ)
     build.library()
     assert dict(os.environ) == before
+
+@compiles
+@pytest.mark.parametrize("framework", ["tensorflow", "jaxlib"])
+def test_the_sources_compile_against_the_headers_of_every_framework(framework):
+    """The library is built against the oldest that is installed; that may be the only one."""
+    spec = importlib.util.find_spec(framework)
+    if spec is None:
+        pytest.skip(f"{framework} is not installed")
+    (place,) = spec.submodule_search_locations
+    include = [f"-I{place}/include", f"-I{build.SOURCES}"]
+    source = str(build.SOURCES / "handlers.cc")
+    command = [*build.compiler().command, *build.FLAGS, *include, "-fsyntax-only", source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
