@@ -62,7 +62,14 @@ GUARDS = (
 ACTIVATIONS_DOMINATE = (
     QUICK,
     *grid(
-        quick=False, model=("vit",), depth=(2,), width=(32,), heads=(2,), patch=(4,), batch=(64,)
+        quick=False,
+        gpu=False,
+        model=("vit",),
+        depth=(2,),
+        width=(32,),
+        heads=(2,),
+        patch=(4,),
+        batch=(64,),
     ),
 )
 """A small convolutional network and a small transformer: megabytes of activations, hardly a weight.

@@ -171,7 +171,7 @@ COMPILED_STEPS = Experiment(
             time_limit_s=600.0,
         ),
     ),
-    cases=grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
+    cases=grid(quick=False, gpu=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
     guards=GUARDS,
     claims=(
         Claim(
@@ -200,7 +200,7 @@ EAGER_STEPS = Experiment(
         arm("jax", prepare, EAGER, "JAX without jax.jit, as the chapter writes it", backend="jax"),
         arm("torch", prepare, EAGER, "PyTorch, eager", backend="torch"),
     ),
-    cases=grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
+    cases=grid(quick=False, gpu=False, model=("mlp",), width=(256,), depth=(2,), batch=(128,)),
     guards=GUARDS,
     claims=(
         Claim(

@@ -19,8 +19,8 @@ three once more where a form does not update in place.
 UPDATES = (
     *grid(variables=(10,), rows=(400,), columns=(250,)),
     *sweep("columns", (25, 75, 750, 2500), variables=10, rows=400),
-    *grid(quick=False, variables=(100,), rows=(500,), columns=(500,)),
-    *grid(quick=False, variables=(300,), rows=(8,), columns=(8,)),
+    *grid(quick=False, gpu=False, variables=(100,), rows=(500,), columns=(500,)),
+    *grid(quick=False, gpu=False, variables=(300,), rows=(8,), columns=(8,)),
     *grid(quick=False, gpu_bytes=LARGE_BYTES, variables=(100,), rows=(2000,), columns=(2000,)),
 )
 

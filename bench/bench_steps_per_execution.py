@@ -68,7 +68,7 @@ EXPERIMENT = Experiment(
         *sweep("width", (64, 128, 256, 512), model="mlp", depth=1, batch=64),
         *grid(quick=False, model=("mlp",), width=(256,), depth=(2,), batch=(64,)),
         *grid(quick=False, gpu=False, model=("mlp",), width=(256,), depth=(2,), batch=(256,)),
-        *grid(quick=False, model=("resnet",), blocks=(1,), channels=(8,), batch=(64,)),
+        *grid(quick=False, gpu=False, model=("resnet",), blocks=(1,), channels=(8,), batch=(64,)),
     ),
     guards=(
         Guard("loss", 1e-5, "same mean loss over 64 batches"),

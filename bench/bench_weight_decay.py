@@ -118,6 +118,7 @@ EXPERIMENT = Experiment(
         ),
         *grid(
             quick=False,
+            gpu=False,
             model=("mlp",),
             width=(64,),
             depth=(1,),

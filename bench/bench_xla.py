@@ -69,7 +69,7 @@ EXPERIMENT = Experiment(
             patch=(4,),
             batch=(128,),
         ),
-        *grid(quick=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
+        *grid(quick=False, gpu=False, model=("resnet",), blocks=(3,), channels=(16,), batch=(128,)),
     ),
     guards=(
         Guard("loss", 1e-5, "same loss from the same weights"),

@@ -83,8 +83,8 @@ def test_every_arm_and_the_control_need_the_room(gpu):
     assert not gpu.holds(case.gpu_bytes, 6)
 
 
-def test_all_that_a_gpu_needs_is_reckoned_to_about_an_hour(gpu):
-    """As long as all takes what it takes on two cores, trainings too; no GPU has been measured."""
+def test_all_that_a_gpu_needs_is_reckoned_to_some_fifty_minutes(gpu):
+    """As long as all takes what it takes on two cores, trainings too."""
     choice, plan = Choice.of("auto", gpu), Plan.looking("quick", {})
     trials = [
         expected(experiment, case, plan, "tensorflow")
@@ -92,7 +92,7 @@ def test_all_that_a_gpu_needs_is_reckoned_to_about_an_hour(gpu):
         for case in choice.cases(experiment)
     ]
     assert len(trials) > 50
-    assert altogether(trials).most_s <= 65 * 60
+    assert altogether(trials).most_s <= 52 * 60
     assert choice.left_out == []
 
 

@@ -190,6 +190,7 @@ def test_the_environment_is_left_alone(sources):
     build.library()
     assert dict(os.environ) == before
 
+
 @compiles
 @pytest.mark.parametrize("framework", ["tensorflow", "jaxlib"])
 def test_the_sources_compile_against_the_headers_of_every_framework(framework):
