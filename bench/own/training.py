@@ -222,12 +222,14 @@ def _evaluated(model: Any, batch: Any) -> Any:
     """Return the loss of a batch, by the function that `evaluate` calls.
 
     Keras' `test_on_batch` hands over three parts where there are two, which a step of the model's
-    own that begins with ``x, y = data`` does not take; `evaluate` tells a metric's value for it.
+    own that begins with ``x, y = data`` does not take; `evaluate` tells a metric's value for it. On
+    other backends such a step is refused.
     """
     import keras
 
     own = type(model).test_step is not keras.Model.test_step
     if own and keras.backend.backend() == "tensorflow":
+        model.reset_metrics()
         return (model.make_test_function() or model.test_function)(iter([batch]))["loss"]
     parts = keras.utils.unpack_x_y_sample_weight(batch)
     return model.test_on_batch(*parts, return_dict=True)["loss"]

@@ -110,7 +110,8 @@ __device__ inline void go_down(const kab_sm3_tensor& t, int width, int64_t first
   for (int k = 0; k < kAtOnce; ++k) raise_to(t.accumulator_out[last] + j + k, column_top[k]);
 }
 
-// A tile of lines by columns: global atomics are one a column and tile, and one a line and axis.
+// A tile of lines by columns: global atomics are one for each column of each thread, and one for each
+// axis of each line.
 // Four blocks to a multiprocessor are half of its threads.
 KAB_LAUNCHED(256, 4)
 kab_cuda_kernel_sm3_lines(const __grid_constant__ Pack<kab_sm3_tensor> pack,
