@@ -302,7 +302,7 @@ def _codes(names: Iterable[str]) -> str:
 
 def _in_a_line(said: str, most: int = 300) -> str:
     plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
-    words = plain.replace("|", "\\|").replace("<", "&lt;")
+    words = plain.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")  # cut off, no pair
     return words if len(words) <= most else f"{words[:most]} …"
 
 

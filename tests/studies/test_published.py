@@ -52,7 +52,7 @@ def test_the_page_has_every_trouble_in_a_line():
         "ill": Outcome(
             "8 parameters, SGD, mse, batches of 2",
             ("cache",),
-            troubles={"xla": "Error: a\n<b> | c"},
+            troubles={"xla": "Error: a\n<b> | `c"},
         ),
         "slow": Outcome("8 parameters, SGD, mse, batches of 2", ("clipping",), ("xla", "cache")),
         "not": Outcome("", troubles={"make": "ValueError: x"}),
@@ -61,5 +61,5 @@ def test_the_page_has_every_trouble_in_a_line():
     assert "3 of 4 went through" in made
     assert "| well | 8 parameters, Adam, mse, batches of 2 | 3 | none |" in made
     assert "- slow: `xla`, `cache` not tried within 15 minutes" in made
-    assert "- ill, `xla`: Error: a &lt;b> \\| c" in made
+    assert "- ill, `xla`: Error: a &lt;b> \\| 'c" in made
     assert "| not | could not be made | 0 | `make` |" in made

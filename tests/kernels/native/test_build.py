@@ -198,8 +198,8 @@ def test_the_sources_compile_against_the_headers_of_every_framework(framework):
     spec = importlib.util.find_spec(framework)
     if spec is None:
         pytest.skip(f"{framework} is not installed")
-    (place,) = spec.submodule_search_locations
-    include = [f"-I{place}/include", f"-I{build.SOURCES}"]
+    places = [f"-I{place}/include" for place in spec.submodule_search_locations]
+    include = [*places, f"-I{build.SOURCES}"]
     source = str(build.SOURCES / "handlers.cc")
     command = [*build.compiler().command, *build.FLAGS, *include, "-fsyntax-only", source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
