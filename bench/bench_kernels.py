@@ -101,41 +101,8 @@ def _trial(
     )
 
 
-def _adam(form: str) -> Any:
-    import keras
-
-    from keras_ab.kernels.native.adam import Adam
-
-    return Adam(1e-3) if form == "native" else keras.optimizers.Adam(1e-3)
-
-
-def _sm3(form: str) -> Any:
-    from keras_ab.kernels import sm3
-    from keras_ab.kernels.native import sm3 as native
-
-    return (native if form == "native" else sm3).SM3(1e-2)
-
-
-def _adafactor(form: str) -> Any:
-    import keras
-
-    from keras_ab.kernels.native.adafactor import Adafactor
-
-    return Adafactor(1e-2) if form == "native" else keras.optimizers.Adafactor(1e-2)
-
-
-def _clip(form: str) -> Any:
-    import keras
-
-    from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
-    from keras_ab.kernels.native.adaptive_clip import AdaptiveClip
-
-    wrap = AdaptiveClip if form == "native" else AdaptiveGradientClipping
-    return wrap(keras.optimizers.SGD(1e-2), exclude=(), clipping=0.01, epsilon=1e-3)
-
-
 ADAM = _trial(
-    of=work.Work("adam", work.parameters, 28, work.update(_adam)),
+    of=work.Work("adam", work.parameters, 28, work.update(work.adam)),
     name="kernel_adam",
     does="updates all variables by Adam",
     plain="keras.optimizers.Adam",
@@ -155,7 +122,7 @@ ADAM = _trial(
     ),
 )
 SM3 = _trial(
-    of=work.Work("sm3", work.parameters, 12, work.update(_sm3)),
+    of=work.Work("sm3", work.parameters, 12, work.update(work.sm3)),
     name="kernel_sm3",
     does="updates all variables by SM3-II",
     plain="SM3 in Keras operations (Keras has none)",
@@ -168,7 +135,7 @@ SM3 = _trial(
     ),
 )
 ADAFACTOR = _trial(
-    of=work.Work("adafactor", work.parameters, 12, work.update(_adafactor)),
+    of=work.Work("adafactor", work.parameters, 12, work.update(work.adafactor)),
     name="kernel_adafactor",
     does="updates all variables by Adafactor",
     plain="keras.optimizers.Adafactor",
@@ -178,7 +145,7 @@ ADAFACTOR = _trial(
     claims=(*_faster(1.5, WHOLE), *_faster(1.0, TINY)),
 )
 AGC = _trial(
-    of=work.Work("adaptive_clip", work.parameters, 12, work.update(_clip)),
+    of=work.Work("adaptive_clip", work.parameters, 12, work.update(work.adaptive_clip)),
     name="kernel_agc",
     does="clips all gradients adaptively for a step of SGD",
     plain="adaptive clipping in Keras operations (Keras has none)",

@@ -207,6 +207,43 @@ def update(make: Callable[[str], Any]) -> Callable[[Params, str], Job]:
     return build
 
 
+def adam(form: str) -> Any:
+    """Return Adam in a form: the kernel or Keras'."""
+    import keras
+
+    from keras_ab.kernels.native.adam import Adam
+
+    return Adam(1e-3) if form == "native" else keras.optimizers.Adam(1e-3)
+
+
+def sm3(form: str) -> Any:
+    """Return SM3-II in a form; Keras has none."""
+    from keras_ab.kernels import sm3
+    from keras_ab.kernels.native import sm3 as native
+
+    return (native if form == "native" else sm3).SM3(1e-2)
+
+
+def adafactor(form: str) -> Any:
+    """Return Adafactor in a form: the kernel or Keras'."""
+    import keras
+
+    from keras_ab.kernels.native.adafactor import Adafactor
+
+    return Adafactor(1e-2) if form == "native" else keras.optimizers.Adafactor(1e-2)
+
+
+def adaptive_clip(form: str) -> Any:
+    """Return SGD whose gradients are clipped adaptively, in a form; Keras has none."""
+    import keras
+
+    from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
+    from keras_ab.kernels.native.adaptive_clip import AdaptiveClip
+
+    wrap = AdaptiveClip if form == "native" else AdaptiveGradientClipping
+    return wrap(keras.optimizers.SGD(1e-2), exclude=(), clipping=0.01, epsilon=1e-3)
+
+
 def parameters(case: Params) -> int:
     """Return the parameters of an update."""
     return int(case["variables"]) * int(case["rows"]) * int(case["columns"])

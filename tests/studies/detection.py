@@ -6,7 +6,6 @@ into docs/what-is-caught.md how many of them are caught by what a reader has at 
 
 from __future__ import annotations
 
-import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from keras_ab.reports.signatures import signer
 from keras_ab.reports.verify import verify
 from tests.reports import simulated
 from tests.studies.forgeries import PAGES, RUNS, SENTENCES, seal_anew, write_forged
+from tests.studies.tables import between, fill
 
 TRIES = 10
 PAGE = Path(__file__).parents[2] / "docs" / "what-is-caught.md"
@@ -191,11 +191,6 @@ def markdown(name: str, rows: list[Row]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def between(name: str) -> re.Pattern[str]:
-    """Return the pattern of a table's place in the page."""
-    return re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
-
-
 def written(name: str) -> list[Row]:
     """Return the rows of a table as they were committed."""
     found = between(name).search(PAGE.read_text(encoding="utf-8"))
@@ -208,10 +203,8 @@ def main() -> None:
     """Make the tables anew and write them into the page."""
     with tempfile.TemporaryDirectory() as folder:
         made = tables(scenery(Path(folder)))
-    page = PAGE.read_text(encoding="utf-8")
     for name, rows in made.items():
-        page = between(name).sub(lambda _, n=name, r=rows: markdown(n, r), page, count=1)
-    PAGE.write_text(page, encoding="utf-8")
+        fill(PAGE, name, markdown(name, rows))
     print(PAGE)
 
 

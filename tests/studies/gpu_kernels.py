@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from keras_ab.bench.lab import clock
-from keras_ab.bench.lab.judge.estimate import interval
+from keras_ab.bench.workloads import fused_kernels as work
 from keras_ab.kernels.native.least_bytes import least_bytes
+from tests.studies.tables import fill, ratio
 
 ROUNDS, SAMPLE_S, COMPARED_STEPS = 15, 0.05, 3
 README = Path(__file__).parents[2] / "kernels" / "native" / "README.md"
-PLACE = re.compile(r"(?<=<!-- table: gpu_kernels -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 L2_CACHE_SIZE = 38  # CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
 Shape = tuple[int, ...]
 Build = Callable[[str, Sequence[Shape]], Callable[[], Any]]
@@ -74,39 +73,6 @@ def update(make: Callable[[str], Any]) -> Build:
         return step
 
     return build
-
-
-def adam(form: str) -> Any:
-    import keras
-
-    from keras_ab.kernels.native.adam import Adam
-
-    return Adam(1e-3) if form == "native" else keras.optimizers.Adam(1e-3)
-
-
-def sm3(form: str) -> Any:
-    from keras_ab.kernels import sm3
-    from keras_ab.kernels.native import sm3 as native
-
-    return (native if form == "native" else sm3).SM3(1e-2)
-
-
-def adafactor(form: str) -> Any:
-    import keras
-
-    from keras_ab.kernels.native.adafactor import Adafactor
-
-    return (Adafactor if form == "native" else keras.optimizers.Adafactor)(1e-2)
-
-
-def adaptive_clip(form: str) -> Any:
-    import keras
-
-    from keras_ab.kernels.adaptive_gradient_clipping import AdaptiveGradientClipping
-    from keras_ab.kernels.native.adaptive_clip import AdaptiveClip
-
-    wrap = AdaptiveClip if form == "native" else AdaptiveGradientClipping
-    return wrap(keras.optimizers.SGD(1e-2), exclude=(), clipping=0.01, epsilon=1e-3)
 
 
 def cross_entropy(_form: str, shapes: Sequence[Shape]) -> Callable[[], Any]:
@@ -159,23 +125,16 @@ def batch_statistics(_form: str, shapes: Sequence[Shape]) -> Callable[[], Any]:
     return lambda: step(x, d_mean)
 
 
-def filters() -> list[Shape]:
-    """Return the convolution kernels of a ResNet-50."""
-    from keras_ab.bench.workloads.fused_kernels import kernel_shapes
-
-    return list(kernel_shapes({"stages": 4}))
-
-
 MATRICES, LARGE = [(2000, 2000)] * 100, [(8000, 5000)] * 10
-PROBLEMS: dict[str, tuple[str, list[Shape], Build]] = {
-    "adam": ("10 variables, 400 M", LARGE, update(adam)),
-    "adam, many": ("100 variables, 400 M", MATRICES, update(adam)),
-    "sm3": ("10 variables, 400 M", LARGE, update(sm3)),
-    "adafactor": ("10 variables, 400 M", LARGE, update(adafactor)),
-    "adaptive_clip": ("10 variables, 400 M, with SGD", LARGE, update(adaptive_clip)),
+PROBLEMS: dict[str, tuple[str, Sequence[Shape], Build]] = {
+    "adam": ("10 variables, 400 M", LARGE, update(work.adam)),
+    "adam, many": ("100 variables, 400 M", MATRICES, update(work.adam)),
+    "sm3": ("10 variables, 400 M", LARGE, update(work.sm3)),
+    "adafactor": ("10 variables, 400 M", LARGE, update(work.adafactor)),
+    "adaptive_clip": ("10 variables, 400 M, with SGD", LARGE, update(work.adaptive_clip)),
     "cross_entropy": ("8192 × 32000", [(8192, 32000)], cross_entropy),
     "standardize": ("10 kernels, 3 × 3 × 2048 × 2048", [(3, 3, 2048, 2048)] * 10, standardize),
-    "standardize, many": ("ResNet-50, four stages", filters(), standardize),
+    "standardize, many": ("ResNet-50, four stages", work.kernel_shapes({"stages": 4}), standardize),
     "batch_statistics": ("1605632 × 256", [(1605632, 256)], batch_statistics),
 }
 BESIDE = {"adaptive_clip": 12}
@@ -255,7 +214,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for one in found:
         logs = one["log_s"]
-        ratios = (_cell([r[form] - r["native"] for r in logs]) for form in ("copy", "xla"))
+        ratios = (ratio([r[form] - r["native"] for r in logs]) for form in ("copy", "xla"))
         lasted = math.exp(float(np.median([r["native"] for r in logs])))
         case = PROBLEMS[one["kernel"]][0]
         cells = one["kernel"], case, *ratios, f"{1e3 * lasted:.3g} ms"
@@ -269,11 +228,6 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         f"{max(copied) / 1e12:.2f} TB/s."
     )
     return "\n".join([*lines, "", where, ""])
-
-
-def _cell(logs: Sequence[float]) -> str:
-    found = interval(logs, 0.95)
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*map(math.exp, (found.point, found.low, found.high)))
 
 
 def device() -> dict[str, Any]:
@@ -299,8 +253,7 @@ def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "--fill":
         lines = Path(arguments[1]).read_text(encoding="utf-8").splitlines()
         made = table([json.loads(line) for line in lines])
-        page = README.read_text(encoding="utf-8")
-        README.write_text(PLACE.sub(lambda _: made, page, count=1), encoding="utf-8")
+        fill(README, "gpu_kernels", made)
         return
     facts = device()
     names = arguments[1:] or PROBLEMS

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from keras_ab.bench.lab import clock
-from keras_ab.bench.lab.judge.estimate import hodges_lehmann, interval
+from keras_ab.bench.lab.judge.estimate import hodges_lehmann
 from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.loop.load import Load
 from keras_ab.bench.lab.worker.probes import cache_bytes
@@ -40,13 +39,11 @@ from keras_ab.kernels.native import register
 from keras_ab.kernels.native.least_bytes import least_bytes
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
+from tests.studies.tables import fill, ratio
 
 BLOCKS, ROUNDS = 5, 15
 CORES = len(os.sched_getaffinity(0))
 README = Path(register.__file__).with_name("README.md")
-PLACE = re.compile(
-    r"(?<=<!-- table: kernel_bandwidth -->\n).*?(?=<!-- end of table -->)", re.DOTALL
-)
 Step = Callable[[], Any]
 Shapes = Sequence[tuple[int, ...]]
 
@@ -275,14 +272,8 @@ def row(kernel: str, problem: Problem, blocks: Sequence[Block]) -> str:
     """Return a kernel's row."""
     least = moved(kernel, problem.shapes) / sum(map(math.prod, problem.shapes))
     shares = [each.log_share for each in blocks], [each.log_arithmetic for each in blocks]
-    cells = kernel, problem.case, f"{least:.3g}", *map(_cell, shares)
+    cells = kernel, problem.case, f"{least:.3g}", *map(ratio, shares)
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(logs: Sequence[float]) -> str:
-    found = interval(logs, 0.95)
-    point, low, high = (math.exp(x) for x in (found.point, found.low, found.high))
-    return f"{point:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def table(found: Sequence[dict[str, Block]]) -> str:
@@ -304,12 +295,11 @@ def main(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["--block"]:
         print(json.dumps(vars(block(arguments[1], PROBLEMS[arguments[1]], int(arguments[2])))))
         return
-    fill = arguments[:1] == ["--fill"]
-    kernels = arguments[fill:] or list(PROBLEMS)
+    into_page = arguments[:1] == ["--fill"]
+    kernels = arguments[into_page:] or list(PROBLEMS)
     made = table([{k: in_fresh_process(k, seed) for k in kernels} for seed in range(BLOCKS)])
-    if fill:
-        page = README.read_text(encoding="utf-8")
-        README.write_text(PLACE.sub(lambda _: made, page, count=1), encoding="utf-8")
+    if into_page:
+        fill(README, "kernel_bandwidth", made)
     print(made)
 
 

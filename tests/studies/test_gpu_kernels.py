@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.gpu_kernels import PLACE, README, table
+from tests.studies.gpu_kernels import README, table
+from tests.studies.tables import between
 
 FOUND = Path(__file__).parents[2] / "examples" / "gpu" / "kernels-h200.jsonl"
 PROGRAM = """
@@ -63,5 +64,5 @@ def test_a_kernel_that_is_wrong_by_a_thousandth_is_seen():
 
 def test_the_page_has_the_table_of_what_was_measured():
     found = [json.loads(line) for line in FOUND.read_text().splitlines()]
-    (said,) = PLACE.findall(README.read_text())
+    (said,) = between("gpu_kernels").findall(README.read_text())
     assert said == table(found)

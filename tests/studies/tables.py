@@ -1,0 +1,27 @@
+"""Tables that studies write into pages, between marks, and their cells."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_ab.bench.lab.judge.estimate import interval
+
+
+def between(name: str) -> re.Pattern[str]:
+    """Return the pattern of a table's place in a page."""
+    return re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+
+
+def fill(page: Path, name: str, made: str) -> None:
+    """Write a table into its place in a page."""
+    text = page.read_text(encoding="utf-8")
+    page.write_text(between(name).sub(lambda _: made, text, count=1), encoding="utf-8")
+
+
+def ratio(logs: Sequence[float]) -> str:
+    """Return the ratio whose logs were found, with its 95 % interval."""
+    found = interval(logs, 0.95)
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*map(math.exp, (found.point, found.low, found.high)))
