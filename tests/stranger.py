@@ -73,8 +73,9 @@ from keras_ab import Case, Experiment, Prepared, Source, arm
 
 def note():
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    with Path(__file__).with_name("seen.jsonl").open("a") as file:
-        print(json.dumps({k: os.path.realpath(v) for k, v in files.items() if v}), file=file)
+    line = json.dumps({k: os.path.realpath(v) for k, v in files.items() if v}) + "\n"
+    with Path(__file__).with_name("seen.jsonl").open("ab", buffering=0) as file:
+        file.write(line.encode())  # in one piece: processes that end together write at once
 
 
 def sums(count, case):
