@@ -92,6 +92,7 @@ CLAIMS = (
         ("functional", "misfit", True, "Most errors are found when layers are connected."),
         ("subclass", "misfit", False, "Errors are found when the model is run."),
         ("subclass", "loop_on_the_data", True, "Any control flow can be written in a class."),
+        ("subclass", "control_flow", True, "Any control flow, also where it is traced to a graph."),
         ("functional", "loop_on_the_data", False, "Dynamic networks do not suit symbolic APIs."),
     ),
     *claims(
@@ -122,7 +123,9 @@ CLAIMS = (
             "plot_model cannot draw the topology of a subclass.",
         ),
         ("subclass", "loop_over_layers", True, "call may use layers in a for loop."),
+        ("functional", "loop_over_layers", False, "A graph of layers has no for loop over them."),
         ("subclass", "recursion", True, "call may use layers recursively."),
+        ("functional", "recursion", False, "A graph of layers is not made recursively."),
         (
             "functional",
             "several_inputs_and_outputs",

@@ -15,7 +15,7 @@ from keras_ab import (
     grid,
     sources,
 )
-from keras_ab.bench.workloads.echoing import BUDGET, TARGET, Echo, prepare, train
+from keras_ab.bench.workloads.echoing import BUDGET, LONGEST, TARGET, Echo, prepare, train
 
 CHOI = Source(
     author="D. Choi, A. Passos, C. J. Shallue, G. E. Dahl",
@@ -25,7 +25,7 @@ CHOI = Source(
 )
 
 DOMINANT = 4.0
-"""How many times as long as training loading takes, at least, in the case where it dominates."""
+"""How many times as long as the other the part takes that dominates, loading or training."""
 
 
 def modelled(ratio: float, factor: int) -> float:
@@ -77,8 +77,11 @@ EXPERIMENT = Experiment(
         "the ratio of their times is the paper's, and with it its model, (L / e + T) / (L + T), "
         "bounds what an arm can save. What is learnt is the accuracy on digits kept apart, after "
         f"the same {BUDGET} steps and after the same number of images loaded (e times the steps), "
-        f"and how many steps and loaded images it takes to an accuracy of {TARGET:g}. It is paired "
-        "by seed; each arm's learning rate is the best of three on three other seeds."
+        f"and how many steps and loaded images it takes to an accuracy of {TARGET:g}, where one "
+        "that is not reached counts as reached after twice the longest training on fresh data "
+        f"(PAR2); and after each of the same images was used {LONGEST} times, by the echo or in "
+        "passes. It is paired by seed; each arm's learning rate is the best of three on three "
+        "other seeds."
     ),
     held_fixed="model, first weights, files, augmentation, batch size, shuffle buffer, optimizer",
     does_not_show=(
@@ -142,6 +145,9 @@ EXPERIMENT = Experiment(
         tuning_seeds=(100, 101, 102),
         also=(
             _learnt("accuracy_at_same_data", "accuracy at the same loaded data"),
+            _learnt(
+                "accuracy_at_same_uses", f"accuracy after {LONGEST} uses of each of the same images"
+            ),
             Metric("steps_to_target", f"steps to accuracy {TARGET:g}", "1", margin=0.05),
             Metric("loaded_to_target", f"images loaded to accuracy {TARGET:g}", "1", margin=0.05),
         ),
@@ -161,8 +167,8 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             id="up-to-3.25-times-faster",
-            statement="Where loading dominates, echoing takes up to 3.25 times less wall time: "
-            "with 8 uses, a step takes at most 1/3.25 of the baseline's.",
+            statement="Where loading dominates, a step with 8 uses takes at most 1/3.25 of the "
+            "baseline's: as much as a whole training gained where it read over a network.",
             arm="before_8",
             metric="step_time_s",
             at_most=1 / 3.25,
@@ -180,21 +186,22 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             id="training-dominates",
-            statement="Where training dominates, reading and decoding take less time than all "
-            "that follows: what the next claim presupposes.",
+            statement="Where training dominates, reading and decoding take at most "
+            f"1/{DOMINANT:g} of the time of all that follows: what the next claim presupposes.",
             arm="upstream",
             metric="step_time_s",
-            at_most=1.0,
+            at_most=1 / DOMINANT,
             against="downstream",
             where=TRAINING_DOMINATES,
         ),
         Claim(
             id="little-to-gain",
             statement="Where training dominates there is little to gain: even with 8 uses, a step "
-            f"takes at least {modelled(1.0, 8):.3g} of the baseline's, as the model says.",
+            f"takes at least {modelled(1 / DOMINANT, 8):.3g} of the baseline's, as the model "
+            "says.",
             arm="before_8",
             metric="step_time_s",
-            at_least=modelled(1.0, 8),
+            at_least=modelled(1 / DOMINANT, 8),
             where=TRAINING_DOMINATES,
         ),
         Claim(
@@ -225,10 +232,11 @@ EXPERIMENT = Experiment(
         Claim(
             id="like-several-passes",
             statement="Echoing after augmentation is like showing the model the same data several "
-            "times: with the same data loaded, and so 4 times the steps, accuracy is no lower.",
+            f"times: {LONGEST} uses of each image cost at most 0.01 of the accuracy that as many "
+            "passes over the same images reach.",
             arm="after_4",
-            metric="accuracy_at_same_data",
-            at_least=0.0,
+            metric="accuracy_at_same_uses",
+            at_least=-0.01,
             source=sources.TEN,
         ),
         Claim(

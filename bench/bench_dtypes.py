@@ -106,7 +106,10 @@ METHOD = (
     "In the cases that train, a training step on the batch follows. Counted are the bytes of all "
     "stored features."
 )
-FIXED = "images, their order, batch size, the float32 values that the model is given"
+FIXED = (
+    "images, their order, batch size, the float32 values that the model is given (from float16, to "
+    "its precision)"
+)
 DOES_NOT_SHOW = (
     "Models that compute in a small dtype (see the experiments on mixed precision); data that is "
     "compressed on disk. On a CPU, host and device are the same memory."

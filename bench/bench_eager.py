@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from traceback import extract_tb
 from typing import Any
 
 from keras_ab import (
@@ -68,6 +69,52 @@ def look(mode: Mode) -> str | None:
     return None if seen else "the loss was never called with values"
 
 
+def misfit(mode: Mode, wrong: str) -> str | None:
+    """Make a mistake in a loss; look whether the error names both sides and leads to its line.
+
+    Args:
+        mode: how Keras runs the step.
+        wrong: ``shape`` or ``dtype``: what does not fit.
+    """
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    def loss(_truth: Any, predicted: Any) -> Any:
+        other = tf.ones((7,)) if wrong == "shape" else tf.ones((), tf.int64)
+        return tf.reduce_mean(tf.raw_ops.Sub(x=predicted, y=other))
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(5)])
+    model.compile("sgd", loss, **asdict(mode))
+    try:
+        model.train_on_batch(np.ones((4, 2)), np.ones((4, 5)))
+    except Exception as error:  # noqa: BLE001 - which one it is, is what is looked at
+        lines = [line.name for line in extract_tb(error.__traceback__) if line.filename == __file__]
+        sides = ("5", "7") if wrong == "shape" else ("float", "int64")
+        if loss.__name__ in lines and all(side in str(error) for side in sides):
+            return None
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    return "no error"
+
+
+def graph_by_default() -> str | None:
+    """Count how often Python runs a loss in eight steps of a model that is compiled as it comes."""
+    import keras
+    import numpy as np
+
+    calls = []
+
+    def loss(truth: Any, predicted: Any) -> Any:
+        calls.append(1)
+        return keras.ops.mean(keras.ops.square(predicted - truth))
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", loss)
+    for _ in range(8):
+        model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))
+    return None if len(calls) < 8 else "Python runs it in every step"
+
+
 EAGER, GRAPH, XLA = Mode(run_eagerly=True), Mode(), Mode(jit_compile=True)
 
 
@@ -75,15 +122,15 @@ EXPERIMENT = Experiment(
     name="eager",
     question="How much faster than eager execution is a compiled training step?",
     method=(
-        "A small classifier of real digits is trained with `train_on_batch`, compiled with "
+        "A classifier of real digits is trained with `train_on_batch`, compiled with "
         "run_eagerly=True, as a graph, and as a graph that XLA compiles. The slow arm is the "
         "baseline: its step decides how many steps make a sample. The first step of the other arms "
         "holds their compilation."
     ),
     held_fixed="model, first weights, batch, optimizer, precision, Python around the step",
     does_not_show=(
-        "Large models, whose arithmetic hides the cost of eager execution, and the time that a "
-        "person saves who can look at values."
+        "Models larger than the case's, whose arithmetic hides the cost of eager execution, and "
+        "the time that a person saves who can look at values."
     ),
     sources=(sources.TIPS, sources.PRINCIPLES),
     arms=(
@@ -111,8 +158,25 @@ EXPERIMENT = Experiment(
             source=sources.PRINCIPLES,
         ),
         Claim(
+            id="graph-by-default",
+            statement="Keras runs models as graphs by default.",
+            arm="",
+            attempt="by_default",
+            source=sources.PRINCIPLES,
+        ),
+        *(
+            Claim(
+                id=f"eager-finds-{wrong}s",
+                statement=f"Errors of {wrong} are easy to find in eager mode: one names both sides "
+                "and leads to its line.",
+                arm="eager",
+                attempt=wrong,
+            )
+            for wrong in ("shape", "dtype")
+        ),
+        Claim(
             id="eager-shows-values",
-            statement="In eager mode errors are easy to find: Python sees the values.",
+            statement="Eager mode helps to trace errors: Python sees the values.",
             arm="eager",
             attempt="look",
         ),
@@ -124,8 +188,16 @@ EXPERIMENT = Experiment(
             works=False,
         ),
     ),
-    attempts=tuple(
-        Attempt("look", "float(tensor) inside a loss", partial(look, mode), arm=name)
-        for name, mode in (("eager", EAGER), ("graph", GRAPH))
+    attempts=(
+        Attempt("by_default", "compile without run_eagerly; eight steps", graph_by_default),
+        *(
+            Attempt(what, says, partial(tries, mode), arm=name)
+            for name, mode in (("eager", EAGER), ("graph", GRAPH))
+            for what, says, tries in (
+                ("look", "float(tensor) inside a loss", look),
+                ("shape", "subtract 7 numbers from 5 in a loss", partial(misfit, wrong="shape")),
+                ("dtype", "subtract int64 from float32 in a loss", partial(misfit, wrong="dtype")),
+            )
+        ),
     ),
 )

@@ -146,7 +146,7 @@ EXPERIMENT = Experiment(
         Claim(
             id="better-at-the-best-rate",
             statement="Networks with adaptive clipping are better: each at its own best rate, "
-            "accuracy is no lower than without.",
+            "accuracy is higher than without.",
             arm="adaptive",
             metric="test_accuracy",
             at_least=0.0,

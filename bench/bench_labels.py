@@ -53,13 +53,17 @@ EXPERIMENT = Experiment(
             at_most=0.01,
             where={"classes": 1000},
         ),
-        Claim(
-            id="saves-memory",
-            statement="Sparse labels with sparse cross-entropy save memory that one-hot rows would "
-            "fill with zeros: the peak of a step falls by 1 % or more.",
-            arm="sparse_int32",
-            metric="peak_device_memory_bytes",
-            at_most=0.99,
+        *(
+            Claim(
+                id=name,
+                statement="Where classes are many, sparse labels with sparse cross-entropy save "
+                f"memory in training, too: with {classes} the peak of a step falls by 1 % or more.",
+                arm="sparse_int32",
+                metric="peak_device_memory_bytes",
+                at_most=0.99,
+                where={"classes": classes},
+            )
+            for name, classes in (("saves-memory", 1000), ("saves-memory-at-50000", 50_000))
         ),
     ),
 )

@@ -15,6 +15,7 @@ TRIED = (
     ("flat_traversal", "model.layers alone finds every layer"),
     ("regularised_submodels", "a regulariser set by that recursion counts in the loss"),
     ("layer_without_weights_made_in_call", "a layer that makes its Dropout in call, trained"),
+    ("without_returned_config", "a custom layer whose get_config returns nothing"),
     ("without_get_config", "a custom layer without get_config, saved and loaded"),
     ("only_two_look_at_training", "the layers of Keras whose call takes training"),
     (
@@ -119,22 +120,17 @@ EXPERIMENT = Experiment(
             "layer_without_weights_made_in_call",
             "A layer without trainable parameters, like Dropout, may be made in call.",
         ),
-        *(
-            said(
-                sources.PRINCIPLES,
-                name,
-                f"A model saved as {ending} is loaded with its custom layer's class in "
-                "custom_objects, the arguments kept by get_config."
-                if named
-                else f"A model saved as {ending} is not loaded without its custom layer's class.",
-                works=named,
-            )
-            for name, ending, named in SAVED
+        said(
+            sources.PRINCIPLES,
+            "with_class_h5",
+            "A model saved as .h5 is loaded with its custom layer's class in custom_objects, the "
+            "arguments kept by get_config.",
         ),
         said(
             sources.PRINCIPLES,
-            "without_get_config",
-            "Without get_config, a custom layer's arguments cannot be had when it is loaded.",
+            "without_returned_config",
+            "Without the line that returns config, a custom layer's arguments cannot be had when "
+            "it is loaded.",
             works=False,
         ),
         said(
@@ -155,7 +151,7 @@ EXPERIMENT = Experiment(
         said(
             sources.DEEP_DIVE,
             "summary_before_build",
-            "Before a model is built, its summary cannot be had.",
+            "Before a model is built, its summary cannot be printed.",
             works=False,
         ),
         said(

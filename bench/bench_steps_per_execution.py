@@ -57,7 +57,7 @@ EXPERIMENT = Experiment(
         "What fit does beside its function: callbacks and the progress bar, which also run once a "
         "call and so less often. Metrics and callbacks at single batches, which are given up."
     ),
-    sources=(sources.KERAS_TRAINING, sources.DEEP_DIVE),
+    sources=(sources.KERAS_TRAINING,),
     arms=(
         arm("batches_1", through_fit, ONE, "steps_per_execution=1: a call for every batch"),
         arm("batches_8", through_fit, replace(ONE, steps_per_execution=8), "8 batches a call"),

@@ -282,13 +282,8 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             id="patch-works",
-            statement="Patching train_step is a hack that works, also on a model fitted before.",
-            arm="patch",
-            attempt="after_fit",
-        ),
-        Claim(
-            id="patch-is-called-each-step",
-            statement="In eager mode a patched train_step is called for each step.",
+            statement="Patching train_step before fit is a hack that works: run eagerly, as the "
+            "source runs it, the patch is called for each step.",
             arm="patch",
             attempt="before_fit",
         ),

@@ -28,6 +28,8 @@ from keras_ab.bench.workloads.by_name import BY_NAME
 DECOUPLED = Recipe(decay="decoupled", weight_decay=0.1)
 STEPS = 50
 """Steps after which the final weights are compared."""
+TRAINED_STEPS = 300
+"""Steps after which accuracy is."""
 
 LOSHCHILOV = Source(
     author="I. Loshchilov, F. Hutter",
@@ -86,10 +88,17 @@ EXPERIMENT = Experiment(
         "The same model is trained with decoupled weight decay, as Keras' optimizers apply it to "
         "every weight, and with an L2 penalty of half the factor on every weight in the loss. How "
         f"far the weights are apart after {STEPS} steps, as a share of the largest weight, says "
-        "whether the two are the same. Timed is one step."
+        "whether the two are the same. Timed is one step. In full cases both are trained for "
+        f"{TRAINED_STEPS} steps as well, paired by seed, each at the best of four learning rates "
+        "on three other seeds, and held against each other by their accuracy on digits kept apart."
     ),
-    held_fixed="model, first weights, batches and their order, optimizer, factor, learning rate",
+    held_fixed=(
+        "model, first weights, batches and their order, optimizer, factor; and the learning rate, "
+        "but for accuracy"
+    ),
     does_not_show=(
+        "Each form at its own best factor, as the paper compares their accuracy: under Adam one "
+        "factor is not the same strength in both. "
         "Decay of some weights only (the source takes kernels, biases and BatchNorm's scale and "
         "offset, which is nearly all). The source's own form, add_loss with a lambda, no longer "
         "runs; `variable.regularizer = keras.regularizers.L2(wd / 2)` is measured in its place."
@@ -152,7 +161,7 @@ EXPERIMENT = Experiment(
     ),
     quality=Quality(
         metric=TEST_ACCURACY,
-        train=partial(BY_NAME.train_and_score, 300),
+        train=partial(BY_NAME.train_and_score, TRAINED_STEPS),
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
         tuning_seeds=(100, 101, 102),
@@ -182,9 +191,9 @@ EXPERIMENT = Experiment(
             attempt="add_loss",
         ),
         Claim(
-            id="decoupled-no-worse",
-            statement="With Adam, decoupled decay generalises better than L2: accuracy under L2 is "
-            "lower.",
+            id="decoupled-better",
+            statement="With Adam, decoupled decay generalises better than L2: at the same factor, "
+            "accuracy under L2 is lower.",
             arm="l2",
             metric="test_accuracy",
             at_most=0.0,

@@ -36,13 +36,36 @@ def in_wrapper(x: Any, filters: int, name: str) -> Any:
     return Wrapped(inner, name=f"{name}_wrapped")(x)
 
 
-def shape_of_a_model() -> None:
+def shape_of_a_model() -> str | None:
     """Give a model the shape attribute that the tips say it lacks, by assignment."""
     import keras
 
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    if hasattr(model, "shape"):
+        return f"it has one: {model.shape}"
     model.shape = model.output.shape
+    return None
+
+
+def structure_of_a_layer() -> str | None:
+    """Look in a model, and in its summary, for what stands inside a custom layer."""
+    import keras
+
+    class Block(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = keras.layers.Dense(4, name="within")
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    lines: list[str] = []
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Block()(inputs))
+    model.summary(print_fn=lines.append, expand_nested=True)
+    shown = "within" in "".join(lines) or any(layer.name == "within" for layer in model.layers)
+    return "what is inside is listed" if shown else None
 
 
 def nest_twice(name: str | None) -> None:
@@ -72,7 +95,7 @@ EXPERIMENT = Experiment(
     does_not_show=(
         "Whether a reader misses the lines that are gone. Building includes counting the lines."
     ),
-    sources=(sources.TIPS,),
+    sources=(sources.TIPS, sources.PRINCIPLES),
     arms=(
         arm("flat", STEP, flat, "every operation in the model itself"),
         arm("nested", STEP, nested, "a nested keras.Model for each block"),
@@ -92,6 +115,11 @@ EXPERIMENT = Experiment(
     attempts=(
         Attempt(
             "shape", "assign model.shape, for blocks that read their input's", shape_of_a_model
+        ),
+        Attempt(
+            "hidden",
+            "look for a custom layer's parts in model.layers and summary()",
+            structure_of_a_layer,
         ),
         Attempt("unnamed", "nest two models without naming them", partial(nest_twice, None)),
         Attempt("one_name", "nest two models of one name", partial(nest_twice, "block")),
@@ -118,11 +146,26 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             id="needs-names",
-            statement="Nested models are not named by themselves, and Keras refuses two of a name: "
-            "two that are not named cannot be nested.",
+            statement="Nested models are not named by themselves: two that are not named cannot be "
+            "nested.",
             arm="",
             attempt="unnamed",
             works=False,
+        ),
+        Claim(
+            id="refuses-two-of-a-name",
+            statement="Keras refuses two nested models of one name.",
+            arm="",
+            attempt="one_name",
+            works=False,
+        ),
+        Claim(
+            id="layer-hides-structure",
+            statement="A custom layer hides the structure of a block: neither model.layers nor the "
+            "summary lists its parts.",
+            arm="",
+            attempt="hidden",
+            source=sources.PRINCIPLES,
         ),
         Claim(
             id="shape-patch",

@@ -32,7 +32,7 @@ class Found:
         backend: that Keras runs on.
         devices: kinds of device that the framework sees.
         parameters: that are trained.
-        layers: class names, each once.
+        layers: names of Keras' classes that its layers are, or derive from, each once.
         optimizer: class name.
         loss: name of the loss, empty where it is a function of the reader's.
         from_logits: whether that loss takes logits.
@@ -190,7 +190,7 @@ def _of_model(model: Any) -> dict[str, Any]:
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     loss = model.loss
-    layers = {type(layer).__name__ for layer in model._flatten_layers(include_self=False)}
+    layers = {_of_keras(type(layer)) for layer in model._flatten_layers(include_self=False)}
     policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
     return {
         "backend": keras.backend.backend(),
@@ -206,6 +206,11 @@ def _of_model(model: Any) -> dict[str, Any]:
         "steps_per_execution": int(model.steps_per_execution),
         "clipped": any((inner.clipnorm, inner.clipvalue, inner.global_clipnorm)),
     }
+
+
+def _of_keras(layer: type) -> str:
+    """Return the name of Keras' class that a layer's is, or derives from."""
+    return next(c.__name__ for c in layer.__mro__ if c.__module__.partition(".")[0] == "keras")
 
 
 def _devices() -> tuple[str, ...]:

@@ -219,20 +219,30 @@ def untrained_loss(model: Any, batch: Any) -> np.ndarray:
 
 
 def _evaluated(model: Any, batch: Any) -> Any:
-    """Return the loss of a batch, by the function that `evaluate` calls.
+    """Return the loss of a batch, as `evaluate` has it of one.
 
     Keras' `test_on_batch` hands over three parts where there are two, which a step of the model's
-    own that begins with ``x, y = data`` does not take; `evaluate` tells a metric's value for it. On
-    other backends such a step is refused.
+    own that begins with ``x, y = data`` does not take; `evaluate` tells a metric's value for it.
     """
     import keras
 
-    own = type(model).test_step is not keras.Model.test_step
-    if own and keras.backend.backend() == "tensorflow":
+    if type(model).test_step is not keras.Model.test_step:
         model.reset_metrics()
-        return (model.make_test_function() or model.test_function)(iter([batch]))["loss"]
+        return _found(backends.of_keras().evaluated(model, _on_device(batch)))
     parts = keras.utils.unpack_x_y_sample_weight(batch)
     return model.test_on_batch(*parts, return_dict=True)["loss"]
+
+
+def _on_device(batch: Any) -> Any:
+    import keras
+
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
+
+
+def _found(loss: Any) -> np.ndarray:
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(loss))
 
 
 def _trained_and_put_back(model: Any, batch: Any) -> Any:
@@ -241,8 +251,7 @@ def _trained_and_put_back(model: Any, batch: Any) -> Any:
     variables = (*model.variables, *model.optimizer.variables)
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     step = backends.of_keras().training(model, eager=True).step
-    loss = step(keras.tree.map_structure(keras.ops.convert_to_tensor, batch))
-    found = np.array(keras.ops.convert_to_numpy(loss))
+    found = _found(step(_on_device(batch)))
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     return found

@@ -7,12 +7,15 @@ does with them can be told beforehand.
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_ab.bench.lab.words.errors import NotMeasuredHere
 
 IMPROVING = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 WORSE_FROM_THE_THIRD = (0.1, 0.2, 0.15, 0.1, 0.05, 0.0)
@@ -228,3 +231,85 @@ def metric_without_reset() -> str | None:
     if np.isclose(again, alone):
         return None
     return f"{again:.3g} in place of {alone:.3g}: {first:.3g} of the time before is still in it"
+
+
+def need_tensorboard() -> None:
+    """Make sure that there is a package without which TensorFlow writes no summaries.
+
+    Raises:
+        NotMeasuredHere: with what to install.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise NotMeasuredHere(
+            "TensorBoard is installed, without which TensorFlow writes no summaries",
+            "no package tensorboard",
+            "pip install tensorboard",
+        )
+
+
+def tensorboard() -> str | None:
+    """Fit with TensorBoard's callback and look for the losses of both sets in its files."""
+    import keras
+    import tensorflow as tf
+
+    need_tensorboard()
+    inputs, labels = examples()
+    with tempfile.TemporaryDirectory() as folder:
+        watches = keras.callbacks.TensorBoard(log_dir=folder)
+        data = {"validation_data": (inputs, labels), "verbose": 0}
+        small().fit(inputs, labels, callbacks=[watches], **data)
+        told = {
+            part
+            for part in ("train", "validation")
+            for path in (Path(folder) / part).glob("events.*")
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+            if b"epoch_loss" in record
+        }
+    return None if len(told) == 2 else f"only {', '.join(told) or 'nothing'} is told of"
+
+
+def highest_metric_saved() -> str | None:
+    """Save by the source's callback, which evaluates an eager model made from the config."""
+    import keras
+    import tensorflow as tf
+
+    class SaveModelHighestMetric(keras.callbacks.Callback):
+        def __init__(self, evaluation_data: Any, highest_model_path: str, metric: Any) -> None:
+            super().__init__()
+            self.evaluation_data, self.highest_model_path = evaluation_data, highest_model_path
+            self.metric = metric
+
+        def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+            self.evaluation_model = keras.Model.from_config(self.model.get_config())
+            self.evaluation_model.compile(
+                run_eagerly=True,
+                metrics=[self.metric],
+                loss=self.model.loss,
+                optimizer=self.model.optimizer,
+            )
+            self.record: list[float] = []
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+            self.evaluation_model.set_weights(self.model.get_weights())
+            self.metric.reset_state()
+            current = self.evaluation_model.evaluate(self.evaluation_data, verbose=0)[-1]
+            if current > (np.amax(self.record) if self.record else 0):
+                self.model.save(self.highest_model_path)
+            self.record.append(current)
+
+    inputs, _ = examples(8)
+    labels = np.array([0, 1, 1, 1, 1, 2, 2, 0])
+    data = tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(4)
+    entry = keras.Input((4,))
+    model = keras.Model(entry, keras.layers.Dense(3, "softmax")(entry))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/highest.keras"
+        saves = SaveModelHighestMetric(data, path, keras.metrics.SparseCategoricalAccuracy())
+        saves.set_model(model)
+        saves.on_train_begin()
+        for epoch in range(3):  # all examples are taken for the class of that number
+            model.set_weights([np.zeros((4, 3)), np.eye(3)[epoch]])
+            saves.on_epoch_end(epoch)
+        kept = int(np.argmax(keras.models.load_model(path).get_weights()[1]))
+    return None if kept == 1 else f"epoch {kept + 1} was saved, the second was the best"

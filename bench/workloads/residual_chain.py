@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_ab.bench.lab.words.declare import Params
 from keras_ab.bench.lab.words.errors import DeclarationError
-from keras_ab.bench.workloads import digits
+from keras_ab.bench.workloads import image_sets
 from keras_ab.bench.workloads.on_tensorflow import needs_tensorflow
 from keras_ab.bench.workloads.recipe import Recipe
 from keras_ab.bench.workloads.training import Workload
@@ -148,10 +148,10 @@ def model(case: Params, recipe: Recipe) -> Any:
 
 
 def data(case: Params) -> tuple[np.ndarray, np.ndarray]:
-    """Return real digits as images with one channel."""
-    images, labels = digits.mnist()
+    """Return real digits to learn from, in whole batches, as images with one channel."""
+    images, labels = image_sets.train_data(case)
     keep = len(images) - len(images) % int(case["batch"])
-    return images[:keep, :, :, None], labels[:keep]
+    return images[:keep], labels[:keep]
 
 
 RESIDUAL_CHAIN = Workload(model, data, lambda _case: 10)

@@ -53,6 +53,42 @@ def test_what_a_forkserver_preloads_touches_no_device(backend):
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True)
 
 
+TWO_PARTS = {
+    "jax": """
+    def test_step(self, state, data):
+        x, y = data
+        trainable, fixed, metrics = state
+        found, fixed = self.stateless_call(trainable, fixed, x, training=False)
+        return {"loss": keras.ops.mean((y - found) ** 2)}, (trainable, fixed, metrics)
+""",
+    "torch": """
+    def test_step(self, data):
+        x, y = data
+        return {"loss": keras.ops.mean((y - self(x, training=False)) ** 2)}
+""",
+}
+EVALUATED = """
+import keras
+import numpy as np
+from keras_ab.bench.own.training import untrained_loss
+
+class Own(keras.Sequential):
+{step}
+model = Own([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+model.compile(optimizer="sgd")
+x, y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype("float32")
+y = y[:, :1]
+found = untrained_loss(model, (x, y))
+np.testing.assert_allclose(found, np.mean((y - x @ model.get_weights()[0]) ** 2), rtol=1e-5)
+"""
+
+
+def test_a_model_evaluates_by_a_step_of_its_own_that_takes_two_parts(backend):
+    program = EVALUATED.format(step=TWO_PARTS[backend])
+    environment = os.environ | backends.load(backend).ENVIRONMENT
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True)
+
+
 def building(arm, backend):
     """Return the request to build an arm of the experiment on labels."""
     file = str(ROOT / "bench" / "bench_labels.py")

@@ -57,9 +57,9 @@ def test_list_claims_has_a_line_for_each(elsewhere, capsys):
     assert command_line.main(["list", "--claims", "recompute"]) == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split(":")[0] for line in lines] == [
-        "recompute.halves-memory",
+        "recompute.saves-memory",
+        *(f"recompute.halves-memory-at-{depth}" for depth in (9, 16, 25, 36, 64)),
         "recompute.thirty-percent",
-        "recompute.any-layer",
     ]
 
 

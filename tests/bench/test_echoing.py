@@ -59,13 +59,32 @@ def test_what_comes_after_reads_no_file(monkeypatch):
     assert np.isfinite(float(prepared.step()))
 
 
-def test_a_training_tells_accuracies_and_how_soon(monkeypatch):
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_a_training_tells_accuracies_and_how_soon(monkeypatch, factor):
     monkeypatch.setattr(echoing, "BUDGET", 8)
-    found = train(Echo(2), CASE, seed=0, learning_rate=1e-3)
-    assert found["steps_to_target"] % echoing.LOOK == 0
-    assert found["steps_to_target"] <= 8 * echoing.LONGEST
-    assert found["loaded_to_target"] == found["steps_to_target"] * CASE["batch"] / 2
-    assert 0 <= found["accuracy_at_same_steps"] <= 1
+    monkeypatch.setattr(echoing, "TARGET", 0.0)
+    found = train(Echo(factor), CASE, seed=0, learning_rate=1e-3)
+    assert found["steps_to_target"] == echoing.LOOK
+    assert found["loaded_to_target"] == echoing.LOOK * CASE["batch"] / factor
+    assert all(0 <= found[name] <= 1 for name in found if name.startswith("accuracy"))
+
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_a_target_that_is_not_reached_is_no_gain(monkeypatch, factor):
+    """Twice the longest training, on fresh data, whatever the echo."""
+    monkeypatch.setattr(echoing, "BUDGET", 8)
+    monkeypatch.setattr(echoing, "TARGET", 2.0)
+    found = train(Echo(factor), CASE, seed=0, learning_rate=1e-3)
+    assert found["steps_to_target"] == 2 * 8 * echoing.LONGEST
+    assert found["loaded_to_target"] == 2 * 8 * echoing.LONGEST * CASE["batch"]
+
+
+def test_passes_go_over_the_same_images():
+    every, first = (list(echoing.passes(3, n).take(30).as_numpy_iterator()) for n in (None, 10))
+    pixels = [image.tobytes() for image, _ in first]
+    assert {*pixels[:10]} == {*pixels[10:20]} == {*pixels[20:]}
+    assert pixels[:10] == [image.tobytes() for image, _ in every[:10]]
+    assert len({image.tobytes() for image, _ in every}) == 30
 
 
 def test_parts_of_the_work_are_not_trained():

@@ -188,3 +188,36 @@ def test_recomputing_is_not_tried_on_recurrent_layers(both):
     found = look.found(look.look(both()))
     assert "recompute" not in techniques.left_out(found)
     assert "GRU" in techniques.left_out(replace(found, layers=("Dense", "GRU")))["recompute"]
+
+
+DERIVED = '''
+"""Layers by names of a reader's own."""
+
+import keras
+import numpy as np
+
+x = np.random.default_rng(0).normal(size=(160, 5, 3)).astype("float32")
+
+
+class Memory(keras.layers.LSTM):
+    pass
+
+
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def make():
+    model = keras.Sequential([keras.Input((5, 3)), Memory(4), Twice(), keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    return model, (x, x[:, 0, :1])
+'''
+
+
+def test_a_layer_is_known_by_what_it_derives_from(tmp_path):
+    file = tmp_path / "derived.py"
+    file.write_text(DERIVED)
+    found = look.found(look.look(Subject(str(file), "make")))
+    assert {"LSTM", "Layer", "Dense"} <= set(found.layers)
+    assert "LSTM" in techniques.left_out(found)["recompute"]

@@ -1,16 +1,29 @@
 """What is tried of the sources: it says what happens, and a spoilt one says something else."""
 
+import ast
+import inspect
+import textwrap
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_ab.bench import bench_callbacks, bench_capabilities, bench_snippets
+from keras_ab.bench import bench_callbacks, bench_capabilities, bench_eager, bench_snippets
 from keras_ab.bench.workloads import callback_attempts, source_snippets, structure_attempts
+from tests.bench.declared import DECLARED
 
 ATTEMPTS = {
     f"{file.EXPERIMENT.name}-{attempt.id}": attempt
     for file in (bench_callbacks, bench_snippets)
     for attempt in file.EXPERIMENT.attempts
+}
+CLAIMED = {
+    f"{name}-{attempt.id}": attempt
+    for name, (_, experiment) in DECLARED.items()
+    for attempt in experiment.attempts
+    if any((c.arm, c.attempt) == (attempt.arm, attempt.name) for c in experiment.claims)
 }
 STRUCTURE = [name for name, _ in bench_capabilities.STRUCTURE]
 
@@ -24,6 +37,36 @@ def test_an_attempt_works_says_or_raises_what_keras_raises(name):
     except Exception as error:  # noqa: BLE001 - what Keras raises is a result
         said = str(error)
     assert said is None or said
+
+
+@pytest.mark.parametrize("name", CLAIMED)
+def test_what_a_claim_rests_on_can_work(name):
+    """It returns None where all is as said; one that always says something confirms or refutes."""
+    tries = CLAIMED[name].tries
+    while isinstance(tries, partial):
+        tries = tries.func
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(tries))).body
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    annotated = ast.unparse(function.returns)
+    silent = [any(ast.unparse(part) == "None" for part in ast.walk(v)) for v in returned if v]
+    handed_on = [isinstance(value, ast.Call) for value in returned]
+    assert annotated == "None" or any(silent) or any(handed_on)
+
+
+def test_an_error_that_names_neither_side_is_not_easy_to_find(monkeypatch):
+    for wrong in ("shape", "dtype"):
+        assert bench_eager.misfit(bench_eager.EAGER, wrong) is None
+    monkeypatch.setattr(bench_eager, "extract_tb", lambda _: [])
+    assert "Incompatible shapes" in bench_eager.misfit(bench_eager.EAGER, "shape")
+
+
+def test_keras_runs_graphs_unless_it_is_told_otherwise():
+    assert bench_eager.graph_by_default() is None
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert bench_eager.graph_by_default() == "Python runs it in every step"
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def test_made_up_curves_stop_where_they_must():

@@ -14,6 +14,7 @@ SMALL = {
     "resnet": {"model": "resnet", "blocks": 2, "channels": 4, "batch": 2},
     "vit": {"model": "vit", "depth": 2, "width": 8, "heads": 2, "patch": 7, "batch": 2},
     "mlp": {"model": "mlp", "depth": 2, "width": 8, "batch": 2},
+    "chain": {"model": "chain", "depth": 2, "channels": 2, "batch": 2},
 }
 
 
@@ -34,9 +35,10 @@ def test_the_residual_network_has_6n_plus_2_weighted_layers_on_its_longest_path(
     assert len(weighted) - len(shortcuts) == 6 * 2 + 2
 
 
-def test_test_digits_are_not_among_those_to_learn_from():
-    train, _ = by_name.data(SMALL["mlp"])
-    test, labels = by_name.test_data(SMALL["mlp"])
+@pytest.mark.parametrize("name", by_name.MODELS)
+def test_test_digits_are_not_among_those_to_learn_from(name):
+    train, _ = by_name.data(SMALL[name])
+    test, labels = by_name.test_data(SMALL[name])
     assert test.shape[1:] == train.shape[1:]
     assert len(test) == len(labels) > 1000
     rows = {row.tobytes() for row in train}

@@ -136,6 +136,9 @@ class KerasBackend(Backend, Protocol):
             eager: run operation by operation, as for debugging; overrules `jit`.
         """
 
+    def evaluated(self, model: Any, batch: Any) -> Any:
+        """Return the loss that a model's `test_step` says of a batch, as it is handed over."""
+
     def loss_and_gradients(
         self, model: Any, batch: Any, *, jit: bool = False
     ) -> tuple[Any, list[Any]]:

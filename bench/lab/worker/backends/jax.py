@@ -208,6 +208,13 @@ def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
     return Training(step, settle, work)
 
 
+def evaluated(model: Any, batch: Any) -> Any:
+    """Return the loss of a batch by Keras' stateless step, not compiled."""
+    trainable, fixed, _, metrics = _state(model)
+    logs, _ = model.test_step((trainable, fixed, metrics), batch)
+    return logs["loss"]
+
+
 def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
     """Return the loss of a batch, before any loss scaling, and its gradients."""
     import jax

@@ -217,6 +217,11 @@ def training(model: Any, *, jit: bool = False, eager: bool = False) -> Training:
     )
 
 
+def evaluated(model: Any, batch: Any) -> Any:
+    """Return the loss of a batch by the function that `evaluate` calls."""
+    return (model.make_test_function() or model.test_function)(iter([batch]))["loss"]
+
+
 def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
     """Return the loss of a batch, before any loss scaling, and its gradients."""
     import tensorflow as tf

@@ -166,6 +166,11 @@ def step_work(model: Any, batch: Any) -> StepWork:
     return StepWork({kind: float(n) for kind, n in flop.items()}, 2.0 * sum(kept.values()) + read)
 
 
+def evaluated(model: Any, batch: Any) -> Any:
+    """Return the loss of a batch by the step itself, which nothing compiles."""
+    return model.test_step(batch)["loss"]
+
+
 def loss_and_gradients(model: Any, batch: Any, *, jit: bool = False) -> tuple[Any, list[Any]]:
     """Return the loss of a batch and its gradients, from a backward pass that nothing compiles."""
     inputs, labels = batch
