@@ -107,7 +107,8 @@ EXPERIMENT = Experiment(
     "they come, which is how Keras' `fit` runs each of them by default on a CPU. TensorFlow under "
     "XLA shares JAX's compiler.",
     held_fixed=HELD_FIXED,
-    does_not_show=DOES_NOT_SHOW,
+    does_not_show=f"{DOES_NOT_SHOW} On a GPU, what Keras does with TensorFlow by default: there it "
+    "compiles by XLA, the arm tensorflow_xla.",
     sources=(sources.DEEP_DIVE,),
     backends=KERAS,
     arms=(

@@ -25,7 +25,7 @@ TRIED = (
     ("keras_function", "keras.ops.concatenate in the forward pass"),
     ("skip_connection", "a skip connection"),
     ("control_flow", "a Python if on the data, traced to a graph"),
-    ("weights_in_call", "a layer with weights that is made in the forward pass, trained"),
+    ("weights_in_call", "a layer with weights that is made in the forward pass, trained two steps"),
     ("eager_tensor", "an embedded eager tf.range in the forward pass, its weights tracked"),
 )
 """Functions of `style_attempts`, and what they try."""

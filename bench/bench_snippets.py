@@ -23,7 +23,7 @@ TRIED = (
         "the layers of Keras that have weights which are not trained",
     ),
     ("unbuilt_weights", "the weights of a Sequential, before and after build"),
-    ("summary_before_build", "the summary of a model that is not built"),
+    ("summary_before_build", "the summary of a model that is not built, printed"),
     ("metrics_low_level", "metrics updated by hand, and without state"),
 )
 """Functions of `source_snippets`, and what they try."""

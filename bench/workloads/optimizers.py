@@ -11,8 +11,8 @@ CLIPPINGS = ("none", "global_norm", "adaptive")
 GLOBAL_NORM = 1.0
 """Largest norm of the whole gradient under ``clipping="global_norm"``."""
 
-HEAD = "head"
-"""Name of the last layer of every workload: the paper leaves it out of adaptive clipping."""
+HEAD = "head/"
+"""In the paths of the last layer of every workload, which the paper does not clip adaptively."""
 
 
 def _keras(name: str, rate: float, **options: Any) -> Any:

@@ -76,9 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=len(EXPERIMENT.cases))
     parser.add_argument("--rounds", type=int, default=60, help="as the quick suite has")
+    parser.add_argument("--seed", type=int, default=Plan.seed, help="of layouts and orders")
     parser.add_argument("--idle", action="store_true", help="keep no core busy")
     asked = parser.parse_args(arguments)
-    plan = Plan(budget_s=5.0, min_blocks=5, rounds=asked.rounds)
+    plan = Plan(budget_s=5.0, min_blocks=5, rounds=asked.rounds, seed=asked.seed)
     with nullcontext() if asked.idle else one_busy_core():
         found = step_times(measured(plan, asked.trials), plan)
     print(report(found, asked.trials))

@@ -90,29 +90,48 @@ def published() -> list[Path]:
 def outcomes(paths: Iterable[Path]) -> dict[str, Counter[str]]:
     """Return how often each claim came out how, by its id."""
     newest: dict[tuple[str, str, str], str] = {}
-    today = declared()
+    claimed, tried = declared(), attempts()
     for run in sorted(load(list(paths)).runs, key=lambda run: run.header.started):
         for trial in run.trials:
             told = trial.data.declared
             if (run.header.run, told.experiment) in FAULTY:
                 continue
+            own = {bounds(claim) for claim in claimed.get(told.trial, ())}
+            own -= {
+                bounds(claim)
+                for claim in told.claims
+                for made in trial.data.attempts
+                if (made.arm, made.name) == (claim.arm, claim.attempt)
+                and (told.experiment, made.arm, made.name, made.says) not in tried
+            }
             for found in trial.claims:
-                if bounds(found.claim) in today.get(told.trial, ()):
-                    newest[found.claim.id, told.trial, run.header.machine.cpu] = found.outcome.value
+                if bounds(found.claim) in own:
+                    newest[found.claim.id, told.trial, str(run.header.machine["cpu"])] = (
+                        found.outcome.value
+                    )
     counted: dict[str, Counter[str]] = {}
     for (claim, _, _), outcome in newest.items():
         counted.setdefault(claim, Counter())[outcome] += 1
     return counted
 
 
-def declared() -> dict[str, list[tuple[Any, ...]]]:
-    """Return what claims are declared today, by trial."""
+def declared() -> dict[str, list[ClaimRecord]]:
+    """Return what is claimed today, by trial."""
     found = {}
     for name, (file, experiment) in DECLARED.items():
         for case in experiment.cases:
             task = Task(str(file), name, case.id, "tensorflow", Plan())
-            found[task.trial] = [bounds(c) for c in declaration(task, experiment, case).claims]
+            found[task.trial] = declaration(task, experiment, case).claims
     return found
+
+
+def attempts() -> set[tuple[str, str, str, str]]:
+    """Return what is tried today: experiment, arm, name, and what it is said to be."""
+    return {
+        (name, attempt.arm, attempt.name, attempt.says)
+        for name, (_, experiment) in DECLARED.items()
+        for attempt in experiment.attempts
+    }
 
 
 def bounds(claim: ClaimRecord) -> tuple[Any, ...]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from keras_ab.bench.lab.judge.estimate import interval
 
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+
 
 def between(name: str) -> re.Pattern[str]:
     """Return the pattern of a table's place in a page."""
@@ -19,6 +22,18 @@ def fill(page: Path, name: str, made: str) -> None:
     """Write a table into its place in a page."""
     text = page.read_text(encoding="utf-8")
     page.write_text(between(name).sub(lambda _: made, text, count=1), encoding="utf-8")
+
+
+def kept(study: str) -> Path:
+    """Return where a study's published table lies."""
+    return ROOT / "examples" / "studies" / f"{study}.md"
+
+
+def publish(study: str, made: str) -> None:
+    """Keep a study's table, and write it into its place in the README."""
+    kept(study).parent.mkdir(exist_ok=True)
+    kept(study).write_text(made, encoding="utf-8")
+    fill(README, study, made)
 
 
 def ratio(logs: Sequence[float]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.bench.test_moderation import trial
+from tests.studies.tables import README, between, kept
 from tests.studies.time_to_verdict import InTurn, Scores, cell, lab_says
 
 ALL = np.arange(10)
@@ -52,3 +53,9 @@ def test_the_lab_says_what_it_says_of_any_trial():
     data = trial(table, ("plain", "control", "ten", "same"))
     assert lab_says(data, "ten", 5, 10) == 1
     assert lab_says(data, "same", 6, 10) == 0
+
+
+def test_the_readme_has_the_table_that_was_kept():
+    found = between("time-to-verdict").search(README.read_text(encoding="utf-8"))
+    assert found
+    assert found[0] == kept("time-to-verdict").read_text(encoding="utf-8")

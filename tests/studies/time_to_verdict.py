@@ -43,6 +43,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.plan import Plan
 from tests.studies.known_work import PASSES, VALUE_STEPS, stepping, timed
+from tests.studies.tables import publish
 from tests.studies.trust import one_busy_core
 
 HERE = Path(__file__).parent
@@ -256,14 +257,18 @@ def by_processes(effort: Effort) -> InTurn:
 
 
 def _run(*arguments: str, **environment: str) -> str:
-    return subprocess.run(
+    ran = subprocess.run(
         [sys.executable, *arguments],
-        check=True,
-        stdout=subprocess.PIPE,
+        check=False,
+        capture_output=True,
         text=True,
         cwd=HERE.parents[1],
         env=os.environ | environment,
-    ).stdout
+    )
+    if ran.returncode:
+        sys.stderr.write(ran.stderr)
+        ran.check_returncode()
+    return ran.stdout
 
 
 # -- side by side ---------------------------------------------------------------------------------
@@ -304,9 +309,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=Effort.turns, help="comparisons of each kind")
     parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--publish", action="store_true", help="keep it, and fill the README")
     asked = parser.parse_args(arguments)
     effort = SMOKE if asked.smoke else Effort(turns=asked.turns)
-    print("\n" + "\n".join(table(effort)))
+    made = "\n".join(table(effort)) + "\n"
+    print(f"\n{made}", end="")
+    if asked.publish:
+        publish("time-to-verdict", made)
 
 
 if __name__ == "__main__":
