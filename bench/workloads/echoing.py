@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
@@ -125,32 +125,51 @@ def learnt_from() -> tuple[Any, Any]:
     return next(image_files.elements(LEARNT_FROM).batch(size).as_numpy_iterator())
 
 
-def passes(seed: int, images: int | None = None) -> Any:
-    """Return single images, in pass after pass over all, or over the first so many drawn."""
+def passes(case: Params, seed: int, images: int | None = None) -> Any:
+    """Return single images, pass after pass over all or over the first so many: enough of them."""
     import numpy as np
     import tensorflow as tf
 
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(int(LEARNT_FROM["files"]))[:images]
-    order = np.concatenate([drawn, *[rng.permutation(drawn) for _ in range(LONGEST)]])
+    wanted = BUDGET * LONGEST * int(case["batch"]) + SHUFFLED
+    more = [rng.permutation(drawn) for _ in range(wanted // len(drawn))]
+    order = np.concatenate([drawn, *more])
     pixels, labels = learnt_from()
     return tf.data.Dataset.from_tensor_slices((pixels[order], labels[order]))
 
 
-def looks(
-    echo: Echo, case: Params, seed: int, learning_rate: float, elements: Any
-) -> Iterator[tuple[int, float]]:
-    """Train from a seed; yield the steps taken so far, and how accurate they have made it."""
-    import keras
+@dataclass(frozen=True)
+class Lesson:
+    """A training from a seed at a rate."""
 
-    keras.utils.set_random_seed(seed)
-    model, training = DIGITS.to_be_trained(Recipe(learning_rate=learning_rate), case)
-    loaded = iter(batches(echo, case, elements, seed))
-    for steps in range(LOOK, BUDGET * LONGEST + 1, LOOK):
-        for batch in islice(loaded, LOOK):
-            training.step(batch)
-        training.settle()
-        yield steps, accuracy(model, *DIGITS.test(case))
+    echo: Echo
+    case: Params
+    seed: int
+    learning_rate: float
+
+    def curve(self, elements: Any, target: float, marks: Collection[int]) -> dict[int, float]:
+        """Train, and return how accurate that is by steps.
+
+        Args:
+            elements: single images.
+            target: accuracy up to which it is looked at, every few steps.
+            marks: steps at which it is looked at in any case; the last of them is the end.
+        """
+        import keras
+
+        keras.utils.set_random_seed(self.seed)
+        recipe = Recipe(learning_rate=self.learning_rate)
+        model, training = DIGITS.to_be_trained(recipe, self.case)
+        loaded = iter(batches(self.echo, self.case, elements, self.seed))
+        found: dict[int, float] = {}
+        for steps in range(LOOK, max(marks) + 1, LOOK):
+            for batch in islice(loaded, LOOK):
+                training.step(batch)
+            if steps in marks or max(found.values(), default=-1.0) < target:
+                training.settle()
+                found[steps] = accuracy(model, *DIGITS.test(self.case))
+        return found
 
 
 def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str, float]:
@@ -159,18 +178,18 @@ def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str
     A target that is not reached counts as reached after twice the longest training, on fresh data
     (the penalty of PAR2): what an arm has not shown is no gain.
     """
-    size = int(case["batch"])
-    curve = dict(looks(echo, case, seed, learning_rate, passes(seed)))
+    size, end = int(case["batch"]), BUDGET * LONGEST
+    lesson = Lesson(echo, case, seed, learning_rate)
+    curve = lesson.curve(passes(case, seed), TARGET, {BUDGET, BUDGET * echo.factor, end})
     reached = next((steps for steps, found in curve.items() if found >= TARGET), None)
-    late = 2 * BUDGET * LONGEST
-    steps, fresh = (late, late) if reached is None else (reached, reached / echo.factor)
+    steps, fresh = (2 * end, 2 * end) if reached is None else (reached, reached / echo.factor)
     again = curve
     if echo.factor < LONGEST:  # the longest echo has seen no other data, but for its buffer's
-        again = dict(looks(echo, case, seed, learning_rate, passes(seed, BUDGET * size)))
+        again = lesson.curve(passes(case, seed, BUDGET * size), -1.0, {end})
     return {
         "accuracy_at_same_steps": curve[BUDGET],
         "accuracy_at_same_data": curve[BUDGET * echo.factor],
-        "accuracy_at_same_uses": again[BUDGET * LONGEST],
+        "accuracy_at_same_uses": again[end],
         "steps_to_target": float(steps),
         "loaded_to_target": float(fresh * size),
     }

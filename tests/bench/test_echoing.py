@@ -80,11 +80,15 @@ def test_a_target_that_is_not_reached_is_no_gain(monkeypatch, factor):
 
 
 def test_passes_go_over_the_same_images():
-    every, first = (list(echoing.passes(3, n).take(30).as_numpy_iterator()) for n in (None, 10))
+    every, first = (
+        list(echoing.passes(CASE, 3, n).take(30).as_numpy_iterator()) for n in (None, 10)
+    )
     pixels = [image.tobytes() for image, _ in first]
     assert {*pixels[:10]} == {*pixels[10:20]} == {*pixels[20:]}
     assert pixels[:10] == [image.tobytes() for image, _ in every[:10]]
     assert len({image.tobytes() for image, _ in every}) == 30
+    needed = echoing.BUDGET * echoing.LONGEST * CASE["batch"] + echoing.SHUFFLED
+    assert echoing.passes(CASE, 3, 10).cardinality() >= needed
 
 
 def test_parts_of_the_work_are_not_trained():
