@@ -13,7 +13,7 @@ distribution:
 - one wholly below the other: better or worse. Of identical arms that is as likely as that the peaks
   of one come first, or last, in a random order: ``2 / C(n + m, n)``, below 0.001 for 5 blocks
   against 10 (two copies of the baseline), and below 0.01 for 5 steps against 5;
-- else they overlap, and nothing is concluded.
+- else the order of operations may have moved either, and nothing is concluded.
 
 Where the allocator that is timed does not count, peaks are those of some steps in a process beside
 the blocks, which has one that does. A process may keep to one order: an arm that does the

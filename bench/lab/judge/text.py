@@ -172,7 +172,7 @@ def power(finding: Finding, *, brief: bool = False) -> str:
     word = "seed" if finding.metric.per == "seed" else "block"
     smallest = finding.smallest_effect
     if isinstance(finding.estimate, Ranges):
-        return "the order of operations decides; the ranges overlap"
+        return "within what the order of operations moves"
     if not math.isfinite(smallest):
         return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
     seen = number(smallest) if difference else percent(math.expm1(smallest))
@@ -232,7 +232,8 @@ def left_open(finding: Finding) -> str:
         word = "seed" if finding.metric.scale == "difference" else "block"
         return f"{blocks(e.blocks, word)}: too few to conclude anything"
     if isinstance(e, Ranges):
-        return f"{sizes(e.arm)}, overlapping the baseline’s {sizes(e.baseline)}"
+        beside = f"{sizes(e.arm)}, baseline {sizes(e.baseline)}"
+        return f"{beside}: within what the order of operations moves"
     low, high = (_beside_none(finding, x) for x in (e.low, e.high))
     return f"between {low} and {high}"
 
