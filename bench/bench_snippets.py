@@ -16,7 +16,6 @@ TRIED = (
     ("regularised_submodels", "a regulariser set by that recursion counts in the loss"),
     ("layer_without_weights_made_in_call", "a layer that makes its Dropout in call, trained"),
     ("without_returned_config", "a custom layer whose get_config returns nothing"),
-    ("without_get_config", "a custom layer without get_config, saved and loaded"),
     ("only_two_look_at_training", "the layers of Keras whose call takes training"),
     (
         "only_batch_normalization_has_untrainable_weights",

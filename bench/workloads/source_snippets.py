@@ -225,22 +225,11 @@ def saved_and_loaded(ending: str, *, named: bool) -> str | None:
 
 def without_returned_config() -> None:
     """Save and load a custom layer whose get_config returns nothing."""
+    import keras
+
     layer_class = demo_layer_class()
     told = layer_class.get_config
     layer_class.get_config = lambda layer: told(layer) and None
-    _saved_and_loaded(layer_class)
-
-
-def without_get_config() -> None:
-    """Save and load a custom layer whose class does not say its arguments by get_config."""
-    layer_class = demo_layer_class()
-    del layer_class.get_config
-    _saved_and_loaded(layer_class)
-
-
-def _saved_and_loaded(layer_class: Any) -> None:
-    import keras
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "saved_model.keras"
         demo_model(layer_class).save(path)
