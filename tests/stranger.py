@@ -73,7 +73,7 @@ from keras_ab import Case, Experiment, Prepared, Source, arm
 
 def note():
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    line = json.dumps({k: os.path.realpath(v) for k, v in files.items() if v}) + "\n"
+    line = json.dumps({k: os.path.realpath(v) for k, v in files.items() if v}) + "\\n"
     with Path(__file__).with_name("seen.jsonl").open("ab", buffering=0) as file:
         file.write(line.encode())  # in one piece: processes that end together write at once
 

@@ -116,7 +116,7 @@ def test_claims_come_out_one_way_or_another(run, trials):
 def test_an_experiment_for_another_backend_is_not_measured_here(tmp_path):
     session = Session.begin(tmp_path, "plain", PLAN)
     labels = str(Path(__file__).parents[2] / "bench" / "bench_labels.py")
-    case = "classes:10-batch:256-width:512"
+    case = "classes:1000-batch:256-width:512"
     data = session.measure(Task(labels, "labels", case, "plain", session.plan), ignore)
     session.close(seal=True)
     assert data.end.reason == "absent"
