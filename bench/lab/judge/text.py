@@ -217,7 +217,11 @@ def ranges(finding: Finding) -> str:
     e = finding.estimate
     if not isinstance(e, Ranges) or _from_nothing(finding):
         return ""
-    return sizes(e.arm) if e.same else f"{sizes(e.arm)}, baseline {sizes(e.baseline)}"
+    return sizes(e.arm) if e.same else _both(e)
+
+
+def _both(found: Ranges) -> str:
+    return f"{sizes(found.arm)}, baseline {sizes(found.baseline)}"
 
 
 def settled(finding: Finding) -> str:
@@ -232,8 +236,7 @@ def left_open(finding: Finding) -> str:
         word = "seed" if finding.metric.scale == "difference" else "block"
         return f"{blocks(e.blocks, word)}: too few to conclude anything"
     if isinstance(e, Ranges):
-        beside = f"{sizes(e.arm)}, baseline {sizes(e.baseline)}"
-        return f"{beside}: within what the order of operations moves"
+        return f"{_both(e)}: within what the order of operations moves"
     low, high = (_beside_none(finding, x) for x in (e.low, e.high))
     return f"between {low} and {high}"
 
