@@ -132,10 +132,12 @@ def kept(session: Session, say: Say) -> Iterator[None]:
             say(f"\ncut off; what was measured is kept: keras-ab report {session.path}")
         else:
             session.path.unlink(missing_ok=True)
-            shutil.rmtree(session.path.with_suffix(".own"), ignore_errors=True)
             say("\ncut off before anything was measured")
         raise
-    session.close(seal=True)
+    else:
+        session.close(seal=True)
+    finally:
+        shutil.rmtree(session.path.with_suffix(".own"), ignore_errors=True)
 
 
 def too_late(found: Found, names: Sequence[str], late: Sequence[str]) -> list[str]:

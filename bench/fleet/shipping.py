@@ -55,7 +55,7 @@ class Shipping:
             raise RecordError(
                 "a run that is continued begins as it was shipped",
                 f"{self._run}: {len(data)} bytes in {self._store.url}, and others in {self.path}",
-                "begin a new run: keras-ab fleet resume --anew",
+                "ask anew: keras-ab fleet run",
             )
         return len(data)
 

@@ -14,8 +14,8 @@ from keras_ab.bench.own.change import Change
 from keras_ab.bench.own.subject import Made, is_array
 
 PREFETCHED = 2
-"""Batches that ``pipeline="prefetch"`` makes ahead. Few: while one arm is timed, the buffers of the
-others are full, and the first batches of a sample cost nothing."""
+"""Batches that ``pipeline="prefetch"`` makes ahead: enough that one is ready while one is made. Few,
+so that the first of a sample, made before it, weigh little."""
 
 
 def of_arrays(data: Any) -> bool:
