@@ -5,13 +5,16 @@ from types import SimpleNamespace
 import pytest
 
 from keras_ab.bench.lab.judge.findings import assess
+from keras_ab.bench.lab.loop.arm_process import ArmProcess
 from keras_ab.bench.lab.loop.device import CONTEXT_BYTES, Device
 from keras_ab.bench.lab.record.records import Round
+from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.words.steps import MemoryShare
 from keras_ab.bench.lab.worker import protocol
-from tests.bench.fake_lab import FakeLab
+from tests.bench.fake_lab import TINY, FakeLab
 
 
 def test_energy_is_a_metric_like_any_other():
@@ -52,7 +55,7 @@ def test_guards_are_rehearsed_at_full_precision_and_what_is_timed_is_not():
     lab = FakeLab()
     lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
     assert [asked.products for asked in lab.opened] == ["float32"] * 2 + ["tf32"] * 6
-    assert [asked.counted for asked in lab.opened] == [True] * 2 + [False] * 6
+    assert [asked.counted for asked in lab.opened] == ["in order"] * 2 + [""] * 6
 
 
 def test_every_process_of_a_gpu_has_an_equal_share_of_its_memory():
@@ -67,6 +70,15 @@ def test_tuning_on_a_gpu_has_the_time_to_try_kernels_out():
     lab = FakeLab()
     lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
     assert lab.limits_s[protocol.Build] >= 5 * lab.limits_s[protocol.Sample]
+
+
+def test_a_training_has_the_time_for_its_steps():
+    lab, experiment = FakeLab(), load_experiment(TINY, "tiny")
+    process = ArmProcess(
+        lab.start(), "once", Task(TINY, "tiny", "scale:1", "plain", Plan()), experiment
+    )
+    assert process.training(1, 0.1)() == {"score": 0.5}
+    assert lab.limits_s[protocol.Train] == 30 * experiment.arm("once").time_limit_s
 
 
 def test_the_hand_over_to_a_gpu_is_kept_with_every_sample():

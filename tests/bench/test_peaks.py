@@ -50,13 +50,13 @@ def test_peaks_that_the_blocks_do_not_tell_are_those_that_were_counted_beside_th
     data = beside([4, 4, 4, 4, 5], [2, 2, 2, 2, 3])
     finding = found(data)
     assert finding.verdict == "better"
-    assert finding.p_value == 2 / math.comb(10, 5)
-    assert finding.estimate.baseline == Peaks(4 * MIB, 5 * MIB, 5, True, True)
+    assert finding.p_value == 1 / 218
+    assert finding.estimate.baseline == Peaks(4 * MIB, 5 * MIB, 5, True, 1.125)
     for look in LOOKS.values():  # two of the three ask for ten blocks
         assert found(data, Plan(**look)).verdict == "better"
 
 
-def beside(baseline: list[float], arm: list[float]) -> TrialData:
+def beside(baseline: list[float], arm: list[float], *, in_order: bool = True) -> TrialData:
     """Return a trial with these peaks, in MiB, of steps of one process of each arm."""
     data = trial([4 * MIB] * 5, [4 * MIB] * 5, [4 * MIB] * 5)
     for number, block in list(data.blocks.items()):
@@ -65,7 +65,7 @@ def beside(baseline: list[float], arm: list[float]) -> TrialData:
     for name, peaks in {"base": baseline, "other": arm}.items():
         bytes_ = [int(peak * 2**20) for peak in peaks]
         told = curve(data.declared.trial, name)
-        data.add(told.model_copy(update={"peak_device_bytes": bytes_}))
+        data.add(told.model_copy(update={"peak_device_bytes": bytes_, "in_order": in_order}))
     return data
 
 
@@ -75,12 +75,33 @@ def beside(baseline: list[float], arm: list[float]) -> TrialData:
         ([5.27] * 5, [4.33, 5.09, 4.33, 5.09, 4.33], "inconclusive"),
         ([4.32, 5.08, 4.32, 4.32, 5.08], [5.09] * 5, "inconclusive"),
         ([5.27] * 5, [3.33, 3.91, 3.33, 3.91, 3.33], "better"),
-        ([5.27] * 5, [4.9] * 5, "better"),
+        ([5.27] * 5, [4.6] * 5, "better"),
     ],
 )
 def test_what_the_order_moves_in_one_arm_it_may_move_in_the_other(baseline, arm, verdict):
     """The first two are of one trial in two runs: an arm that does the baseline's work."""
     assert found(beside(baseline, arm)).verdict == verdict
+
+
+# Peaks of the same arm in MiB, in processes of runs that were made: operations side by side, in order.
+SIDE_BY_SIDE = [([43.18] * 5, [22.29, 43.18]), ([1.75] * 5, [1.39] * 5), ([84.3], [58.9, 85.1])]
+IN_ORDER = [([30.85, 30.88], [31.27, 31.29]), ([3.57] * 5, [3.45] * 5), ([24.89], [24.68])]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "in_order"),
+    [(*pair, False) for pair in SIDE_BY_SIDE] + [(*pair, True) for pair in IN_ORDER],
+)
+def test_processes_of_the_same_arm_are_not_told_apart(one, other, in_order):
+    for baseline, arm in ((one, other), (other, one)):
+        finding = found(beside((baseline * 5)[:5], (arm * 5)[:5], in_order=in_order))
+        assert finding.verdict == "inconclusive"
+        assert finding.p_value == 1
+
+
+@pytest.mark.parametrize(("arm", "verdict"), [(1.9, "better"), (2.1, "inconclusive")])
+def test_operations_side_by_side_need_half_the_memory_to_be_told_apart(arm, verdict):
+    assert found(beside([4] * 5, [arm] * 5, in_order=False)).verdict == verdict
 
 
 def curve(trial: str, arm: str) -> MemoryCurve:

@@ -24,7 +24,7 @@ from keras_ab.bench.lab.words.metrics import (
     PEAK_DEVICE_MEMORY,
     PEAK_HOST_MEMORY,
 )
-from keras_ab.bench.lab.words.steps import MemoryShare, Products
+from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products
 from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.protocol import Answer, Request
 
@@ -36,6 +36,9 @@ BUILDING = 5
 
 On a GPU that is where kernels are compiled and tried out, one after the other.
 """
+
+TRAINING = 30
+"""How many times an arm's limit one training may take: it is steps by the hundred or thousand."""
 
 CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
@@ -82,6 +85,7 @@ class ArmProcess:
         self._rests = rests
         self.notes: dict[str, str] = {}
         self.on_gpu = False
+        self._counted: Counted = ""
         self._worker = worker
         self._task = task
         self._limit_s = experiment.arm(arm).time_limit_s
@@ -89,7 +93,7 @@ class ArmProcess:
         self._names = protocol.ArmNames(task.file, task.experiment, arm, task.case, backend)
 
     def opening(
-        self, layout: int, memory: MemoryShare | None, products: Products, counted: bool
+        self, layout: int, memory: MemoryShare | None, products: Products, counted: Counted
     ) -> Callable[[], None]:
         """Begin to open the device; return what waits for it.
 
@@ -97,8 +101,9 @@ class ArmProcess:
             layout: seed of the memory layout.
             memory: the process's share of a GPU's memory.
             products: precision of float32 products on a GPU.
-            counted: whether its memory is to be counted, whatever that costs in time.
+            counted: whether and how its memory is to be counted, whatever that costs in time.
         """
+        self._counted = counted
         seed, backend = self._task.plan.seed, self._names.backend
         asked = protocol.Open(backend, seed, layout, memory, products, counted)
         return self._begin("start", asked)
@@ -179,6 +184,7 @@ class ArmProcess:
             trial=self._task.trial,
             arm=self.arm,
             steps=CURVE_STEPS,
+            in_order=self._counted == "in order",
             peak_device_bytes=[peak for peak in found if peak is not None],
             **vars(curve),
         )
@@ -223,7 +229,7 @@ class ArmProcess:
 
         None stands for NaN.
         """
-        return self._begin("quality", protocol.Train(self._names, seed, learning_rate))
+        return self._begin("quality", protocol.Train(self._names, seed, learning_rate), TRAINING)
 
     def _ask(self, stage: str, request: Request[Answer]) -> Answer:
         return self._begin(stage, request)()

@@ -174,7 +174,7 @@ class _Loop:
         In TensorFloat-32 the same model gives losses and gradients that differ by the kernels that
         each process happened to choose: by more than guards of 1e-5 and 1e-4 allow. Nothing is
         timed here, so it is here that how memory comes and goes is watched, by an allocator that
-        counts.
+        counts and in an order of operations that other processes would find again.
         """
         observed: dict[str, dict[str, np.ndarray]] = {}
         code: dict[str, dict[str, str]] = {}
@@ -184,7 +184,7 @@ class _Loop:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(TemporaryDirectory(dir=self.arms.folder)))
                 processes = yield from self.arms.started(
-                    stack, arms, products="float32", counted=True
+                    stack, arms, products="float32", counted="in order"
                 )
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
@@ -250,7 +250,7 @@ class _Loop:
         with ExitStack() as stack:
             arms = [arm for arm in self.arms.active if arm not in self.data.profiles]
             processes = yield from self.arms.started(
-                stack, arms, rng, self._not_traced, counted=True
+                stack, arms, rng, self._not_traced, counted="as it runs"
             )
             time_s = self.plan.profile_time_s
             for line in profiled(processes, self.blocks.steps, time_s, folder, rng):

@@ -53,7 +53,7 @@ class Arm:
         says: the arm in one line, for people.
         recipe: what distinguishes the arm, as data; shown in the report and passed to `Quality`.
         time_limit_s: seconds that one request to this arm's process may take; to build it and take
-            the first step, five times as many.
+            the first step, five times as many; to train it for what it learns, thirty times.
         environment: environment variables of this arm's processes, set before the framework is
             imported (``TF_ENABLE_ONEDNN_OPTS``).
         backend: the backend of this arm's processes; None for the run's.
