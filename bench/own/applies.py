@@ -8,6 +8,9 @@ WORTH_MERGING_S = 0.01
 """A batch that takes longer has nothing to gain from several in one execution: Keras hands one over
 in a millisecond or less."""
 
+CACHED_S = 5.0
+"""An epoch that takes longer is not gone through before each start, to fill a cache with it."""
+
 FLOATS = ("float32", "float64")
 
 
@@ -20,9 +23,7 @@ def xla(found: Found) -> str:
     """Say why not, unless XLA has something to compile."""
     if found.jit:
         return "the step is compiled by XLA already"
-    if found.eager:
-        return "run_eagerly=True leaves nothing to compile"
-    return "JAX compiles every step" if found.backend == "jax" else ""
+    return "run_eagerly=True leaves nothing to compile" if found.eager else ""
 
 
 def graph(found: Found) -> str:
@@ -39,6 +40,8 @@ def execution(found: Found) -> str:
     """Say why not, unless several batches in one execution save anything."""
     if found.backend != "tensorflow":
         return f"Keras has one batch an execution on {found.backend}"
+    if not found.as_fit:
+        return f"a {found.data} hands over one batch at a time"
     if found.steps_per_execution > 1:
         return f"{found.steps_per_execution} batches an execution as it is"
     if found.batch_s > WORTH_MERGING_S:
@@ -63,6 +66,8 @@ def sparse(found: Found) -> str:
         return "labels are class indices already"
     if found.labels != "one-hot" or found.loss != "categorical_crossentropy":
         return "labels are no one-hot rows under a categorical cross-entropy"
+    if found.loss_settings:
+        return f"the loss has {', '.join(found.loss_settings)}, which one of indices may not have"
     return "" if found.data == "arrays" else "batches come with their labels made"
 
 
@@ -73,13 +78,6 @@ def byte_inputs(found: Found) -> str:
     if any(dtype not in (*FLOATS, "int64", "int32") for dtype in found.inputs):
         return f"inputs are {', '.join(found.inputs)}"
     return "" if found.whole else "inputs are not whole numbers from 0 to 255"
-
-
-def float64_inputs(found: Found) -> str:
-    """Say why not, unless inputs are stored in double precision."""
-    if found.data != "arrays":
-        return "batches come with their inputs made"
-    return "" if set(found.inputs) == {"float64"} else "no inputs are float64"
 
 
 def prefetch(found: Found) -> str:
@@ -97,7 +95,11 @@ def cache(found: Found) -> str:
         return "the examples are kept in memory already"
     if found.data != "tf.data":
         return f"{found.data} has no pipeline to cache in"
-    return "" if found.batches else "nobody knows whether its examples ever end"
+    if not found.batches:
+        return "nobody knows whether its examples ever end"
+    epoch_s = found.batches * found.batch_s
+    too_long = f"an epoch takes {epoch_s:.2g} s, too long to fill it before each start"
+    return too_long if epoch_s > CACHED_S else ""
 
 
 def _no_kernels(found: Found) -> str:
@@ -109,7 +111,9 @@ def adam(found: Found) -> str:
     """Say why not, unless our Adam can take its place."""
     if why := _no_kernels(found):
         return why
-    return "" if found.optimizer == "Adam" else f"the optimizer is {found.optimizer}, not Adam"
+    if found.optimizer != "Adam":
+        return f"the optimizer is {found.optimizer}, not Adam"
+    return "it is an Adam with amsgrad, which ours has not" if found.amsgrad else ""
 
 
 def other_optimizer(found: Found) -> str:
@@ -124,6 +128,8 @@ def cross_entropy(found: Found) -> str:
         return why
     if found.loss != "sparse_categorical_crossentropy":
         return f"the loss is {found.loss or 'its own'}, not a sparse cross-entropy"
+    if found.loss_settings:
+        return f"the loss has {', '.join(found.loss_settings)}, which ours has not"
     return "" if found.from_logits else "the model returns probabilities; the kernel takes logits"
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.own import loading
 from keras_ab.bench.own.change import Change
 from keras_ab.bench.own.subject import Made, is_array
 
 PREFETCHED = 2
-"""Batches that ``pipeline="prefetch"`` makes ahead: enough that one is ready while one is made. Few,
-so that the first of a sample, made before it, weigh little."""
+"""Batches that ``pipeline="prefetch"`` makes ahead: enough that one is ready while one is made.
+Few, so that the first of a sample, made before it, weigh little."""
 
 
 def of_arrays(data: Any) -> bool:
@@ -43,11 +43,30 @@ def kind(data: Any) -> str:
     return "tf.data" if of_tensorflow(data) else type(data).__name__
 
 
+def as_fit(data: Any) -> bool:
+    """Tell whether data is taken as `fit` takes it; else batches are handed over one at a time."""
+    return of_arrays(data) or of_tensorflow(data) or loading.has_adapter(data)
+
+
 def arrays(made: Made, change: Change) -> tuple[Any, ...]:
-    """Return arrays in the form of a change, each with at least one row."""
+    """Return arrays in the form of a change as `fit` slices them: floats are cast to floatx."""
     import keras
 
-    given = (part for part in made.data if part is not None)
+    floatx = keras.config.floatx()
+
+    def cast(x: np.ndarray) -> np.ndarray:
+        is_float = x.dtype.kind in "fV" and keras.backend.is_float_dtype(x.dtype.name)
+        return x.astype(floatx, copy=False) if is_float else x
+
+    return keras.tree.map_structure(cast, stored(made, change))
+
+
+def stored(made: Made, change: Change) -> tuple[Any, ...]:
+    """Return arrays as they are stored under a change; weights without labels have no effect."""
+    import keras
+
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(made.data)
+    given = [part for part in (x, y, weights)[: 1 if y is None else 3] if part is not None]
     inputs, *rest = (keras.tree.map_structure(np.asarray, part) for part in given)
     if change.inputs:
         inputs = keras.tree.map_structure(lambda x: x.astype(change.inputs), inputs)
@@ -113,6 +132,13 @@ def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iter
         check_enough(_cardinality(made.data), "its dataset")
         dataset = _shaped(made.data, change, endless=on_tensorflow)
         return iter(dataset) if on_tensorflow else _again(dataset)
+    if loading.has_adapter(made.data):
+        adapter, once = loading.adapter(made.data), isinstance(made.data, Iterator)
+        if adapter.num_batches is not None:
+            check_enough(adapter.num_batches, f"its {kind(made.data)}")
+        if on_tensorflow:
+            return iter(_shaped(loading.dataset(adapter, once=once), change))
+        return _held(loading.passes(adapter, once=once), change)
     return _held(_again(made.data), change)
 
 
@@ -132,7 +158,7 @@ def _gathered(data: tuple[Any, ...], order: np.ndarray, many: int) -> Any:
     import keras
     import tensorflow as tf
 
-    held = keras.tree.map_structure(tf.convert_to_tensor, data)
+    held = keras.tree.map_structure(tf.convert_to_tensor, keras.tree.lists_to_tuples(data))
     places = tf.constant(order[: len(order) // many * many].reshape(-1, many))
 
     def batch(number: Any) -> Any:
@@ -153,6 +179,8 @@ def _shaped(dataset: Any, change: Change, *, endless: bool = False) -> Any:
         return tf.data.Dataset.from_tensors(next(iter(dataset))).repeat()
     if change.pipeline == "cache":
         dataset = dataset.cache()
+        for _ in dataset:  # fills it: what is timed is any epoch but the first
+            pass
     dataset = dataset.repeat() if endless else dataset
     return dataset.prefetch(PREFETCHED) if change.pipeline == "prefetch" else dataset
 
@@ -182,21 +210,8 @@ def _again(data: Any) -> Iterator[Any]:
 
     while True:
         count = 0
-        for batch in _once(data):
+        for batch in data:
             count += 1
             yield keras.tree.map_structure(np.asarray, batch)  # of whatever framework it is
-        if isinstance(data, types.GeneratorType) or not count:
-            raise DeclarationError(
-                "data goes on for as long as it is trained on, or can be gone through again",
-                f"{type(data).__name__}, which ended after {count} batches",
-                "return a keras.utils.PyDataset or a tf.data.Dataset, or loop inside the generator",
-            )
-
-
-def _once(data: Any) -> Iterator[Any]:
-    """Yield each batch of a `PyDataset`, which ends where its length says, or of any iterable."""
-    if hasattr(data, "num_batches") and hasattr(data, "__getitem__"):
-        count = data.num_batches
-        yield from (data[i] for i in (range(count) if count else itertools.count()))
-    else:
-        yield from data
+        if isinstance(data, Iterator) or not count:
+            raise loading.ended(type(data).__name__)

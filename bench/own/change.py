@@ -18,7 +18,7 @@ class Change:
         steps_per_execution: batches that one call of `fit`'s function trains on.
         labels: ``sparse``: class indices in place of one-hot rows, loss and metrics to match.
         inputs: dtype in which inputs are stored.
-        pipeline: ``prefetch``; ``cache``; ``one_batch``, the same batch over and over.
+        pipeline: ``prefetch``; ``cache``, filled; ``one_batch``, the same batch over and over.
         optimizer: a name of `optimizers.OPTIMIZERS`, at the subject's learning rate.
         loss: ``native``: our fused kernel in place of Keras' sparse cross-entropy.
         clip_norm: largest norm of the whole gradient.

@@ -60,10 +60,13 @@ class Terms:
 
 
 def batches_a_step(found: Found) -> int:
-    """Return how many batches a step of the experiments is: two at the least, to be halved."""
+    """Return how many batches a step of the experiments is: two executions at the least.
+
+    It is to be halved, and each half to be whole executions.
+    """
     if any(t.change.get("steps_per_execution") for t in applicable(found)):
         return MOST_BATCHES
-    count = 2
+    count = 2 * (found.steps_per_execution if found.backend == "tensorflow" else 1)
     while count < MOST_BATCHES and count * 2 * found.batch_s <= STEP_S:
         count *= 2
     return count
@@ -71,7 +74,7 @@ def batches_a_step(found: Found) -> int:
 
 def first_look(subject: Subject) -> Experiment:
     """Return the experiment that holds the first look, as an attempt."""
-    arms = tuple(_arm(subject, name, ()) for name in (AS_IT_IS, "again"))
+    arms = tuple(_arm(subject, name) for name in (AS_IT_IS, "again"))
     return Experiment(
         name=f"{subject.name}_look",
         question=f"What is there to be changed in {subject.title}?",
@@ -194,13 +197,16 @@ def check_stackable(names: Sequence[str]) -> None:
         )
 
 
-def _arm(subject: Subject, name: str, names: Collection[str]) -> Arm:
+def _arm(
+    subject: Subject, name: str, names: Collection[str] = (), found: Found | None = None
+) -> Arm:
     changes = [technique(part) for part in names]
+    paste = tuple(change.paste.format(found=found) for change in changes)
     environment = {k: v for change in changes for k, v in change.environment.items()}
     return arm(
         name,
         Trained(subject),
-        Tried(together(c.change for c in changes), tuple(c.paste for c in changes)),
+        Tried(together(c.change for c in changes), paste),
         "; ".join(change.says for change in changes) or f"as {subject.title} has it",
         techniques=tuple(names),
         environment=environment,
@@ -219,9 +225,11 @@ def _experiment(
     says: str = "",
     more: tuple[Source, ...] = (),
 ) -> Experiment:
-    made = [_arm(subject, name, names) for name, names in [(AS_IT_IS, ()), *arms]]
+    made = [_arm(subject, name, names, found) for name, names in [(AS_IT_IS, ()), *arms]]
     used = [technique(name) for name in dict.fromkeys(n for a in made for n in a.techniques)]
     count = batches_a_step(found)
+    plain = f"What fit makes of a {found.data}: its batches are handed over one at a time."
+    plain = "" if found.as_fit else plain
     case: dict[str, Value] = {"batches": count, "batch": found.batch}
     if terms.price_per_h:
         case["price_per_h"] = terms.price_per_h
@@ -231,7 +239,7 @@ def _experiment(
         method=f"{method} Found: {found}. A step is {count} batches of {found.batch}, taken from "
         "the data as fit takes them; where batches are of another size, as many examples.",
         held_fixed="model, first weights, examples and their order, all that the arm does not name",
-        does_not_show=f"Other batch sizes and machines. {says}".strip(),
+        does_not_show=" ".join(filter(None, ("Other batch sizes and machines.", plain, says))),
         sources=tuple(dict.fromkeys((*(t.source for t in used), *more))),
         arms=tuple(made),
         cases=(Case(case),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ FINEST = 1 / 8
 MOST = 2**20
 """Times the file's own batch: what is more than that has no limit here."""
 
-SIGNS = ("out of memory", "oom", "resource_exhausted", "resource exhausted", "memoryerror", "alloc")
+SIGNS = r"out of memory|\boom\b|resource[_ ]exhausted|memoryerror|alloc"
 """What is in the message of an error that a smaller batch would not have raised."""
 
 
@@ -52,7 +53,8 @@ def fits(subject: Subject, names: tuple[str, ...], times: int) -> None:
     held = batches.arrays(made, change)
     batch = keras.tree.map_structure(lambda array: array[wanted], held)
     x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    told: dict[str, Any] = {"batch_size": len(wanted), "epochs": STEPS, "verbose": 0}
+    size = len(wanted) // change.accumulate
+    told: dict[str, Any] = {"batch_size": size, "epochs": STEPS, "verbose": 0}
     made.model.fit(x, y, sample_weight=weights, **told)
 
 
@@ -94,4 +96,4 @@ def largest(fits: Callable[[int], bool]) -> tuple[int, int | None]:
 
 def is_of_memory(message: str) -> bool:
     """Tell whether an error says that memory ran out."""
-    return any(sign in message.lower() for sign in SIGNS)
+    return re.search(SIGNS, message, re.IGNORECASE) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.own import batches, training
-from keras_ab.bench.own.change import Change, Tried
+from keras_ab.bench.own.change import Change
 from keras_ab.bench.own.subject import Made, Subject
 
 SAME = 1e-4
@@ -22,6 +23,9 @@ SAME = 1e-4
 
 LOOKED_AT = 4
 """Batches that are trained on and timed, after one that compiles."""
+
+PIECE = 2**22
+"""Values of an array that are looked at together, so that a large one is not held twice."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class Found:
         parameters: that are trained.
         layers: names of Keras' classes that its layers are, or derive from, each once.
         optimizer: class name.
+        amsgrad: whether it is an Adam with that.
         loss: name of the loss, empty where it is a function of the reader's.
+        loss_settings: what that loss is made with, beside logits.
         from_logits: whether that loss takes logits.
         labels: ``one-hot``, ``indices`` or ``other``.
         data: ``arrays``, ``tf.data`` or the class of what yields batches.
@@ -42,6 +48,7 @@ class Found:
         batches: that the data has; 0 where nobody knows.
         inputs: dtypes of the inputs as stored.
         whole: whether inputs are whole numbers from 0 to 255.
+        as_fit: whether batches are taken as `fit` takes them, not handed over one at a time.
         prefetches: whether the pipeline ends in a prefetch.
         caches: whether it holds a cache.
         policy: dtype policy of the model.
@@ -64,7 +71,9 @@ class Found:
     parameters: int
     layers: tuple[str, ...]
     optimizer: str
+    amsgrad: bool
     loss: str
+    loss_settings: tuple[str, ...]
     from_logits: bool
     labels: str
     data: str
@@ -72,6 +81,7 @@ class Found:
     batches: int
     inputs: tuple[str, ...]
     whole: bool
+    as_fit: bool
     prefetches: bool
     caches: bool
     policy: str
@@ -117,10 +127,7 @@ def look(subject: Subject) -> str:
         DeclarationError: it cannot be put on trial, and why.
     """
     began = clock.now()
-    made = subject.make(Change())
-    stream = batches.endless(made, Change())
-    first = training.taken(stream, subject)
-    training.build(made.model, first)
+    made, stream, first = _begun(subject, Change())
     built = clock.now()
     loss = float(training.untrained_loss(made.model, first))
     check_finite(loss, "before anything is trained")
@@ -128,7 +135,7 @@ def look(subject: Subject) -> str:
     step()
     ready = clock.now()
     times = list(_timed(step, made.model.steps_per_execution))
-    check_finite(float(np.asarray(step())), f"after {len(times)} batches")
+    check_finite(float(training.on_host(step())), f"after {len(times)} batches")
     found = Found(
         **_of_model(made.model),
         **_of_data(made, first),
@@ -143,17 +150,25 @@ def look(subject: Subject) -> str:
 
 def loss_again(subject: Subject) -> str:
     """Make a subject once more and return the loss of its first batch, before training."""
-    made = subject.make(Change())
-    first = training.taken(batches.endless(made, Change()), subject)
-    training.build(made.model, first)
+    made, _, first = _begun(subject, Change())
     return repr(float(training.untrained_loss(made.model, first)))
 
 
 def start_compiled(subject: Subject) -> str:
     """Make a subject under the backend's compiler; return how long that and a batch took."""
     began = clock.now()
-    training.Trained(subject)(Tried(Change(jit=True)), {"batches": 1}).step()
+    made, stream, first = _begun(subject, Change(jit=True))
+    training.steps(made.model, stream, made.model.steps_per_execution, first).step()
     return repr(clock.now() - began)
+
+
+def _begun(subject: Subject, change: Change) -> tuple[Made, Iterator[Any], Any]:
+    """Return a subject with its batches and the first of them, nothing trained yet."""
+    made = subject.make(change)
+    stream = batches.endless(made, change)
+    first = training.taken(stream, subject)
+    training.build(made.model, first)
+    return made, stream, first
 
 
 def check_repeats(subject: Subject, found: Found, again: float) -> None:
@@ -170,7 +185,7 @@ def check_repeats(subject: Subject, found: Found, again: float) -> None:
 def _timed(step: Any, batches_each: int) -> Iterator[float]:
     for _ in range(LOOKED_AT):
         start = clock.now()
-        float(np.asarray(step()))  # waits for the device
+        float(training.on_host(step()))  # waits for the device
         yield (clock.now() - start) / batches_each
 
 
@@ -191,14 +206,17 @@ def _of_model(model: Any) -> dict[str, Any]:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     loss = model.loss
     layers = {_of_keras(type(layer)) for layer in model._flatten_layers(include_self=False)}
-    policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
+    computing = (x for x in model._flatten_layers() if "float" in str(x.compute_dtype))
+    policies = {layer.dtype_policy.name for layer in computing}
     return {
         "backend": keras.backend.backend(),
         "devices": _devices(),
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         "layers": tuple(sorted(layers)),
         "optimizer": type(inner).__name__,
+        "amsgrad": bool(getattr(inner, "amsgrad", False)),
         "loss": _name(loss),
+        "loss_settings": _settings(loss),
         "from_logits": bool(getattr(loss, "from_logits", False)),
         "policy": ", ".join(sorted(policies)),
         "jit": bool(model.jit_compile),
@@ -229,40 +247,62 @@ def _name(loss: Any) -> str:
     return getattr(getattr(known, "fn", known), "__name__", type(known).__name__)
 
 
+def _settings(loss: Any) -> tuple[str, ...]:
+    """Return what a loss of Keras' has other than as it comes, but for its name and its logits."""
+    if isinstance(loss, str) or not _name(loss) or not hasattr(loss, "get_config"):
+        return ()
+    known = inspect.signature(type(loss)).parameters
+    given = {k: v for k, v in loss.get_config().items() if k in known and v != known[k].default}
+    return tuple(f"{k}={v!r}" for k, v in given.items() if k not in ("name", "from_logits"))
+
+
 def _of_data(made: Made, first: Any) -> dict[str, Any]:
+    """Return what is found of data: of arrays as they are stored, all rows."""
     import keras
 
-    inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
-    leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(inputs)]
     held = batches.of_arrays(made.data)
+    inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(made.data if held else first)
+    host = np.asarray if held else training.on_host
+    leaves = list(map(host, keras.tree.flatten(inputs)))
     names = _pipeline(made.data) if batches.of_tensorflow(made.data) else []
     return {
-        "labels": form(None if labels is None else keras.tree.flatten(labels)),
+        "labels": form(None if labels is None else list(map(host, keras.tree.flatten(labels)))),
         "data": batches.kind(made.data),
-        "batch": len(leaves[0]),
+        "batch": made.batch_size if held else len(leaves[0]),
         "batches": batches.rows(made.data) // made.batch_size if held else _count(made.data),
         "inputs": tuple(str(leaf.dtype) for leaf in leaves),
         "whole": all(map(_whole, leaves)),
+        "as_fit": batches.as_fit(made.data),
         "prefetches": held or any("Prefetch" in name for name in names[:1]),
         "caches": held or any("Cache" in name for name in names),
         "validation": made.validation is not None,
     }
 
 
-def form(labels: list[Any] | None) -> str:
-    """Return the form of a batch of labels: rows with a single one in them, or whole numbers."""
+def form(labels: list[np.ndarray] | None) -> str:
+    """Return the form of labels: rows with a single one in them, or whole numbers."""
     if labels is None or len(labels) != 1:
         return "other"
-    y = np.asarray(labels[0])
-    if y.ndim > 1 and y.shape[-1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(-1) == 1).all():
+    y = labels[0]
+    if y.ndim > 1 and y.shape[-1] > 1 and all(map(_one_hot, _pieces(y))):
         return "one-hot"
     return "indices" if y.dtype.kind in "iu" else "other"
 
 
 def _whole(x: np.ndarray) -> bool:
-    if x.dtype.kind not in "iuf" or not x.size:
+    if x.dtype.kind not in "iuf" or not x.size or not (x.min() >= 0 and x.max() <= 255):
         return False
-    return bool(np.equal(np.mod(x, 1), 0).all() and x.min() >= 0 and x.max() <= 255)
+    return x.dtype.kind != "f" or all(np.equal(np.mod(p, 1), 0).all() for p in _pieces(x))
+
+
+def _one_hot(y: np.ndarray) -> bool:
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(-1) == 1).all())
+
+
+def _pieces(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield an array in rows that are looked at together."""
+    many = max(1, PIECE * len(x) // max(1, x.size))
+    return (x[start : start + many] for start in range(0, len(x), many))
 
 
 def _count(data: Any) -> int:

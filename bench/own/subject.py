@@ -32,7 +32,7 @@ class Made:
         data: arrays ``(inputs,)``, ``(inputs, labels)`` or ``(inputs, labels, weights)``, or
             anything else that `fit` takes and that yields batches. One array alone is inputs.
         validation: the same, to judge what was learnt by; None where there is none.
-        batch_size: examples in a batch of arrays.
+        batch_size: examples in a batch of arrays; None as many as in `fit`.
     """
 
     model: Any
@@ -202,9 +202,50 @@ def is_array(value: Any) -> bool:
 
 
 def in_parts(made: Made) -> Made:
-    """Return a subject whose data, where it is one array, is a tuple of it."""
-    data, validation = ((d,) if is_array(d) else d for d in (made.data, made.validation))
-    return replace(made, data=data, validation=validation)
+    """Return a subject as `fit` takes it: one array is a tuple of it, and pandas' are arrays."""
+    data, validation = _in_parts(made.data), _in_parts(made.validation)
+    size = made.batch_size or BATCH
+    return replace(made, data=data, validation=validation, batch_size=size)
+
+
+def _in_parts(data: Any) -> Any:
+    import keras
+
+    check_dense(data)
+    if isinstance(data, tuple):
+        return keras.tree.map_structure(_array, data)
+    one = _array(data)
+    return (one,) if is_array(one) else one
+
+
+def _array(value: Any) -> Any:
+    """Return a frame or a series of pandas as the array that `fit` makes of it; else the same."""
+    pandas = sys.modules.get("pandas")
+    if pandas and isinstance(value, pandas.DataFrame):
+        import keras
+
+        has_floats = any(dtype.kind == "f" for dtype in value.dtypes)
+        return value.to_numpy(keras.config.floatx() if has_floats else None)
+    if pandas and isinstance(value, pandas.Series):
+        return value.to_numpy()[:, None]
+    return value
+
+
+def check_dense(data: Any) -> None:
+    """Refuse sparse and ragged arrays, whose batches are made in another way."""
+    import keras
+
+    for leaf in keras.tree.flatten(getattr(data, "element_spec", data)):
+        kind = type(leaf)
+        name = kind.__name__.removesuffix("Spec")
+        sparse = kind.__module__.startswith(("scipy.sparse", "jax.experimental.sparse"))
+        if sparse or name in ("SparseTensor", "RaggedTensor"):
+            raise DeclarationError(
+                "a subject's arrays are dense",
+                f"a {name}",
+                "make it dense: .toarray() of SciPy's, and in the file's pipeline "
+                "tf.sparse.to_dense or .to_tensor()",
+            )
 
 
 def check_compiled(model: Any, title: str) -> None:

@@ -49,7 +49,7 @@ class Technique:
         says: what is done, in one line.
         change: the one field of `Change` that is other than the file says, and its value; none
             where it is the environment.
-        paste: what a reader writes to have it.
+        paste: what a reader writes to have it; ``{found}`` in it is what was found.
         source: who says so.
         why_not: why a subject leaves nothing to do for it; empty where it applies.
         same: whether it promises the same loss from the same weights.
@@ -117,7 +117,9 @@ TECHNIQUES = (
         "sparse_labels",
         "class indices in place of one-hot rows",
         {"labels": "sparse"},
-        'y = y.argmax(-1); model.compile(..., loss="sparse_categorical_crossentropy")',
+        "y = y.argmax(-1)\n"
+        "loss = keras.losses.SparseCategoricalCrossentropy(from_logits={found.from_logits})\n"
+        "model.compile(..., loss=loss)  # and sparse metrics",
         sources.TIPS,
         applies.sparse,
     ),
@@ -130,14 +132,6 @@ TECHNIQUES = (
         applies.byte_inputs,
     ),
     Technique(
-        "float32_inputs",
-        "inputs stored as float32, not float64",
-        {"inputs": "float32"},
-        'x = x.astype("float32")',
-        sources.TIPS,
-        applies.float64_inputs,
-    ),
-    Technique(
         "prefetch",
         "batches made while the step before runs",
         {"pipeline": "prefetch"},
@@ -147,17 +141,19 @@ TECHNIQUES = (
     ),
     Technique(
         "cache",
-        "examples kept in memory once they were read",
+        "batches kept in memory once they were made",
         {"pipeline": "cache"},
-        "dataset = dataset.cache()  # before shuffle, batch and random augmentation",
+        "dataset = dataset.cache()"
+        "  # at the end: shuffling and random augmentation stay as in the first epoch",
         DATA,
         applies.cache,
+        same=False,
     ),
     Technique(
         "native_adam",
         "our fused Adam",
         {"optimizer": NATIVE_ADAM},
-        "from keras_ab.kernels.native.adam import Adam; model.compile(optimizer=Adam(...), ...)",
+        "from keras_ab.kernels.native.adam import Adam\nmodel.compile(..., optimizer=Adam(...))",
         sources.KERNELS,
         applies.adam,
     ),
@@ -165,7 +161,8 @@ TECHNIQUES = (
         "native_loss",
         "our fused sparse cross-entropy",
         {"loss": "native"},
-        "from keras_ab.kernels.native.cross_entropy import SparseCategoricalCrossentropy",
+        "from keras_ab.kernels.native.cross_entropy import SparseCategoricalCrossentropy\n"
+        "model.compile(..., loss=SparseCategoricalCrossentropy())",
         sources.KERNELS,
         applies.cross_entropy,
     ),
@@ -189,7 +186,7 @@ TECHNIQUES = (
         "accumulate",
         "half a batch at a time, two gradients an update",
         {"accumulate": 2},
-        "optimizer.gradient_accumulation_steps = 2, and half the batch_size",
+        "optimizer.gradient_accumulation_steps = 2\nmodel.fit(..., batch_size=batch_size // 2)",
         sources.KERAS_OPTIMIZERS,
         applies.accumulate,
         same=False,
@@ -198,7 +195,8 @@ TECHNIQUES = (
         "adafactor",
         "Adafactor, at the same learning rate",
         {"optimizer": "adafactor_factored"},
-        "from keras_ab.kernels.adafactor import Adafactor; model.compile(optimizer=Adafactor(...))",
+        "from keras_ab.kernels.adafactor import Adafactor\n"
+        "model.compile(..., optimizer=Adafactor(...))",
         sources.SHAZEER,
         applies.other_optimizer,
         same=False,
@@ -207,7 +205,7 @@ TECHNIQUES = (
         "clipping",
         "the gradient's norm clipped to one",
         {"clip_norm": 1.0},
-        "keras.optimizers.Adam(..., global_clipnorm=1.0)",
+        "model.compile(..., optimizer={found.optimizer}(..., global_clipnorm=1.0))",
         sources.KERAS_OPTIMIZERS,
         applies.clip,
         same=False,

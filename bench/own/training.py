@@ -15,7 +15,7 @@ from keras_ab.bench.lab.words.cases import Params
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.metrics import LABELS, OPTIMIZER_STATE, WEIGHTS, Metric
 from keras_ab.bench.lab.worker import backends
-from keras_ab.bench.own import batches
+from keras_ab.bench.own import batches, loading
 from keras_ab.bench.own.change import Change, Tried
 from keras_ab.bench.own.subject import Made, Subject
 from keras_ab.bench.workloads.training import flat, nbytes
@@ -73,6 +73,7 @@ class Trained:
 
         keras.utils.set_random_seed(seed)
         made = self.subject.make(tried.change)
+        check_ends(made.validation)
         order = None
         if batches.of_arrays(made.data):
             order = np.random.default_rng(seed).permutation(batches.rows(made.data))
@@ -83,6 +84,7 @@ class Trained:
         for _ in range(times):
             stepping.step()
         stepping.settle()
+        made.model.optimizer.finalize_variable_values(made.model.trainable_variables)  # as fit ends
         return validation_loss(made, tried.change)
 
 
@@ -94,7 +96,7 @@ def count(change: Change, case: Params) -> int:
 def observe(model: Any, stepping: Stepping) -> dict[str, Any]:
     """Return what guards compare: the loss before anything is trained, and all after a step."""
     loss = stepping.untrained()
-    trained_loss = np.asarray(stepping.step())
+    trained_loss = on_host(stepping.step())
     stepping.settle()
     return {
         "loss": loss,
@@ -105,24 +107,44 @@ def observe(model: Any, stepping: Stepping) -> dict[str, Any]:
 
 def validation_loss(made: Made, change: Change) -> float:
     """Return the loss on the validation data, in the form that a change gives it."""
-    data = made.validation
-    if batches.of_arrays(data):
-        parts = batches.arrays(replace(made, data=data), change)
-        return made.model.evaluate(*parts[:2], verbose=0, return_dict=True)["loss"]
-    return made.model.evaluate(data, verbose=0, return_dict=True)["loss"]
+    import keras
+
+    told: dict[str, Any] = {"verbose": 0, "return_dict": True}
+    if not batches.of_arrays(made.validation):
+        return made.model.evaluate(made.validation, **told)["loss"]
+    parts = batches.arrays(replace(made, data=made.validation), change)
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(parts)
+    told |= {"sample_weight": weights, "batch_size": made.batch_size}
+    return made.model.evaluate(x, y, **told)["loss"]
+
+
+def check_ends(data: Any) -> None:
+    """Refuse validation data that is known to go on without end: all of it is judged by."""
+    if batches.of_tensorflow(data):
+        import tensorflow as tf
+
+        if int(data.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise DeclarationError(
+                "validation data ends",
+                "a dataset that goes on without end",
+                "leave out its repeat(), or say how much of it: dataset.take(batches)",
+            )
 
 
 def sizes(made: Made, change: Change) -> dict[str, float]:
-    """Return what is stored, in bytes: weights, the optimizer's state, and arrays of data."""
-    found = {
-        WEIGHTS.name: nbytes(made.model.trainable_variables),
-        OPTIMIZER_STATE.name: nbytes(made.model.optimizer.variables),
-    }
+    """Return what is stored, in bytes: weights, the optimizer's state, and arrays of data.
+
+    Weights and state are left out where the first step is yet to make some of them.
+    """
+    found: dict[str, float] = {}
+    if made.model.optimizer.built:
+        found[WEIGHTS.name] = nbytes(made.model.trainable_variables)
+        found[OPTIMIZER_STATE.name] = nbytes(made.model.optimizer.variables)
     if not batches.of_arrays(made.data):
         return found
     import keras
 
-    inputs, *rest = batches.arrays(made, change)
+    inputs, *rest = batches.stored(made, change)
     found[INPUTS.name] = float(sum(x.nbytes for x in keras.tree.flatten(inputs)))
     if rest:
         found[LABELS.name] = float(sum(x.nbytes for x in keras.tree.flatten(rest[0])))
@@ -174,8 +196,9 @@ def fitting(batch: Any) -> Iterator[None]:
 def build(model: Any, batch: Any) -> None:
     """Let a model that waits for its first batch make its variables, and its optimizer theirs.
 
-    One without a `call`, whose `train_step` calls its parts, is made of parts that are built. A
-    step that found an optimizer without variables would be traced twice.
+    A step that found an optimizer without variables would be traced twice. But one that knows some
+    of a model's variables takes no others: where a `train_step` of the model's own is the first to
+    call some of its parts, TensorFlow and PyTorch make them all in that step, as in `fit`.
     """
     import keras
 
@@ -183,7 +206,9 @@ def build(model: Any, batch: Any) -> None:
     if not model.built and calls(model):
         with fitting(batch):
             model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs))
-    model.optimizer.build(model.trainable_variables)
+    built = all(layer.built for layer in model._flatten_layers(include_self=False))
+    if built or keras.backend.backend() == "jax":
+        model.optimizer.build(model.trainable_variables)
 
 
 def calls(model: Any) -> bool:
@@ -202,11 +227,18 @@ def evaluates(model: Any) -> bool:
     return own_evaluation or not own_training or (model.loss is not None and calls(model))
 
 
+def on_host(loss: Any) -> np.ndarray:
+    """Return a loss as an array, from whatever device, and free of the graph that it came from."""
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(loss))
+
+
 def untrained_loss(model: Any, batch: Any) -> np.ndarray:
     """Return the loss of a batch with the model as it is, as in evaluation: no dropout.
 
     Of a model that cannot be evaluated it is the loss that its training step reports; what that
-    step changed is put back.
+    step changed is put back, but for variables that it made.
 
     Raises:
         DeclarationError: the batch does not fit the model, or its step does not say its loss.
@@ -228,7 +260,7 @@ def _evaluated(model: Any, batch: Any) -> Any:
 
     if type(model).test_step is not keras.Model.test_step:
         model.reset_metrics()
-        return _found(backends.of_keras().evaluated(model, _on_device(batch)))
+        return on_host(backends.of_keras().evaluated(model, _on_device(batch)))
     parts = keras.utils.unpack_x_y_sample_weight(batch)
     return model.test_on_batch(*parts, return_dict=True)["loss"]
 
@@ -239,19 +271,13 @@ def _on_device(batch: Any) -> Any:
     return keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
 
 
-def _found(loss: Any) -> np.ndarray:
-    import keras
-
-    return np.array(keras.ops.convert_to_numpy(loss))
-
-
 def _trained_and_put_back(model: Any, batch: Any) -> Any:
     import keras
 
     variables = (*model.variables, *model.optimizer.variables)
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     step = backends.of_keras().training(model, eager=True).step
-    found = _found(step(_on_device(batch)))
+    found = on_host(step(_on_device(batch)))
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     return found
@@ -262,10 +288,12 @@ def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping
     import keras
 
     if keras.backend.backend() == "tensorflow":
+        check_whole(model, count)
         untrained = partial(untrained_loss, model, first)
         return Stepping(untrained, partial(_by_fit, model, stream, count), _nothing)
     loss = untrained_loss(model, first)  # builds the metrics' variables, which the step carries
-    training = backends.of_keras().training(model, jit=model.jit_compile)
+    eager = model.run_eagerly or not model.jit_compile  # as Keras' trainers have it
+    training = backends.of_keras().training(model, jit=model.jit_compile, eager=eager)
     return Stepping(lambda: loss, partial(_one_by_one, training, stream, count), training.settle)
 
 
@@ -275,10 +303,25 @@ def _nothing() -> None:
 
 def _by_fit(model: Any, stream: Iterator[Any], count: int) -> Any:
     """Call the function that `fit` makes and calls, once for each execution."""
+    import tensorflow as tf
+
     train = model.make_train_function() or model.train_function
-    for _ in range(max(1, count // model.steps_per_execution)):
-        logs = train(stream)
+    try:
+        for _ in range(count // model.steps_per_execution):
+            logs = train(stream)
+    except (StopIteration, tf.errors.OutOfRangeError) as error:
+        raise loading.ended("data") from error
     return logs["loss"]
+
+
+def check_whole(model: Any, count: int) -> None:
+    """Refuse a step that ends within an execution of `fit`'s function."""
+    if count % model.steps_per_execution:
+        raise DeclarationError(
+            "a step is whole executions of fit's function",
+            f"{count} batches, of which an execution takes {model.steps_per_execution}",
+            "set steps_per_execution in model.compile alone, and to the same number each time",
+        )
 
 
 def _one_by_one(training: Any, stream: Iterator[Any], count: int) -> Any:

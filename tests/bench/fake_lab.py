@@ -61,6 +61,7 @@ class FakeWorker:
 
     def open(self, asked):
         self.lab.opened.append(asked)
+        self.counted, self.number, self.looks = asked.counted, len(self.lab.opened), 0
 
     def build(self, asked):
         self.lab.clock.seconds += self.lab.build_s
@@ -80,7 +81,9 @@ class FakeWorker:
         return protocol.Sampled(lasts, lasts, 0.75 * lasts)
 
     def memory(self, _asked):
-        return protocol.Peaks(10**6, None)
+        self.looks += 1
+        counts = self.counted and self.lab.counts
+        return protocol.Peaks(10**6, 10**6 * self.number + self.looks if counts else None)
 
     def watch_memory(self, _asked):
         return protocol.Curve([0.0, 1.0], [3, 4], None)
@@ -136,6 +139,7 @@ class FakeLab:
         self.build_s = build_s
         self.watts = None
         self.on_gpu = ()
+        self.counts = False
         self.opened = []
         self.slowed_s = []
         self.limits_s = {}

@@ -55,7 +55,7 @@ def test_guards_are_rehearsed_at_full_precision_and_what_is_timed_is_not():
     lab = FakeLab()
     lab.run(Plan(min_blocks=2, max_blocks=2, rounds=2))
     assert [asked.products for asked in lab.opened] == ["float32"] * 2 + ["tf32"] * 6
-    assert [asked.counted for asked in lab.opened] == ["in order"] * 2 + [""] * 6
+    assert [asked.counted for asked in lab.opened] == [True] * 2 + [False] * 6
 
 
 def test_every_process_of_a_gpu_has_an_equal_share_of_its_memory():

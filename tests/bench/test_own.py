@@ -53,7 +53,8 @@ def seen(subject, **change):
     import keras
 
     keras.utils.set_random_seed(7)
-    return Trained(subject)(Tried(Change(**change)), CASE).observe()
+    case = {"batches": max(2, change.get("steps_per_execution", 0))}
+    return Trained(subject)(Tried(Change(**change)), case).observe()
 
 
 @pytest.fixture

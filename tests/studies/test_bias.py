@@ -1,6 +1,7 @@
 """The study of identical arms: what it reports, from arms whose times are known."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.bench.test_moderation import trial
 from tests.studies.bias import report, step_times
 
 PLAN = Plan(min_blocks=5)
+ROOT = Path(__file__).parents[2]
 
 
 def measured(off):
@@ -32,3 +34,17 @@ def test_it_counts_arms_that_are_told_apart(off, apart, mean):
     without = re.search(r"without no difference: (\d+)", told)
     assert without
     assert int(without[1]) in range(apart, apart + 3)
+
+
+def test_the_readme_says_what_the_kept_output_says():
+    kept = (ROOT / "examples" / "studies" / "identical-arms.md").read_text(encoding="utf-8")
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = readme.replace("−", "-")
+    for mean in re.findall(r"mean log ratio (.*)", kept):
+        assert mean in said
+    apart = [
+        sum(map(int, re.findall(r"'(?:better|worse)': (\d+)", line)))
+        for line in re.findall(r"60 comparisons of identical arms.*", kept)
+    ]
+    without = re.findall(r"without no difference: (\d+)", kept)
+    assert f"{apart[0]} and {apart[1]} of 60 told apart, {without[0]} and {without[1]}" in said

@@ -15,14 +15,13 @@ distribution:
   against 10 (two copies of the baseline), and below 0.01 for 5 steps against 5;
 - else the order of operations may have moved either, and nothing is concluded.
 
-Where the allocator that is timed does not count, peaks are those of some steps in one process beside
-the blocks, which has one that does. Its order is the luck of a process. Where operations ran side by
-side, the least peaks of identical arms in two processes (217 pairs of three runs on two cores) lay up
-to 1.94 times apart, one pair in twenty more than 1.25 times: `SIDE_BY_SIDE`. So there they run one
-after the other, and what is left is one tensor that is given a chunk of the pool up to twice its
-size, or is not: `ONE_CHUNK`. Peaks of one process that lie no further apart than that decide
-nothing; and what the order moves in either arm it may move in both, so that each range is taken as
-wide, in proportion, as the wider of the two.
+Where the allocator that is timed does not count, peaks are those of one step of as many processes
+beside the blocks, whose allocator does. Older runs have some steps of one process there, and its
+order is its luck: the least peaks of identical arms in two processes (217 pairs of three runs on
+two cores) lay up to 1.94 times apart, one pair in twenty more than 1.25 times. Such peaks decide
+nothing unless they are twice as far apart: `ONE_PROCESS`. (With one operation after the other the
+order is hardly luck any more, but it is another: what is recomputed comes before it is wanted, and
+nothing is saved.)
 """
 
 from __future__ import annotations
@@ -38,10 +37,8 @@ from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY
 
 COUNTED = 2**18
 """Bytes below which a peak is not counted: TensorFlow's CPU allocator leaves small tensors out."""
-SIDE_BY_SIDE = 2.0
+ONE_PROCESS = 2.0
 """How many times as large as that of an identical process the least peak of one may be."""
-ONE_CHUNK = 2**19
-"""By how many bytes it may be larger where operations run one after the other."""
 IDENTICAL_PAIRS = 217
 """Of identical arms, looked at for that: none lay further apart."""
 TOO_SMALL = "too small: what is smaller than about 256 KiB is not counted"
@@ -56,20 +53,14 @@ class Peaks:
         most: the largest that one of them may be.
         count: how many there are.
         counted: whether all are large enough to be counted.
-        luck: how many times as large the least of a process that does the same may be: 1 where they
-            are those of as many processes.
+        one_process: whether they are those of steps of one process.
     """
 
     least: float
     most: float
     count: int
     counted: bool
-    luck: float = 1.0
-
-    @property
-    def spread(self) -> float:
-        """How many times as large as the least the largest is, as far as they are counted."""
-        return self.most / self.least if self.counted else 1.0
+    one_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,9 +85,9 @@ class Ranges(Estimate):
         return (self.arm.least, self.arm.most) == (self.baseline.least, self.baseline.most)
 
     @property
-    def luck(self) -> float:
-        """How far the least peaks of identical arms may lie apart, as a ratio."""
-        return max(self.arm.luck, self.baseline.luck)
+    def one_process(self) -> bool:
+        """Whether either arm's peaks are those of one process."""
+        return self.arm.one_process or self.baseline.one_process
 
     @property
     def low(self) -> float:
@@ -110,18 +101,16 @@ class Ranges(Estimate):
 
     def _end(self, upper: Peaks, lower: Peaks) -> float:
         """Return the largest log ratio of two arms that their peaks allow."""
-        if self.luck == 1:
-            return math.log(upper.most / lower.least)
-        narrower, wider = sorted((upper.spread, lower.spread))
         least = upper.least if upper.counted else COUNTED
-        return math.log(max(upper.most * wider / narrower, least * self.luck) / lower.least)
+        most = max(upper.most, ONE_PROCESS * least) if self.one_process else upper.most
+        return math.log(most / lower.least)
 
     @property
     def p_value(self) -> float:
         """How likely ranges are to lie apart by chance where the arms are the same."""
         if self.low <= 0 <= self.high:
             return 1.0
-        if self.luck > 1:
+        if self.one_process:
             return 1 / (1 + IDENTICAL_PAIRS)
         n, m = self.arm.count, self.baseline.count
         return min(1.0, 2 / math.comb(n + m, n))
@@ -134,20 +123,8 @@ def peaks(data: TrialData, names: Sequence[str]) -> Peaks | None:
         return None
     counted = all(peak >= COUNTED for peak in found)
     least = max(1.0, min(found))
-    told = any(
-        PEAK_DEVICE_MEMORY.name in block.values.get(arm, {})
-        for block in data.blocks.values()
-        for arm in names
-    )
     most = max(*found, 0 if counted else COUNTED)
-    return Peaks(least, most, len(found), counted, 1.0 if told else _luck(data, names, least))
-
-
-def _luck(data: TrialData, names: Sequence[str], least: float) -> float:
-    """Return the luck of one process, see `Peaks`."""
-    if all(data.curves[name].in_order for name in names if name in data.curves):
-        return 1 + ONE_CHUNK / max(least, COUNTED)
-    return SIDE_BY_SIDE
+    return Peaks(least, most, len(found), counted, any(map(data.uncounted, names)))
 
 
 def compared(data: TrialData, arm: str) -> tuple[Peaks, Peaks] | None:
@@ -172,7 +149,7 @@ def ranged(own: Peaks, reference: Peaks, confidence: float) -> Estimate:
     point = math.log(own.least / reference.least)
     degrees = own.count - 1
     exact = own.least == own.most and reference.least == reference.most
-    if exact and own.luck == reference.luck == 1:
+    if exact and not (own.one_process or reference.one_process):
         width = 0.0 if own.count > 1 else math.inf
         return Estimate(point, width, width, degrees, own.count)
     found = Ranges(point, 0.0, 0.0, degrees, own.count, own, reference)

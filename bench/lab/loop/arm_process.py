@@ -24,7 +24,7 @@ from keras_ab.bench.lab.words.metrics import (
     PEAK_DEVICE_MEMORY,
     PEAK_HOST_MEMORY,
 )
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.protocol import Answer, Request
 
@@ -44,7 +44,10 @@ CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
 
 PEAKS = 5
-"""Steps of which the allocator's peak is read: the executor's order may move it; see `peaks`."""
+"""Steps of which the allocator's peak is read: the executor's order may move it; see `peaks`.
+
+The last is the one that counts: the pool has been through all that a step asks of it.
+"""
 
 
 class ArmFailed(Exception):
@@ -85,7 +88,6 @@ class ArmProcess:
         self._rests = rests
         self.notes: dict[str, str] = {}
         self.on_gpu = False
-        self._counted: Counted = ""
         self._worker = worker
         self._task = task
         self._limit_s = experiment.arm(arm).time_limit_s
@@ -93,7 +95,7 @@ class ArmProcess:
         self._names = protocol.ArmNames(task.file, task.experiment, arm, task.case, backend)
 
     def opening(
-        self, layout: int, memory: MemoryShare | None, products: Products, counted: Counted
+        self, layout: int, memory: MemoryShare | None, products: Products, counted: bool
     ) -> Callable[[], None]:
         """Begin to open the device; return what waits for it.
 
@@ -101,9 +103,8 @@ class ArmProcess:
             layout: seed of the memory layout.
             memory: the process's share of a GPU's memory.
             products: precision of float32 products on a GPU.
-            counted: whether and how its memory is to be counted, whatever that costs in time.
+            counted: whether its memory is to be counted, whatever that costs in time.
         """
-        self._counted = counted
         seed, backend = self._task.plan.seed, self._names.backend
         asked = protocol.Open(backend, seed, layout, memory, products, counted)
         return self._begin("start", asked)
@@ -184,10 +185,20 @@ class ArmProcess:
             trial=self._task.trial,
             arm=self.arm,
             steps=CURVE_STEPS,
-            in_order=self._counted == "in order",
             peak_device_bytes=[peak for peak in found if peak is not None],
             **vars(curve),
         )
+
+    def counting(self) -> Callable[[], int | None]:
+        """Begin to prepare the arm; return what waits for the device's peak in a step."""
+        build = self._begin("build", self._build(), BUILDING)
+
+        def counted() -> int | None:
+            build()
+            looks = [self._ask("memory", protocol.Memory()) for _ in range(PEAKS)]
+            return looks[-1].peak_device_memory_bytes
+
+        return counted
 
     def work(self) -> Work | None:
         """Return what a step has to do, or why that is not known; None where the arm is silent."""

@@ -12,7 +12,7 @@ from keras_ab.bench.lab.record.records import Absent, Failure, TrialLine
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import CONTROL, Experiment
 from keras_ab.bench.lab.words.errors import LabError
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 
 
 class Arms:
@@ -69,7 +69,7 @@ class Arms:
         rng: random.Random | None = None,
         unfit: Callable[[ArmFailed], TrialLine] | None = None,
         products: Products = "tf32",
-        counted: Counted = "",
+        counted: bool = False,
     ) -> Generator[TrialLine, None, dict[str, ArmProcess]]:
         """Start a process for each arm, its device open; they end with the stack.
 

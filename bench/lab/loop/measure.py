@@ -44,6 +44,9 @@ from keras_ab.bench.lab.words.declare import Attempt, Case, Experiment, Quality
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 
+PROCESSES = 5
+"""In which memory is counted, where those that are timed do not count: what a verdict needs."""
+
 
 def measure_trial(
     task: Task,
@@ -127,6 +130,8 @@ class _Loop:
         while not reason:
             yield from self.blocks.measure(1 + max(self.data.rounds, default=-1))
             reason = self._why_stop()
+        if reason in ("precise", "budget", "max_blocks"):
+            yield from self._count()
         if self.quality and reason in ("precise", "budget", "max_blocks"):
             yield from self._learn(self.quality)
         if self.plan.profile and reason in ("precise", "budget", "max_blocks"):
@@ -174,7 +179,7 @@ class _Loop:
         In TensorFloat-32 the same model gives losses and gradients that differ by the kernels that
         each process happened to choose: by more than guards of 1e-5 and 1e-4 allow. Nothing is
         timed here, so it is here that how memory comes and goes is watched, by an allocator that
-        counts and in an order of operations that other processes would find again.
+        counts.
         """
         observed: dict[str, dict[str, np.ndarray]] = {}
         code: dict[str, dict[str, str]] = {}
@@ -184,7 +189,7 @@ class _Loop:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(TemporaryDirectory(dir=self.arms.folder)))
                 processes = yield from self.arms.started(
-                    stack, arms, products="float32", counted="in order"
+                    stack, arms, products="float32", counted=True
                 )
                 under_way = {
                     arm: process.observing(folder / f"{number}.npz")
@@ -240,6 +245,24 @@ class _Loop:
 
     # -- after the blocks -------------------------------------------------------------------------
 
+    def _count(self) -> Iterator[TrialLine]:
+        """Count peaks in as many processes as a verdict needs, where the timed ones do not."""
+        silent = [arm for arm in self.arms.active if self.data.uncounted(arm)]
+        found: dict[str, list[int]] = {arm: [] for arm in silent}
+        for _ in range(1, PROCESSES):
+            for arms in groups([arm for arm in silent if arm in found], self.gauges.cores):
+                with ExitStack() as stack:
+                    processes = yield from self.arms.started(stack, arms, counted=True)
+                    under_way = {arm: process.counting() for arm, process in processes.items()}
+                    for arm, counted in under_way.items():
+                        try:
+                            found[arm].append(counted() or 0)
+                        except ArmFailed as failed:
+                            del found[arm]
+                            yield self.arms.drop(failed)
+        for arm, peaks in found.items():
+            yield self.data.curves[arm].model_copy(update={"peak_device_bytes_elsewhere": peaks})
+
     def _profile(self) -> Iterator[TrialLine]:
         """Trace the arms in fresh processes.
 
@@ -250,7 +273,7 @@ class _Loop:
         with ExitStack() as stack:
             arms = [arm for arm in self.arms.active if arm not in self.data.profiles]
             processes = yield from self.arms.started(
-                stack, arms, rng, self._not_traced, counted="as it runs"
+                stack, arms, rng, self._not_traced, counted=True
             )
             time_s = self.plan.profile_time_s
             for line in profiled(processes, self.blocks.steps, time_s, folder, rng):
@@ -261,6 +284,10 @@ class _Loop:
         return Profile(trial=self.task.trial, arm=arm, files="", step=None, reason=reason)
 
     def _learn(self, quality: Quality) -> Iterator[TrialLine]:
+        """Train the arms, unless they have been; what was cut off in the middle is done anew."""
+        judged = {line.seed for line in self.data.learned if line.purpose == "judged"}
+        if judged >= set(quality.seeds):
+            return
         with ExitStack() as stack:
             trained = [a for a in self.arms.active if a in (quality.arms or self.arms.active)]
             pupils = yield from self.arms.started(stack, trained)

@@ -45,6 +45,9 @@ def _tuned(
                 if isinstance(line, Learned):
                     for arm, value in line.values.items():
                         scores[arm].setdefault(rate, []).append(value)
+    for arm in [arm for arm in pupils if not scores[arm]]:
+        message = "the outcome is NaN at every learning rate"
+        yield pupils.pop(arm).failed("quality", "not finite", message)
     sign = 1 if quality.metric.better == "more" else -1
     return {arm: best_rate(found, sign) for arm, found in scores.items() if found}
 

@@ -122,8 +122,11 @@ class TrialData:
         return self.judged[key]
 
     def lessons(self, metric: str) -> list[dict[str, float]]:
-        """Return an outcome of training by arm, for each judged seed."""
-        judged = [line for line in self.learned if line.purpose == "judged"]
+        """Return an outcome of training by arm, for each judged seed.
+
+        Of a seed that a resumed run trained again, the last training counts.
+        """
+        judged = {s.seed: s for s in self.learned if s.purpose == "judged"}.values()
         if metric == self.declared.quality:
             return [line.values for line in judged]
         return [line.also.get(metric, {}) for line in judged]
@@ -131,13 +134,24 @@ class TrialData:
     def values(self, metric: str, arm: str) -> list[float]:
         """Return a metric's values of an arm, one a finished block.
 
-        Peaks of device memory that the blocks do not tell are those that were counted beside them.
+        Peaks of device memory that the blocks do not tell are those that were counted beside them:
+        one of each process, or of a run that had one process, those of its steps.
         """
         found = (block.values.get(arm, {}) for block in self.blocks.values())
         told = [value[metric] for value in found if metric in value]
         if not told and metric == PEAK_DEVICE_MEMORY.name and self.blocks and arm in self.curves:
-            return [float(peak) for peak in self.curves[arm].peak_device_bytes]
+            curve = self.curves[arm]
+            more = curve.peak_device_bytes_elsewhere
+            steps = curve.peak_device_bytes
+            return [float(peak) for peak in ([steps[-1], *more] if more else steps)]
         return told
+
+    def uncounted(self, arm: str) -> bool:
+        """Tell whether an arm's peaks are those of one process, since its timed ones tell none."""
+        told = any(PEAK_DEVICE_MEMORY.name in b.values.get(arm, {}) for b in self.blocks.values())
+        curve = self.curves.get(arm)
+        one = bool(curve and curve.peak_device_bytes and not curve.peak_device_bytes_elsewhere)
+        return one and not told
 
     def metric(self, name: str) -> Metric:
         """Return the declared metric called `name`."""
@@ -191,8 +205,12 @@ class TrialData:
         for absent in self.absences:
             if absent.arm in (arm, None):
                 return absent.said
+        return self.failed(arm, self.baseline, CONTROL, None)
+
+    def failed(self, *arms: str | None) -> str | None:
+        """Return how the first of some arms to fail did so; None where none of them failed."""
         for failure in self.failures:
-            if failure.arm in (arm, self.baseline, CONTROL, None):
+            if failure.arm in arms:
                 return f"{failure.what} during {failure.stage}: {failure.said}"
         return None
 

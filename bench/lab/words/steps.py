@@ -19,10 +19,6 @@ PositiveCount = Annotated[int, Gt(0)]
 Products = Literal["tf32", "float32"]
 """How a GPU multiplies float32: inputs rounded to the 10 bits of TensorFloat-32, or whole."""
 
-Counted = Literal["", "as it runs", "in order"]
-"""Whether a device's memory is counted, whatever that costs in time: as it runs, or with one operation
-after the other where several would run side by side."""
-
 
 @dataclass(frozen=True)
 class MemoryShare:

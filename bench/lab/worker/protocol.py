@@ -13,7 +13,6 @@ from keras_ab.bench.lab.words.errors import Refusal
 from keras_ab.bench.lab.words.steps import (
     CHECKED,
     Amount,
-    Counted,
     MemoryShare,
     PeakMemory,
     Positive,
@@ -128,8 +127,7 @@ class Open(Request[None]):
         memory: this process's share of a GPU's memory; None lets it grow.
         products: precision of float32 products on a GPU; None leaves it to the framework.
         counted: where the framework's own allocator does not count, open the device with one that
-            does, and let operations wait for each other where that is asked for; both have another
-            price, so what is timed is not opened so.
+            does; allocating then costs something else, so what is timed is not opened so.
     """
 
     backend: str
@@ -137,7 +135,7 @@ class Open(Request[None]):
     layout: int | None = None
     memory: MemoryShare | None = None
     products: Products | None = None
-    counted: Counted = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True)

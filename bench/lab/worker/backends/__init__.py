@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from keras_ab.bench.lab.words.backend_names import check_backend
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products, StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker.probes import Probes
 from keras_ab.bench.lab.worker.tracing import Tracer
 
@@ -63,12 +63,11 @@ class Backend(Protocol):
     INSTALL_GPU: str
     """What to do where it does not see the GPU; empty where it has no device of its own."""
 
-    def open_device(self, memory: MemoryShare | None, counted: Counted = "") -> None:
+    def open_device(self, memory: MemoryShare | None, counted: bool = False) -> None:
         """Make the device ready, in a fresh worker, with a fixed share of a GPU's memory.
 
         None lets the share grow. Where memory is to be `counted`, the device gets an allocator that
-        counts, if there is one, and where that is asked for runs one operation after the other;
-        both may have another price.
+        counts, if there is one; it may have another price.
         """
 
     def seed(self, seed: int) -> None:

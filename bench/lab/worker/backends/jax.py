@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products, StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker import hlo
 from keras_ab.bench.lab.worker.backends import Training, tf32_allowed
 from keras_ab.bench.lab.worker.backends.jax_probes import probes as probes
@@ -31,7 +31,7 @@ PRODUCTS: dict[Products, str] = {"tf32": "tensorfloat32", "float32": "highest"}
 """Names of precisions as JAX has them."""
 
 
-def open_device(memory: MemoryShare | None, counted: Counted = "") -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Make the device ready; the GPU's pool takes its share at once.
 
     One that grows hands out chunks up to twice too large.

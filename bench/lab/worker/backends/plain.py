@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keras_ab.bench.lab.words.errors import NotMeasuredHere
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products
+from keras_ab.bench.lab.words.steps import MemoryShare, Products
 from keras_ab.bench.lab.worker.backends.plain_probes import probes as probes
 from keras_ab.bench.lab.worker.tracing import Tracer as Tracing
 
@@ -17,7 +17,7 @@ INSTALL = "pip install keras-ab"
 INSTALL_GPU = ""
 
 
-def open_device(memory: MemoryShare | None, counted: Counted = "") -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Do nothing: what arms compute on is theirs to open."""
 
 

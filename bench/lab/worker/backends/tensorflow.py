@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products, StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker import hlo
 from keras_ab.bench.lab.worker.backends import Training, tf32_allowed
 from keras_ab.bench.lab.worker.backends.tensorflow_probes import probes as probes
@@ -40,13 +40,12 @@ because each must fit 32 bits.
 """
 
 
-def open_device(memory: MemoryShare | None, counted: Counted = "") -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Give the GPU's pool its size, or else pre-warm the CPU's.
 
     A GPU's pool that grows hands out chunks up to twice too large. One of a fixed size is a single
     block from the beginning, and splits it at what is asked for. A CPU has a pool where TensorFlow
-    gives it one, and where its memory is to be `counted`; see `POOL`. Its operations run side by
-    side, in an order that each process finds anew; in order, they run one after the other.
+    gives it one, and where its memory is to be `counted`; see `POOL`.
     """
     import tensorflow as tf
 
@@ -56,8 +55,6 @@ def open_device(memory: MemoryShare | None, counted: Counted = "") -> None:
     if not gpus:
         if counted:
             os.environ[POOL] = "1"
-        if counted == "in order":
-            tf.config.threading.set_inter_op_parallelism_threads(1)
         if one_dnn() or cpu_pool():
             with tf.device("CPU:0"):
                 tf.raw_ops.Empty(shape=POOL_SHAPE, dtype=tf.uint8, init=False)

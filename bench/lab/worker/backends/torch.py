@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
-from keras_ab.bench.lab.words.steps import Counted, MemoryShare, Products, StepWork
+from keras_ab.bench.lab.words.steps import MemoryShare, Products, StepWork
 from keras_ab.bench.lab.worker.backends import Training, tf32_allowed
 from keras_ab.bench.lab.worker.backends.torch_probes import probes as probes
 from keras_ab.bench.lab.worker.backends.torch_traces import Tracer as Tracer
@@ -27,7 +27,7 @@ INSTALL = "pip install 'keras-ab[torch]'"
 INSTALL_GPU = "install PyTorch's CUDA build, as https://pytorch.org/get-started says"
 
 
-def open_device(memory: MemoryShare | None, counted: Counted = "") -> None:
+def open_device(memory: MemoryShare | None, counted: bool = False) -> None:
     """Make the device ready, with its share of the GPU's memory."""
     import torch
 

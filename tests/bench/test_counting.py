@@ -1,0 +1,38 @@
+"""Memory that the timed processes do not count is counted in others beside them."""
+
+from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY
+from keras_ab.bench.lab.words.plan import Plan
+from tests.bench.fake_lab import FakeLab
+
+PLAN = Plan(min_blocks=2, max_blocks=2, rounds=3)
+
+
+def counting() -> FakeLab:
+    lab = FakeLab()
+    lab.counts = True
+    return lab
+
+
+def test_each_arm_has_a_peak_of_each_of_five_processes():
+    (data,) = group(counting().run(PLAN)).values()
+    for arm in ("once", "twice"):
+        peaks = data.values(PEAK_DEVICE_MEMORY.name, arm)
+        assert len(peaks) == len({peak // 10**6 for peak in peaks}) == 5
+        assert {peak % 10**6 for peak in peaks} == {5}  # the last of five steps
+
+
+def test_a_run_that_goes_on_counts_what_was_not_counted():
+    lines = counting().run(PLAN)
+    assert [line.kind for line in counting().run(PLAN, lines[:-1])] == ["end"]
+    left = counting().run(PLAN, lines[:-2])
+    assert [(line.kind, getattr(line, "arm", None)) for line in left] == [
+        ("memory", "twice"),
+        ("end", None),
+    ]
+
+
+def test_what_is_timed_is_never_opened_so():
+    lab = counting()
+    lab.run(PLAN)
+    assert [asked.counted for asked in lab.opened] == [True] * 2 + [False] * 6 + [True] * 8
