@@ -276,8 +276,12 @@ def affordable(found: Found, names: Sequence[str], budget_s: float) -> list[str]
 
 
 def gained(trials: Sequence[TrialData], plan: Plan) -> list[str]:
-    """Return the techniques that made it faster, the best first; of rivals only the better."""
-    found = [f for data in trials for arm in data.treatments if (f := step_time(data, arm, plan))]
+    """Return the techniques that made it faster, the best first; of rivals only the better.
+
+    What was faster and then failed, or came to NaN, is none of them.
+    """
+    arms = ((data, arm) for data in trials for arm in data.treatments if not data.failed(arm))
+    found = [f for data, arm in arms if (f := step_time(data, arm, plan))]
     better = sorted(
         (f for f in found if f.verdict is Verdict.BETTER), key=lambda f: f.estimate.point
     )

@@ -10,7 +10,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.contrasts import block_logs
 from keras_ab.bench.lab.judge.estimate import interval
-from keras_ab.bench.lab.judge.findings import Finding, mean_value
+from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.declared import ArmRecord
 from keras_ab.bench.lab.words.arms import NOTHING_LOADED
@@ -141,7 +141,7 @@ def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
             yield from [_loading(trial, step)] if step else []
         else:
             unjudged = answer.word in (Word.GAIN, Word.TRADE) and not _learns(trial, answer)
-            said = "; what is learnt was not judged (--quality does)" if unjudged else ""
+            said = f"; what is learnt was not judged{_why(trial, answer)}" if unjudged else ""
             verb = VERBS.get(answer.word, str(answer.word))
             yield Sentence(
                 UNJUDGED if unjudged and answer.word is Word.GAIN else verb,
@@ -157,6 +157,12 @@ def _learns(trial: JudgedTrial, answer: Answer) -> bool:
     promised = [guard for guard in trial.data.declared.guards if guard.tolerance is not None]
     same = any(not guard.arms or answer.arm in guard.arms for guard in promised)
     return same or answer.part("quality").finding is not None
+
+
+def _why(trial: JudgedTrial, answer: Answer) -> str:
+    if trial.data.declared.quality:
+        return f": {answer.part('quality').reason}"
+    return " (--quality does)"
 
 
 def _broken(trial: JudgedTrial) -> Iterator[Sentence]:
@@ -176,7 +182,7 @@ def _what(arm: ArmRecord) -> str:
 
 def _came_to(trial: JudgedTrial, answer: Answer) -> str:
     """Return what was found of an arm, or why there is nothing, in one line."""
-    if not answer.measured:
+    if answer.reason or not answer.measured:
         return answer.reason
     found = [part.finding for part in answer.parts if part.finding]
     told = "; ".join(f"{f.metric.title} {text.compact(f)}, {f.verdict}" for f in found)
@@ -186,14 +192,10 @@ def _came_to(trial: JudgedTrial, answer: Answer) -> str:
 
 def _break_even(trial: JudgedTrial, answer: Answer) -> Iterator[str]:
     """Yield after how many batches a longer first step has paid for itself."""
-    step = answer.part("time").finding
-    if not step or step.verdict is not Verdict.BETTER:
+    step, first = answer.part("time").finding, trial.find(answer.arm, FIRST_STEP_TIME.name)
+    if not step or not first or (step.verdict, first.verdict) != (Verdict.BETTER, Verdict.WORSE):
         return
-    first = next((m for m in trial.data.declared.metrics if m.name == FIRST_STEP_TIME.name), None)
-    if first is None:
-        return
-    arms = answer.arm, trial.data.baseline
-    later = mean_value(trial.data, first, arms[0]) - mean_value(trial.data, first, arms[1])
+    later = first.arm_value - first.baseline_value
     saved = step.baseline_value - step.arm_value
     if later > 0 and saved > 0:
         batches = math.ceil(later / saved) * int(_parameter(trial, "batches", 1))

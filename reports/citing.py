@@ -151,9 +151,8 @@ class Quotable:
 
     def _whole(self, answer: Answer) -> list[tuple[str, bool]]:
         found = (part.finding for part in answer.parts)
-        told = "; ".join(
-            f"{_short(f.metric.title)} {text.compact(f)}, {f.verdict}" for f in found if f
-        )
+        parts = (f"{_short(f.metric.title)} {text.compact(f)}, {f.verdict}" for f in found if f)
+        told = "; ".join(filter(None, [_short(answer.reason, 300), *parts]))
         return [
             (_short(answer.arm), True),
             (" against ", False),
@@ -172,10 +171,9 @@ class Quotable:
         unit, confidence = finding.metric.unit, self.trial.plan.confidence
         values = (text.quantity(x, unit) for x in (finding.arm_value, finding.baseline_value))
         against = (self.claim and self.claim.claim.against) or self.trial.data.baseline
-        word = "seed" if finding.metric.per == "seed" else "block"
         has_interval = not (text.is_exact(finding) or isinstance(finding.estimate, Ranges))
         evidence = f"{text.level(confidence)} interval, " if has_interval else ""
-        evidence += text.count(finding.estimate.blocks, word)
+        evidence += text.count(finding.estimate.blocks, finding.counts)
         return [
             (_short(finding.arm), True),
             (" against ", False),

@@ -96,8 +96,6 @@ class Change:
     @property
     def shown(self) -> Finding:
         """The change as a finding, so that it is put into words like any other."""
-        values = {"baseline_value": self.before.arm_value, "arm_value": self.after.arm_value}
-        unknown = dict.fromkeys(("smallest_effect", "blocks_to_settle"), math.inf)
         return Finding(
             self.after.trial,
             self.arm,
@@ -105,9 +103,11 @@ class Change:
             self.estimate,
             self.thresholds,
             self.verdict,
+            baseline_value=self.before.arm_value,
+            arm_value=self.after.arm_value,
+            smallest_effect=math.inf,
+            blocks_to_settle=math.inf,
             p_value=self.p_value,
-            **values,
-            **unknown,
         )
 
 

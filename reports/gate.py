@@ -117,7 +117,7 @@ def summary(result: Gate, names: Sequence[str]) -> str:
         rows = [(trial, code(arm), old, new) for trial, arm, old, new in result.turned]
         turned = table(("trial", "arm", "before", "after"), rows)
         parts.append(f"Answers that are another word now, chance included:\n\n{turned}")
-    better = sum(c.verdict is Verdict.BETTER for c in result.changes)
+    better = len(result.improvements)
     open_ = sum(c.verdict is Verdict.INCONCLUSIVE for c in result.changes)
     parts.append(f"Better: {better}. Too wide to tell: {open_}. Ratios are A/B ratios of each run.")
     if result.code:

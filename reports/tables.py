@@ -152,6 +152,7 @@ def _trial_rows(run: JudgedRun) -> Iterator[Cells]:
                 "arm": answer.arm,
                 "baseline": trial.data.baseline,
                 "answer": answer.word.value,
+                "reason": answer.reason,
             }
             dimensions = {p.finding.metric.name: p.dimension for p in answer.parts if p.finding}
             found = trial.of(answer.arm)
@@ -159,7 +160,7 @@ def _trial_rows(run: JudgedRun) -> Iterator[Cells]:
                 row = _finding_row(finding, trial.plan.confidence)
                 yield about | {"dimension": dimensions.get(finding.metric.name, "")} | row
             if not found:
-                yield about | {"verdict": answer.word.value, "reason": answer.reason}
+                yield about | {"verdict": answer.word.value}
 
 
 def case_text(trial: JudgedTrial) -> str:
@@ -175,7 +176,6 @@ def _finding_row(finding: Finding, confidence: float) -> Cells:
         "unit": finding.metric.unit,
         "better": finding.metric.better,
         "verdict": finding.verdict.value,
-        "reason": "",
         "ratio": point if is_ratio else math.nan,
         "difference": math.nan if is_ratio else point,
         "low": finding.shown(estimate.low),

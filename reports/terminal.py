@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
-from keras_ab.bench.lab.words.metrics import DIMENSIONS, STEP_TIME
+from keras_ab.bench.lab.words.metrics import DIMENSIONS
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports import cautions
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
@@ -54,9 +54,20 @@ def _legend(trials: list[JudgedTrial], plan: Plan) -> list[str]:
         f"Ratios to the trial's baseline, with their {text.level(plan.confidence)} intervals: less "
         "is better. A number without a verdict is inconclusive; the line below says what is open."
     )
-    if any(answer.part("quality").finding for trial in trials for answer in trial.answers):
-        says += " Quality is a difference: more is better."
-    return textwrap.wrap(says, WIDTH)
+    return textwrap.wrap(legible(" ".join([says, *_of_quality(trials)])), WIDTH)
+
+
+def _of_quality(trials: list[JudgedTrial]) -> Iterator[str]:
+    """Yield what quality is, where it is something else than a ratio of which less is better."""
+    parts = (answer.part("quality").finding for trial in trials for answer in trial.answers)
+    titles: dict[str, set[str]] = {}
+    for metric in (finding.metric for finding in parts if finding):
+        is_a = f"is a {metric.scale}: {metric.better} is better."
+        titles.setdefault(is_a, set()).add(metric.title)
+    usual = titles.pop("is a ratio: less is better.", None)
+    alone = usual is None and len(titles) == 1
+    for is_a, measured in titles.items():
+        yield f"Quality {is_a}" if alone else f"Quality as {' or '.join(sorted(measured))} {is_a}"
 
 
 def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
@@ -164,12 +175,6 @@ def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
         for tried in trial.data.attempts:
             if tried.what in ("killed", "timed out"):
                 lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.said}")
-        for failure in trial.data.failures:
-            if trial.find(failure.arm or "", STEP_TIME.name):
-                lines += _wrapped(
-                    f"failed later: {name}, {failure.arm}: {failure.what} during "
-                    f"{failure.stage}: {failure.said}"
-                )
     return lines
 
 

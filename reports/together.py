@@ -109,4 +109,5 @@ def _together(effect: Effect) -> Told:
 def _predicted(names: tuple[str, ...], foretold: Estimate | None) -> Iterator[Told]:
     if names and foretold:
         says = f"{listed(names)}: as many blocks again should find {ratio_of(foretold)}"
-        yield Told("Predicted", "predicted", names, f"{says} of the step time")
+        luck = "before the luck of having come out best"
+        yield Told("Predicted", "predicted", names, f"{says} of the step time, {luck}")

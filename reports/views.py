@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
+from keras_ab.bench.lab.judge.contrasts import NO_RATIO
 from keras_ab.bench.lab.judge.estimate import ROUNDING
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import TOO_SMALL
@@ -28,6 +29,8 @@ from keras_ab.reports.figures import paired_rounds
 from keras_ab.reports.judged import JudgedTrial
 
 _LINK = re.compile(r"https?://[^\s<>\"']+\Z")
+SAID = (TOO_SMALL, NO_RATIO)
+"""Why something that was looked at is not told of: said beside what is."""
 _PEAKS = {m.name for m in (PEAK_DEVICE_MEMORY, PEAK_HOST_MEMORY, HOST_HIGH_WATER)}
 
 
@@ -85,13 +88,13 @@ def needs_power(finding: Finding) -> bool:
 def says(trial: JudgedTrial, answer: Answer) -> list[str]:
     """Say in a sentence each what a trial found out about an arm, its purpose first."""
     told = [_says(trial, part.finding) for part in answer.parts if part.finding]
-    told += [f"Memory: not measured, {p.reason}." for p in answer.parts if p.reason == TOO_SMALL]
+    unmeasured = (part for part in answer.parts if part.reason in SAID)
+    told += [f"{p.dimension.capitalize()}: not measured, {p.reason}." for p in unmeasured]
     return told + [said for said in (_bandwidths(trial, answer),) if said]
 
 
 def _says(trial: JudgedTrial, finding: Finding) -> str:
-    word = "seed" if finding.metric.per == "seed" else "block"
-    counted = text.count(finding.estimate.blocks, word)
+    counted = text.count(finding.estimate.blocks, finding.counts)
     title = finding.metric.title[:1].upper() + finding.metric.title[1:]
     said = f"{title} {text.compact(finding)} of {trial.data.baseline}’s over {counted}"
     if finding.metric.scale == "difference":

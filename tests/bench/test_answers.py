@@ -7,7 +7,7 @@ import pytest
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Word, answers, whole
-from keras_ab.bench.lab.judge.findings import findings
+from keras_ab.bench.lab.judge.findings import findings, why_nothing
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import Absent, Failure
 from keras_ab.bench.lab.record.trial_data import TrialData, group
@@ -111,6 +111,29 @@ def test_an_arm_without_findings_has_a_reason():
     failed = data(blocks=0, lost=("arm",), extra=[lost])
     assert answer(failed).word == Word.FAILED
     assert answer(data(guard_error=1.0)).word == Word.INVALID
+
+
+@pytest.mark.parametrize("stage", ["quality", "end of block"])
+def test_what_failed_after_it_was_timed_has_failed(stage):
+    names = {"trial": "x[n=1]", "arm": "arm", "stage": stage}
+    failure = Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")
+    failed = answer(data(step=0.6, extra=[failure]))
+    assert failed.word == Word.FAILED
+    assert failed.reason == f"not finite during {stage}: the outcome of seed 1 is NaN"
+    assert failed.part("time").finding.verdict is B
+    other = failure.model_copy(update={"arm": "other"})
+    assert answer(data(step=0.6, extra=[other])).word == Word.GAIN
+
+
+def test_what_is_nought_or_less_has_no_ratio():
+    """Every ratio of two cosine similarities, clamped, would be one: "equivalent", "a gain"."""
+    trial = data(step=0.8, quality={"base": -0.9, "arm": -0.5})
+    metrics = [m if m.per != "seed" else replace(m, scale="ratio") for m in trial.declared.metrics]
+    trial.declared = trial.declared.model_copy(update={"metrics": metrics})
+    part = answer(trial).part("quality")
+    assert part.finding is None
+    assert part.reason == "it came out at 0 or less, of which there is no ratio"
+    assert why_nothing(trial, trial.metric(trial.declared.quality), "arm") == part.reason
 
 
 @pytest.mark.parametrize("purpose", ["speed", "quality"])

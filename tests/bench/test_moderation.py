@@ -214,6 +214,21 @@ def test_a_trial_like_the_others_borrows_in_full_and_an_odd_one_hardly():
     assert prior.expects(odd, "a").degrees < 0.1
 
 
+def test_an_odd_arm_among_quiet_siblings_hardly_borrows():
+    """Its variance is four times theirs; by the average of all eight 87 % would be covered."""
+    rng, covered = np.random.default_rng(19), []
+    data, prior = trial(quiet(1)[0]), Prior(20, 12.0, 0.0, 0.0, 0.0, 5)
+    for _ in range(2000):
+        x = rng.normal(0, math.sqrt(1.5), (8, 5)) * np.array([[2.0], *[[1.0]] * 7])
+        own = [Variance(variance(values).value / 1.5, 4) for values in x.tolist()]
+        data.judged["spread", 5] = {
+            arm: BlockSpread(found, 1.0) for arm, found in zip("abcdefgh", own, strict=True)
+        }
+        found = interval(x[0].tolist(), 0.95, prior=prior.expects(data, "a"))
+        covered.append(found.low <= 0 <= found.high)
+    assert np.mean(covered) >= 0.905
+
+
 def test_what_a_trial_borrows_by_hand():
     # P(F_{2,2} > 3) = 1 / (1 + 3): of 2 degrees, (2 / 4)² are borrowed
     prior = Prior(20, 2.0, 0.0, 0.0, 0.0, 3)

@@ -18,6 +18,7 @@ FILE = str(Path(__file__).parent / "experiments" / "bench_lessons.py")
 TRIALS = [
     ("lessons", "only"),
     ("forgetful", "only"),
+    ("diverging", "only"),
     ("one_rate", "only"),
     ("full_only", "only"),
     ("full_only", "size:large"),
@@ -65,6 +66,28 @@ def test_a_training_that_keeps_an_outcome_back_is_a_failure(trials):
     failures = trials["forgetful[only]"].failures
     assert {f.arm for f in failures} == {"base", "more"}
     assert "return score, cost" in failures[0].message
+
+
+def test_an_arm_that_diverges_at_every_learning_rate_is_a_failure(trials):
+    (failure,) = trials["diverging[only]"].failures
+    assert (failure.arm, failure.stage, failure.what) == ("more", "quality", "not finite")
+    assert "NaN at every learning rate" in failure.message
+
+
+@pytest.mark.parametrize("kept", [2, 5])
+def test_what_a_resumed_run_has_learnt_already_counts_once(run, tmp_path, kept):
+    """Half of it is learnt anew, all of it is not."""
+    lines = run.path.read_bytes().splitlines(keepends=True)
+    judged = [n for n, line in enumerate(lines) if b'"judged"' in line][:5]
+    path = tmp_path / run.path.name
+    path.write_bytes(b"".join(lines[: judged[kept - 1] + 1]))
+    session = Session.resume(path, "plain")
+    session.measure(Task(FILE, *TRIALS[0], "plain", session.plan), lambda _line, _data: None)
+    session.close(seal=True)
+    data = group(read_run(path).records)["lessons[only]"]
+    assert sum(line.purpose == "judged" for line in data.learned) == (7 if kept == 2 else 5)
+    score, cost = (f for f in findings(data, PLAN) if f.metric.per == "seed")
+    assert score.estimate.blocks == cost.estimate.blocks == 5
 
 
 def test_a_single_learning_rate_is_taken_without_tuning(trials):

@@ -170,6 +170,21 @@ def test_the_best_stack_comes_out_as_it_was_foretold():
     assert right == REPETITIONS
 
 
+@pytest.mark.parametrize("names", ["abcd", "abcde"])
+def test_what_is_foretold_holds_at_its_level(names):
+    """The fit of all corners is surer than the measurement of one, of which it is foretold."""
+    rng, wanted, held, many = np.random.default_rng(8), corner_names(names), 0, 500
+    wanted = [frozenset(corner) for corner in wanted]
+    for _ in range(many):
+        luck = rng.normal(0, 0.02, (6, 5, len(wanted) + 2))
+        ratios = luck[0, :, 2:] - luck[0, :, :2].mean(axis=1, keepdims=True)
+        ratios[:, 0] = 0.0  # the baseline against itself
+        foretold = predicted(Stack(tuple(names), tuple(wanted), ratios), frozenset(names), PLAN)
+        again = (luck[1, :, 2] - luck[1, :, :2].mean(axis=1)).mean()
+        held += foretold.low <= again <= foretold.high
+    assert 0.95 - 2 * 0.01 <= held / many <= 0.985  # two standard errors of 500; never narrower
+
+
 def test_the_winner_is_too_lucky_where_it_won_and_no_longer_in_fresh_blocks():
     rng = np.random.default_rng(4)
     null = dict.fromkeys("abcd", 0.0)

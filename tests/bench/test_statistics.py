@@ -3,6 +3,7 @@
 import math
 import random
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -203,21 +204,46 @@ def test_p_value_is_about_the_noise_floor():
 
 def test_the_smallest_effect_shrinks_with_the_noise():
     wide, narrow = estimate(-0.1, 0.1), estimate(-0.01, 0.01)
-    assert smallest_effect(wide, 0.0, 0.95) == pytest.approx(
-        10 * smallest_effect(narrow, 0.0, 0.95)
+    lines = Thresholds(floor=0.0, margin=0.0)
+    assert smallest_effect(wide, lines, 0.95) == pytest.approx(
+        10 * smallest_effect(narrow, lines, 0.95)
     )
 
 
-def test_the_blocks_that_would_settle_it_do_settle_it():
-    rng = random.Random(0)
-    values = [rng.gauss(0.03, 0.04) for _ in range(10)]
-    found = interval(values, 0.95)
-    lines = Thresholds(floor=0.0, margin=0.02)
-    needed = blocks_to_settle(found, lines, 0.95)
-    spread = found.standard_error * math.sqrt(10)
-    settled = Estimate(found.point, 2.1 * spread / math.sqrt(needed), 0, needed - 1, needed)
-    assert judge(found, lines) is Verdict.INCONCLUSIVE
-    assert judge(settled, lines) is not Verdict.INCONCLUSIVE
+@pytest.mark.parametrize(("noise", "floor"), [(0.0022, 0.0), (0.0022, 0.015), (0.02, 0.003)])
+def test_the_smallest_effect_is_found_four_times_in_five(noise, floor):
+    """Where the noise is small, a difference has to leave the margin before it is one."""
+    rng, lines = np.random.default_rng(7), Thresholds(floor, math.log1p(0.02))
+    width = estimates.t_quantile(0.975, 9) * noise
+    least = smallest_effect(Estimate(0.0, width, noise, 9, 10), lines, 0.95)
+    drawn = rng.normal(least, noise * math.sqrt(10), (2000, 10)).tolist()
+    found = [judge(interval(values, 0.95), lines) is Verdict.WORSE for values in drawn]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize("blocks", [5, 6, 10])
+def test_the_blocks_that_would_settle_it_are_the_fewest_that_do(blocks):
+    rng, lines, tried = random.Random(0), Thresholds(floor=0.0, margin=0.02), 0
+    for _ in range(300):
+        found = interval([rng.gauss(0.02, 0.03) for _ in range(blocks)], 0.95)
+        if judge(found, lines) is not Verdict.INCONCLUSIVE:
+            continue
+        tried += 1
+
+        def is_settled(many, found=found):
+            t = estimates.t_quantile(0.975, found.degrees + many - blocks)
+            width = t * found.standard_error * math.sqrt(blocks / many)
+            return judge(replace(found, half_width=width), lines) is not Verdict.INCONCLUSIVE
+
+        needed = blocks_to_settle(found, lines, 0.95)
+        assert needed > blocks
+        assert is_settled(needed)
+        assert needed == blocks + 1 or not is_settled(needed - 1)
+    assert tried > 50
+
+
+def test_what_is_settled_is_so_with_the_blocks_that_there_are():
+    assert blocks_to_settle(estimate(0.03, 0.05), Thresholds(0.0, 0.02), 0.95) == 10
 
 
 @pytest.mark.parametrize("size", range(2, 9))

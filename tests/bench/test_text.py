@@ -1,6 +1,7 @@
 """Numbers as they are read: enough digits to tell them from nothing, no more than are known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -93,3 +94,8 @@ def test_what_it_takes_is_said_in_time_where_that_is_known(needed, block_s, says
 
 def test_seeds_are_counted_as_such():
     assert effort(12, 5, None, "seed") == "about 12 seeds in all"
+    loss = Metric("loss", "loss", "1", per="seed")
+    few = replace(bytes_of(1.0, 2.0), metric=loss, estimate=Estimate(0.1, 0.1, 0.05, 2, 3))
+    assert text.left_open(few) == "3 seeds: too few to conclude anything"
+    blocks = replace(few, metric=replace(loss, scale="difference", per="block"))
+    assert text.left_open(blocks) == "3 blocks: too few to conclude anything"

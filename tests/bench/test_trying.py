@@ -13,6 +13,7 @@ from keras_ab import command_line, reports
 from keras_ab.bench import asked, trying
 from keras_ab.bench.lab.judge.stacks import stack_of
 from keras_ab.bench.lab.loop.asking import NoAnswer
+from keras_ab.bench.lab.record.records import Failure
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
@@ -27,7 +28,9 @@ FOUND = Found(
     parameters=259,
     layers=("Dense",),
     optimizer="Adam",
+    amsgrad=False,
     loss="categorical_crossentropy",
+    loss_settings=(),
     from_logits=False,
     labels="one-hot",
     data="arrays",
@@ -35,6 +38,7 @@ FOUND = Found(
     batches=3,
     inputs=("float32",),
     whole=True,
+    as_fit=True,
     prefetches=True,
     caches=True,
     policy="float32",
@@ -122,6 +126,13 @@ def measured(tmp_path):
 def test_those_that_gained_are_stacked_the_best_first(measured):
     plan, (singles, _) = measured
     assert trying.gained([singles], plan) == ["xla", "bfloat16"]
+
+
+def test_what_was_faster_and_came_to_nan_did_not_gain(measured):
+    plan, (singles, _) = measured
+    names = {"trial": singles.declared.trial, "arm": "xla", "stage": "quality"}
+    singles.add(Failure(**names, what="not finite", message="the outcome of seed 4 is NaN"))
+    assert trying.gained([singles], plan) == ["bfloat16"]
 
 
 def test_corners_are_read_from_what_the_arms_have(measured):

@@ -1,24 +1,25 @@
 """Advice on a reader's own model: what it says, what it rests on, and that it can be verified."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.record.declared import ArmRecord, GuardRecord, Trial
-from keras_ab.bench.lab.record.records import GuardCheck, Notice
+from keras_ab.bench.lab.record.records import Failure, GuardCheck, Notice
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.words.arms import NOTHING_LOADED
 from keras_ab.bench.lab.words.metrics import MEASURED, STEP_TIME
 from keras_ab.reports import cautions
 from keras_ab.reports.advice import advice, written
-from keras_ab.reports.citing import cite, quotables
+from keras_ab.reports.citing import WHOLE, cite, quotables
 from keras_ab.reports.closing import close
 from keras_ab.reports.filled import filled
 from keras_ab.reports.markdown import escape
 from keras_ab.reports.page import page, write_page
 from keras_ab.reports.verify import verify
-from tests.reports.simulated import Scene, header, write
+from tests.reports.simulated import ACCURACY, Scene, header, write
 
 SINGLES = {
     "as_it_is": ((), 1.0),
@@ -113,6 +114,47 @@ def test_each_technique_has_its_sentence(sentences):
 def test_a_longer_first_step_says_when_it_is_paid_back(sentences):
     (xla,) = (s for s in sentences if s.arm == "xla" and s.trial.startswith("train_make_singles"))
     assert "paid back after" in xla.says
+
+
+def test_a_first_step_that_is_longer_by_chance_is_not_paid_back(tmp_path):
+    for seed in range(4):
+        trial = scene("train_make_singles", SINGLES, first_step={"xla": 1.01})
+        path = write(tmp_path / f"{seed}.jsonl", header("a"), [trial], first_seed=seed)
+        (found,) = advice(reports.load(path).runs[0].trials)
+        assert "paid back" not in str(found.sentences)
+
+
+def test_what_failed_after_it_was_timed_is_not_advised(tmp_path):
+    trial = scene("train_make_singles", SINGLES)
+    names = {"trial": trial.name, "arm": "xla", "stage": "quality"}
+    trial.extra = [Failure(**names, what="not finite", message="the outcome of seed 4 is NaN")]
+    path = write(tmp_path / "run.jsonl", header("a"), [trial])
+    runs = reports.load(path)
+    (found,) = advice(runs.runs[0].trials)
+    (xla,) = (s for s in found.sentences if s.arm == "xla")
+    why = "not finite during quality: the outcome of seed 4 is NaN"
+    assert (str(xla), xla.code) == (f"Failed: xla: {why}", "")
+    told = cite(runs.runs, f"xla/{WHOLE}").sentence("plain")
+    assert f"in one word: failed ({why}; step time 0.7" in told
+    html = page(runs)
+    assert html.index("failed") < html.index(why)
+
+
+def test_what_is_learnt_and_has_no_ratio_was_not_judged_for_that(tmp_path):
+    trial = scene("train_make_singles", SINGLES)
+    loss = replace(ACCURACY, title="validation loss", scale="ratio", better="less")
+    trial.quality = dict.fromkeys(SINGLES, -0.5)
+    told = {"metrics": [STEP_TIME, loss, *MEASURED[1:]], "quality": loss.name}
+    trial.declared_as = trial.declared_as.model_copy(update=told)
+    runs = reports.load(write(tmp_path / "run.jsonl", header("a"), [trial]))
+    (found,) = advice(runs.runs[0].trials)
+    (low,) = (s for s in found.sentences if s.arm == "bfloat16")
+    why = "it came out at 0 or less, of which there is no ratio"
+    assert low.verb == "If it learns as well"
+    assert low.says.endswith(f"what is learnt was not judged: {why}")
+    html = page(runs)
+    assert f"Quality: not measured, {why}." in html
+    assert f"not measured, {why}</span>" in html
 
 
 def test_what_limits_is_told(sentences):

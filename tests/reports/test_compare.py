@@ -10,12 +10,13 @@ import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.judge.estimate import difference, interval
+from keras_ab.bench.lab.record.records import Failure
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
 from keras_ab.reports import plain
 from keras_ab.reports.compare import apart, changes_between, comparison, flips, side, speed_ups
 from keras_ab.reports.compared import compared
-from keras_ab.reports.gate import gate
+from keras_ab.reports.gate import gate, summary
 from keras_ab.reports.page import page
 from tests.reports import scenes, simulated
 from tests.reports.simulated import Scene
@@ -180,6 +181,28 @@ def test_a_gate_stops_at_a_broken_guard_and_at_more_bytes(tmp_path: Path) -> Non
     assert not gate(comparison([before, broken])).passes
     found = gate(comparison([before, larger])).regressions
     assert [change.after.metric.name for change in found] == ["peak_device_memory_bytes"]
+
+
+def test_a_gate_stops_where_what_is_as_fast_as_before_has_failed(tmp_path: Path) -> None:
+    names = {"trial": jit().name, "arm": "jit", "stage": "quality"}
+    nan = Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")
+    before, after = sides(
+        written(tmp_path, "before", [jit()]),
+        written(tmp_path, "after", [replace(jit(), extra=[nan])]),
+    )
+    result = comparison([before, after])
+    assert not gate(result).passes
+    assert "jit: failed: not finite during quality" in summary(gate(result), ["before", "after"])
+    assert "| jit, batch=64 | `jit` | answer | gain | failed |" in compared(result)
+
+
+def test_a_gate_counts_as_better_what_survives_correction(tmp_path: Path) -> None:
+    before, after = sides(
+        written(tmp_path, "before", [jit()]), written(tmp_path, "after", [jit(jit=0.6)])
+    )
+    found = gate(comparison([before, after]))
+    assert "Better: 1." in summary(found, ["before", "after"])
+    assert "Better: 0." in summary(replace(found, kept=[]), ["before", "after"])
 
 
 def test_answers_stand_beside_each_other_and_a_gate_tells_which_turned(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_ab import reports
+from keras_ab.bench.lab.record.records import Failure
 from keras_ab.reports.legible import legible, short_names
 from keras_ab.reports.loading import read_and_judge
 from keras_ab.reports.terminal import WIDTH, coloured, verdict_table, warnings
@@ -93,6 +94,49 @@ def test_a_run_that_was_cut_off_is_warned_of_and_a_sound_one_is_not(tmp_path: Pa
     assert told.startswith("warnings\n  cut off before its end: no seal")
     assert "to do: continue it with --ab-resume" in " ".join(told.split())
     assert max(map(len, told.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("scale", "better", "says"),
+    [
+        ("difference", "more", " Quality is a difference: more is better."),
+        ("difference", "less", " Quality is a difference: less is better."),
+        ("ratio", "more", " Quality is a ratio: more is better."),
+        ("ratio", "less", ""),
+    ],
+)
+def test_it_says_what_quality_is(tmp_path: Path, scale: str, better: str, says: str) -> None:
+    scene = scenes.scenes()[2]
+    declared = simulated.declared(scene)
+    metrics = [
+        replace(m, scale=scale, better=better) if m.per == "seed" else m for m in declared.metrics
+    ]
+    scene.declared_as = declared.model_copy(update={"metrics": metrics})
+    path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene])
+    legend, _, _ = table_of(path).partition("\n\n")
+    assert " ".join(legend.split()).endswith(f"says what is open.{says}")
+
+
+def test_qualities_of_several_kinds_are_told_apart(tmp_path: Path) -> None:
+    loss, accuracy = scenes.scenes()[2], replace(scenes.scenes()[2], case={"width": 8})
+    declared = simulated.declared(loss)
+    metrics = [
+        replace(m, title="loss", scale="ratio", better="less") if m.per == "seed" else m
+        for m in declared.metrics
+    ]
+    loss.declared_as = declared.model_copy(update={"metrics": metrics})
+    path = simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [loss, accuracy])
+    told = " ".join(table_of(path).split())
+    assert "Quality as test accuracy is a difference: more is better." in told
+
+
+def test_what_failed_after_it_was_timed_is_told_once(tmp_path: Path) -> None:
+    scene = scenes.scenes()[2]
+    names = {"trial": scene.name, "arm": "sm3", "stage": "quality"}
+    scene.extra = [Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")]
+    table = table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene]))
+    assert re.search(r"^  sm3 +failed +1\.0", table, re.M)
+    assert " ".join(table.split()).count("the outcome of seed 1 is NaN") == 1
 
 
 def test_every_line_fits(table: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keras_ab.bench.lab.judge import peaks
+from keras_ab.bench.lab.judge.contrasts import incomparable
 from keras_ab.bench.lab.judge.findings import Finding, why_nothing
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -53,7 +54,7 @@ class Answer:
 
     Args:
         arm: name of the arm.
-        word: for the whole.
+        word: for the whole. What failed, at whatever stage, is failed, whatever its parts are.
         reason: why there is no verdict, or what was tried, where nothing was timed.
         parts: one for each dimension, what the technique is for first.
     """
@@ -108,7 +109,12 @@ def _answer(data: TrialData, arm: str, findings: Sequence[Finding]) -> Answer:
     ordered = sorted(DIMENSIONS, key=lambda dimension: dimension != purpose)
     parts = tuple(_part(data, arm, dimension, findings) for dimension in ordered)
     found = [part.finding.verdict for part in parts if part.finding]
-    word, reason = (whole(found), "") if found else _why_none(data, arm)
+    if not found:
+        word, reason = _why_none(data, arm)
+    elif failed := data.failed(arm):
+        word, reason = Word.FAILED, failed
+    else:
+        word, reason = whole(found), ""
     return Answer(arm, word, reason, parts)
 
 
@@ -117,7 +123,7 @@ def _part(data: TrialData, arm: str, dimension: Dimension, findings: Sequence[Fi
     finding = next((by_name[name] for name in _metrics(data, dimension) if name in by_name), None)
     if dimension == "memory" and peaks.too_small(data, arm):
         return Part(dimension, None, peaks.TOO_SMALL)
-    return Part(dimension, finding, "" if finding else _nothing(data, dimension))
+    return Part(dimension, finding, "" if finding else _nothing(data, arm, dimension))
 
 
 def _metrics(data: TrialData, dimension: Dimension) -> list[str]:
@@ -133,7 +139,10 @@ def _metrics(data: TrialData, dimension: Dimension) -> list[str]:
     }[dimension]
 
 
-def _nothing(data: TrialData, dimension: Dimension) -> str:
+def _nothing(data: TrialData, arm: str, dimension: Dimension) -> str:
+    judged = [m for m in data.declared.metrics if m.name in _metrics(data, dimension)]
+    if whys := [why for metric in judged if (why := incomparable(data, metric, arm))]:
+        return whys[0]
     if dimension == "quality" and not data.declared.quality:
         return "nothing is trained to its end in this case"
     if dimension == "energy":

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
+from keras_ab.bench.lab.judge import targets
 from keras_ab.bench.lab.judge.estimate import hodges_lehmann
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.declare import CONTROL
@@ -124,6 +125,30 @@ def _paired(
 def seed_contrasts(data: TrialData, metric: Metric, arm: str) -> list[float]:
     """Return one contrast a judged seed."""
     return _paired(data, metric, data.lessons(metric.name), arm)
+
+
+NO_RATIO = "it came out at 0 or less, of which there is no ratio"
+
+
+def incomparable(data: TrialData, metric: Metric, arm: str) -> str:
+    """Return why what was measured of an arm is held against nothing; "" where it is."""
+    if targets.is_to_target(metric) and targets.never_reached(data, arm):
+        return targets.NEVER_REACHED
+    return NO_RATIO if _has_no_ratio(data, metric, arm) else ""
+
+
+def _has_no_ratio(data: TrialData, metric: Metric, arm: str) -> bool:
+    """Tell whether a ratio of an arm's values to the baseline's would say nothing.
+
+    Bytes and times are never less than none; of bytes, none has its own words.
+    """
+    if metric.scale == "difference" or metric.unit in ("B", "s"):
+        return False
+    names = (arm, *references(data, arm))
+    if metric.per == "seed":
+        lessons = data.lessons(metric.name)
+        return any(found.get(name, 1.0) <= 0 for found in lessons for name in names)
+    return any(value <= 0 for name in names for value in data.values(metric.name, name))
 
 
 def sampling_variance(data: TrialData, arm: str) -> float:

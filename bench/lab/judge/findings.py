@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from keras_ab.bench.lab.judge import peaks, verdicts
-from keras_ab.bench.lab.judge.contrasts import block_contrasts, log, seed_contrasts
+from keras_ab.bench.lab.judge import peaks, targets, verdicts
+from keras_ab.bench.lab.judge.contrasts import block_contrasts, incomparable, log, seed_contrasts
 from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, difference, interval
 from keras_ab.bench.lab.judge.moderation import Prior
@@ -41,6 +42,13 @@ class Finding:
     p_value: float
     block_s: float | None = None
     """What a block takes, where the run tells."""
+    note: str = ""
+    """What a reader has to know beside the numbers."""
+
+    @property
+    def counts(self) -> Literal["seed", "block"]:
+        """What its number of blocks counts."""
+        return "seed" if self.metric.per == "seed" else "block"
 
     def shown(self, x: float) -> float:
         """Turn a number on the estimate's scale into a ratio, or leave a difference as it is."""
@@ -94,6 +102,8 @@ def assess(
     """
     if metric.name == PEAK_DEVICE_MEMORY.name:
         return _assess_peaks(data, metric, arm, plan)
+    if incomparable(data, metric, arm):
+        return None
     if metric.name == TIME_TO_TARGET.name:
         return _assess_time_to_target(data, metric, arm, plan, prior)
     is_quality = metric.per == "seed"
@@ -110,7 +120,8 @@ def assess(
     baseline_value = mean_value(data, metric, data.baseline)
     arm_value = _beside(baseline_value, mean_value(data, metric, arm), estimate, metric)
     found = _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)
-    return replace(found, block_s=_block_s(data, metric))
+    note = targets.how_often(data, arm) if targets.is_to_target(metric) else ""
+    return replace(found, block_s=_block_s(data, metric), note=note)
 
 
 def _judged(
@@ -133,7 +144,7 @@ def _judged(
         verdict=verdicts.judge(estimate, thresholds, metric.better),
         baseline_value=baseline_value,
         arm_value=arm_value,
-        smallest_effect=verdicts.smallest_effect(estimate, thresholds.floor, plan.confidence),
+        smallest_effect=verdicts.smallest_effect(estimate, thresholds, plan.confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, plan.confidence),
         p_value=verdicts.p_value(estimate, thresholds.floor),
     )
@@ -181,7 +192,7 @@ def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Find
         verdict=verdicts.judge(estimate, thresholds, metric.better),
         baseline_value=baseline.least if baseline.counted else 0.0,
         arm_value=own.least if own.counted else 0.0,
-        smallest_effect=verdicts.smallest_effect(estimate, 0.0, plan.confidence),
+        smallest_effect=verdicts.smallest_effect(estimate, thresholds, plan.confidence),
         blocks_to_settle=math.inf if told is not None else estimate.blocks,
         p_value=told if told is not None else verdicts.p_value(estimate, 0.0),
     )
@@ -190,18 +201,27 @@ def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Find
 def _assess_time_to_target(
     data: TrialData, metric: Metric, arm: str, plan: Plan, prior: Prior | None
 ) -> Finding | None:
-    """Return the finding on steps to the target times step time: their log ratios add."""
+    """Return the finding on steps to the target times step time: their log ratios add.
+
+    It is of seeds, or of blocks: of what varies more, or of what there are too few of.
+    """
     names = (STEPS_TO_TARGET, STEP_TIME.name)
-    parts = [assess(data, data.metric(name), arm, plan, prior=prior) for name in names]
-    steps, step = parts
+    steps, step = (assess(data, data.metric(name), arm, plan, prior=prior) for name in names)
     if steps is None or step is None:
         return None
+    thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
+    told = min(steps, step, key=lambda f: f.estimate.blocks)
+    if told.estimate.blocks >= thresholds.min_blocks:
+        told = max(steps, step, key=lambda f: f.estimate.standard_error)
     each = replace(step.estimate, point=-step.estimate.point)
     estimate = difference(steps.estimate, each, plan.confidence)
-    thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
+    estimate = replace(estimate, blocks=told.estimate.blocks)
+    metric = replace(metric, per=told.counts)
     baseline_value = steps.baseline_value * step.baseline_value
     arm_value = steps.arm_value * step.arm_value
-    return _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)
+    found = _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)
+    needed = math.inf if told is steps else found.blocks_to_settle
+    return replace(found, note=steps.note, blocks_to_settle=needed)
 
 
 def findings(data: TrialData, plan: Plan, prior: Prior | None = None) -> list[Finding]:
@@ -298,6 +318,8 @@ def why_nothing(data: TrialData, metric: Metric, arm: str) -> str:
         return "no block was finished"
     if metric.name == PEAK_DEVICE_MEMORY.name and peaks.too_small(data, arm):
         return peaks.TOO_SMALL
+    if why := incomparable(data, metric, arm):
+        return why
     if metric.name == STEP_TIME.name:
         return f"no finished block has a round of both {arm} and {data.baseline}"
     return f"this machine does not tell {metric.title}"
@@ -306,11 +328,13 @@ def why_nothing(data: TrialData, metric: Metric, arm: str) -> str:
 def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
     if isinstance(finding.estimate, peaks.Ranges):
         return "the order of operations moves the peaks across the claim's bound"
+    if targets.is_of_seeds(finding.metric):
+        return targets.OF_SEEDS
     lines = Thresholds(0.0, room, finding.thresholds.min_blocks)
     centred = replace(finding.estimate, point=0.0)
     needed = verdicts.blocks_to_settle(centred, lines, confidence)
-    word = "seed" if finding.metric.per == "seed" else "block"
-    takes = effort(needed, finding.estimate.blocks, finding.block_s, word)
+    takes = effort(needed, finding.estimate.blocks, finding.block_s, finding.counts)
     if not takes:
-        return f"the estimate lies on the claim's bound: no number of {word}s would settle it"
+        never = f"no number of {finding.counts}s would settle it"
+        return f"the estimate lies on the claim's bound: {never}"
     return f"{takes} would settle it if the estimate stays where it is"

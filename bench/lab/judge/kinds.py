@@ -82,7 +82,7 @@ def _judged(
         verdict=verdicts.judge(estimate, thresholds, first.metric.better),
         baseline_value=baseline,
         arm_value=fmean(node.arm_value for node in nodes),
-        smallest_effect=verdicts.smallest_effect(estimate, thresholds.floor, plan.confidence),
+        smallest_effect=verdicts.smallest_effect(estimate, thresholds, plan.confidence),
         blocks_to_settle=verdicts.blocks_to_settle(estimate, thresholds, plan.confidence),
         p_value=verdicts.p_value(estimate, thresholds.floor),
         block_s=None,

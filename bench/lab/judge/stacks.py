@@ -19,12 +19,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, combinations
+from statistics import fmean
 
 import numpy as np
 
 from keras_ab.bench.lab.judge import verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrast, finished
-from keras_ab.bench.lab.judge.estimate import Estimate, interval, t_quantile
+from keras_ab.bench.lab.judge.estimate import Estimate, difference, interval
 from keras_ab.bench.lab.judge.findings import noise_floor
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict, holm
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -191,18 +192,17 @@ def best_corner(stack: Stack) -> Corner:
 def predicted(stack: Stack, corner: Corner, plan: Plan) -> Estimate | None:
     """Return what as many blocks again should find of a corner; None where nobody can tell.
 
-    Wider than the interval of the fit by the square root of two: what is foretold is itself a mean
-    of as many blocks.
+    What is foretold is itself a mean of as many blocks, of a corner that is measured and not
+    fitted: it varies as those that were measured do, on the average, which is more than the fit.
     """
     values = stack.corner(corner)
     if values is None:
         return None
     fit = interval(values, plan.confidence, plan.min_blocks)
-    if not math.isfinite(fit.standard_error):
-        return fit
-    error = math.sqrt(2) * fit.standard_error
-    width = t_quantile((1 + plan.confidence) / 2, fit.degrees) * error
-    return replace(fit, standard_error=error, half_width=width)
+    columns = [r.tolist() for c, r in zip(stack.corners, stack.ratios.T, strict=True) if c]
+    direct = [interval(column, plan.confidence, plan.min_blocks) for column in columns]
+    error = math.sqrt(fmean(e.standard_error**2 for e in direct))
+    return difference(fit, replace(direct[0], point=0.0, standard_error=error), plan.confidence)
 
 
 def parts(stack: Stack, plan: Plan, thresholds: Thresholds) -> list[Part]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from keras_ab.bench.lab.judge import targets
 from keras_ab.bench.lab.judge.effort import effort
 from keras_ab.bench.lab.judge.estimate import ROUNDING, Middle
 from keras_ab.bench.lab.judge.findings import Finding
@@ -169,7 +170,7 @@ def blocks(count: float, word: str = "block") -> str:
 def power(finding: Finding, *, brief: bool = False) -> str:
     """Say what an inconclusive or equivalent result could have seen, and what would settle it."""
     difference = finding.metric.scale == "difference"
-    word = "seed" if finding.metric.per == "seed" else "block"
+    word = finding.counts
     smallest = finding.smallest_effect
     if isinstance(finding.estimate, Ranges):
         return "within what the order of operations moves"
@@ -179,6 +180,8 @@ def power(finding: Finding, *, brief: bool = False) -> str:
     text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return text
+    if targets.is_of_seeds(finding.metric):
+        return f"{text}; {targets.OF_SEEDS}"
     takes = effort(finding.blocks_to_settle, finding.estimate.blocks, finding.block_s, word)
     if not takes:
         return f"{text}; the estimate lies where no number of {word}s would settle it"
@@ -191,6 +194,12 @@ def is_exact(finding: Finding) -> bool:
 
 
 def compact(finding: Finding) -> str:
+    """Return the estimate with its interval, if it has one, and what has to be known beside it."""
+    found = _compact(finding)
+    return f"{found} ({finding.note})" if finding.note else found
+
+
+def _compact(finding: Finding) -> str:
     """Return the estimate with its interval; sizes that came out the same every time have none."""
     special = isinstance(finding.estimate, Ranges) or _from_nothing(finding)
     if special or not is_exact(finding):
@@ -233,8 +242,7 @@ def left_open(finding: Finding) -> str:
     """Return between what an interval lies, ``between 4 % faster and 6 % slower``."""
     e = finding.estimate
     if e.blocks < finding.thresholds.min_blocks or not math.isfinite(e.half_width):
-        word = "seed" if finding.metric.scale == "difference" else "block"
-        return f"{blocks(e.blocks, word)}: too few to conclude anything"
+        return f"{blocks(e.blocks, finding.counts)}: too few to conclude anything"
     if isinstance(e, Ranges):
         return f"{_both(e)}: within what the order of operations moves"
     low, high = (_beside_none(finding, x) for x in (e.low, e.high))

@@ -93,23 +93,27 @@ def p_value(estimate: Estimate, floor: float) -> float:
 
 
 def smallest_effect(
-    estimate: Estimate, floor: float, confidence: float, power: float = 0.8
+    estimate: Estimate, thresholds: Thresholds, confidence: float, power: float = 0.8
 ) -> float:
     """Return the smallest true difference that this many blocks would find with the given power.
 
-    ``floor + (t_{(1+c)/2} + t_{power}) * standard_error``, on the estimate's scale.
+    ``max(floor + t_{(1+c)/2} * se, margin - t_{(1+c)/2} * se) + t_{power} * se``, on the estimate's
+    scale: the interval must clear the floor, and must not lie within the margin.
     """
-    if not math.isfinite(estimate.standard_error):
+    error, degrees = estimate.standard_error, estimate.degrees
+    if not math.isfinite(error):
         return math.inf
-    t = t_quantile((1 + confidence) / 2, estimate.degrees) + t_quantile(power, estimate.degrees)
-    return floor + t * estimate.standard_error
+    width = t_quantile((1 + confidence) / 2, degrees) * error
+    least = max(thresholds.floor + width, thresholds.margin - width)
+    return least + t_quantile(power, degrees) * error
 
 
 def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: float) -> float:
     """Return how many blocks in all would settle it, if the point and its noise stay as they are.
 
     The interval must shrink until it clears the nearer line: the noise floor from outside, or the
-    margin from inside. Infinite where the point lies on a line.
+    margin from inside. It is the smallest number for which it does, more than there are where it is
+    open. Infinite where the point lies on a line.
     """
     if not math.isfinite(estimate.half_width):
         return math.inf
@@ -117,15 +121,19 @@ def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: flo
     room = max(distance - thresholds.floor, thresholds.margin - distance)
     if room <= 0:
         return math.inf
-    spread = estimate.standard_error * math.sqrt(estimate.blocks)
-    needed = estimate.blocks
-    for _ in range(20):  # the quantile depends on the number of blocks: iterate to a fixed point
-        degrees = max(1.0, estimate.degrees + needed - estimate.blocks)
-        t = t_quantile((1 + confidence) / 2, degrees)
-        before, needed = needed, max(thresholds.min_blocks, math.ceil((t * spread / room) ** 2))
-        if needed == before:
-            break
-    return needed
+    reach = estimate.standard_error * math.sqrt(estimate.blocks) / room
+
+    def wanted(blocks: int) -> int:  # fewer the more there are, since the quantile falls
+        degrees = max(1.0, estimate.degrees + blocks - estimate.blocks)
+        return math.ceil((t_quantile((1 + confidence) / 2, degrees) * reach) ** 2)
+
+    is_open = estimate.half_width >= room
+    few = max(thresholds.min_blocks, estimate.blocks + is_open)
+    enough = max(few, wanted(few))
+    while few < enough:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if wanted(middle) <= middle else (middle + 1, enough)
+    return enough
 
 
 def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:

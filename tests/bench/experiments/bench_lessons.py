@@ -1,5 +1,7 @@
 """Trainings with two outcomes, known by arithmetic."""
 
+import math
+
 from keras_ab import Arm, Case, Claim, Experiment, Metric, Prepared, Quality, Source
 
 SCORE = Metric("score", "score", "1", "more", "difference", margin=0.01)
@@ -18,6 +20,10 @@ def train(recipe, _case, seed, learning_rate):
 
 def forgetful(_recipe, _case, _seed, _learning_rate):
     return {"score": 1.0}
+
+
+def diverging(recipe, *rest):
+    return train(recipe, *rest) | ({"score": math.nan} if recipe else {})
 
 
 def experiment(name, train, **quality):
@@ -49,5 +55,6 @@ def experiment(name, train, **quality):
 
 LESSONS = experiment("lessons", train)
 FORGETFUL = experiment("forgetful", forgetful)
+DIVERGING = experiment("diverging", diverging)
 ONE_RATE = experiment("one_rate", train, learning_rates=(0.3,), tuning_seeds=())
 FULL_ONLY = experiment("full_only", train, quick=False)
