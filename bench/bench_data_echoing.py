@@ -13,6 +13,7 @@ from keras_ab import (
     Source,
     arm,
     grid,
+    metrics,
     sources,
 )
 from keras_ab.bench.workloads.echoing import BUDGET, LONGEST, TARGET, Echo, prepare, train
@@ -149,6 +150,7 @@ EXPERIMENT = Experiment(
                 "accuracy_at_same_uses", f"accuracy after {LONGEST} uses of each of the same images"
             ),
             Metric("steps_to_target", f"steps to accuracy {TARGET:g}", "1", margin=0.05),
+            metrics.TARGET_REACHED,
             Metric("loaded_to_target", f"images loaded to accuracy {TARGET:g}", "1", margin=0.05),
         ),
         arms=("once", "before_2", "before_4", "after_4"),

@@ -16,6 +16,7 @@ from keras_ab import (
     Source,
     arm,
     grid,
+    metrics,
     sources,
 )
 from keras_ab.bench.workloads.long_tail import LONG_TAIL, accuracies
@@ -58,6 +59,7 @@ def train_and_score(
     changes = [abs(later - earlier) for earlier, later in pairwise(curve[len(curve) // 2 :])]
     return looks[-1] | {
         "steps_to_target": float(LOOK * min(reached, default=2 * len(curve))),
+        "target_reached": float(bool(reached)),
         "swing": fmean(changes),
     }
 
@@ -135,6 +137,7 @@ EXPERIMENT = Experiment(
             accuracy("tail_accuracy", "accuracy on the tail"),
             accuracy("overall_accuracy", "overall accuracy, long-tailed"),
             Metric("steps_to_target", f"steps to balanced accuracy {TARGET:g}", "1", margin=0.05),
+            metrics.TARGET_REACHED,
             Metric("swing", "swing of balanced accuracy", "1", "less", "difference", margin=0.005),
         ),
     ),

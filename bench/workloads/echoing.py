@@ -191,5 +191,6 @@ def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str
         "accuracy_at_same_data": curve[BUDGET * echo.factor],
         "accuracy_at_same_uses": again[end],
         "steps_to_target": float(steps),
+        "target_reached": float(reached is not None),
         "loaded_to_target": float(fresh * size),
     }

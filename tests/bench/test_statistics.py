@@ -189,6 +189,18 @@ def test_claims(low, high, outcome):
     assert judge_claim(estimate(low, high), -math.inf, 0.0) is outcome
 
 
+@pytest.mark.parametrize(
+    ("low", "gains", "outcome"),
+    [
+        (0.0, True, Outcome.REFUTED),
+        (-0.01, True, Outcome.CONFIRMED),
+        (0.0, False, Outcome.CONFIRMED),
+    ],
+)
+def test_a_tie_is_no_gain(low, gains, outcome):
+    assert judge_claim(estimate(0.0, 0.0), low, math.inf, gains=gains) is outcome
+
+
 def test_holm_by_hand():
     # sorted .001 .01 .03 .04 against .0125 .0167 .025 .05: the first two survive
     assert holm([0.03, 0.001, 0.04, 0.01]) == [False, True, False, True]

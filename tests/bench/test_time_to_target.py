@@ -7,11 +7,16 @@ import pytest
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import assess, why_nothing
-from keras_ab.bench.lab.judge.targets import NEVER_REACHED, TARGET_REACHED
+from keras_ab.bench.lab.judge.targets import NEVER_REACHED
 from keras_ab.bench.lab.record.records import Learned
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.declare import Case, Quality
-from keras_ab.bench.lab.words.metrics import STEPS_TO_TARGET, TIME_TO_TARGET, Metric
+from keras_ab.bench.lab.words.metrics import (
+    STEPS_TO_TARGET,
+    TARGET_REACHED,
+    TIME_TO_TARGET,
+    Metric,
+)
 from keras_ab.bench.lab.words.plan import Plan
 from tests.bench.test_declare import ACCURACY, GOOD
 from tests.reports import simulated
@@ -45,7 +50,7 @@ def also(seed, steps, reached):
     """Return what is told of a seed."""
     told = {STEPS_TO_TARGET: {arm: both[seed % 2] for arm, both in steps.items()}}
     if reached:
-        told[TARGET_REACHED] = {arm: both[seed % 2] for arm, both in reached.items()}
+        told[TARGET_REACHED.name] = {arm: both[seed % 2] for arm, both in reached.items()}
     return told
 
 

@@ -147,7 +147,7 @@ def test_a_terminal_gets_a_table_that_fits(
 
 
 def test_a_cell_that_is_too_long_has_a_line_of_its_own() -> None:
-    long = "0.945× at the least (5.74 to 6.76 MiB, baseline 6.08 to 6.61 MiB) better"
+    long = "0.945×, least to least (5.74 to 6.76 MiB, baseline 6.08 to 6.61 MiB) better"
     rows = [("trial", "arm", "memory", "0.9×", long), ("trial", "other", "time", "1.0×", "2.0×")]
     said = plain.table(("trial", "arm", "what", "a machine of a very long name", "b"), rows)
     assert max(map(len, said.splitlines())) <= plain.WIDTH

@@ -167,6 +167,7 @@ def trying(file: str) -> Iterator[Outcome]:
 
     from keras_ab.bench.own import look, techniques
     from keras_ab.bench.own.change import Tried, together
+    from keras_ab.bench.own.experiments import batches_a_step
     from keras_ab.bench.own.subject import Subject
     from keras_ab.bench.own.training import Trained
 
@@ -180,12 +181,13 @@ def trying(file: str) -> Iterator[Outcome]:
     model = f"{found.parameters:,} parameters, {found.optimizer}, {loss}, batches of {found.batch}"
     applicable = techniques.applicable(found)
     names = tuple(technique.name for technique in applicable)
+    case = {"batches": batches_a_step(found)}
     outcome = Outcome(model, left=names)
     yield outcome
     for technique in applicable:
         keras.utils.set_random_seed(0)
         try:
-            Trained(own)(Tried(together([technique.change])), {"batches": 2}).observe()
+            Trained(own)(Tried(together([technique.change])), case).observe()
         except Exception as error:  # noqa: BLE001 - it is what is looked for
             trouble = {technique.name: f"{type(error).__name__}: {error}"}
             outcome = replace(outcome, troubles=outcome.troubles | trouble)

@@ -292,7 +292,8 @@ def _claim_finding(
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
-    outcome = verdicts.judge_claim(finding.estimate, low, high, enough)
+    gains = finding.counts == "seed"  # of sizes, "no more" is a claim that a tie confirms
+    outcome = verdicts.judge_claim(finding.estimate, low, high, enough, gains=gains)
     reason = ""
     if outcome is Outcome.UNDECIDED:
         room = min(abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b))

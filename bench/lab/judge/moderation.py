@@ -67,9 +67,7 @@ class Prior:
         spreads = spread_of(data, self.first_stage) if self.degrees else {}
         if arm not in spreads:
             return None
-        chance = min(
-            self._surprise(list(spreads.values())), 2 * self._surprise([spreads[arm]])
-        )
+        chance = min(self._surprise(list(spreads.values())), 2 * self._surprise([spreads[arm]]))
         worth = self.degrees * min(1.0, 2 * chance) ** 2
         return Variance(self._line(spreads[arm].within) * _share(data, arm), worth)
 

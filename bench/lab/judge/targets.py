@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from keras_ab.bench.lab.record.trial_data import TrialData
-from keras_ab.bench.lab.words.metrics import STEPS_TO_TARGET, TIME_TO_TARGET, Metric
-
-TARGET_REACHED = "target_reached"
-"""What an experiment calls whether a training came to its target, 1 or 0, if it tells that."""
+from keras_ab.bench.lab.words.metrics import (
+    STEPS_TO_TARGET,
+    TARGET_REACHED,
+    TIME_TO_TARGET,
+    Metric,
+)
 
 NEVER_REACHED = "no training of either arm is known to have reached the target"
 
@@ -29,7 +31,7 @@ def never_reached(data: TrialData, arm: str) -> bool:
     What did not reach it counts as the experiment says, and longer than any that did. Where it does
     not tell which did, that is so where all count the same, and none of the trial's more.
     """
-    reached = _of(data, TARGET_REACHED, arm) + _of(data, TARGET_REACHED, data.baseline)
+    reached = _of(data, TARGET_REACHED.name, arm) + _of(data, TARGET_REACHED.name, data.baseline)
     if reached:
         return not any(reached)
     counts = _of(data, STEPS_TO_TARGET, arm) + _of(data, STEPS_TO_TARGET, data.baseline)
@@ -41,7 +43,7 @@ def never_reached(data: TrialData, arm: str) -> bool:
 
 def how_often(data: TrialData, arm: str) -> str:
     """Return in how many seeds the target was reached, where that is told and was not all."""
-    own, other = (_of(data, TARGET_REACHED, name) for name in (arm, data.baseline))
+    own, other = (_of(data, TARGET_REACHED.name, name) for name in (arm, data.baseline))
     if all(own) and all(other):
         return ""
     counted = (f"{sum(map(bool, found))} of {len(found)}" for found in (own, other))

@@ -125,14 +125,14 @@ def _from_nothing(finding: Finding) -> str:
 
 
 def _over_ranges(finding: Finding) -> str:
-    """Return ``0.93× at the least (18.5 to 20.0 MiB, …)`` where only ranges are known, else ""."""
+    """Return ``0.93×, least to least (18.5 to 20.0 MiB, …)`` where only ranges are known, or ""."""
     e = finding.estimate
     if not isinstance(e, Ranges):
         return ""
     if e.same:
         return f"the same range, {sizes(e.arm)}"
     least = ratio(finding.shown(e.point))
-    return f"{least} at the least ({sizes(e.arm)}, baseline {sizes(e.baseline)})"
+    return f"{least}, least to least ({sizes(e.arm)}, baseline {sizes(e.baseline)})"
 
 
 def sizes(peaks: Peaks) -> str:

@@ -64,7 +64,9 @@ def judge(estimate: Estimate, thresholds: Thresholds, better: str = "less") -> V
     return Verdict.INCONCLUSIVE
 
 
-def judge_claim(estimate: Estimate, low: float, high: float, min_blocks: int = 5) -> Outcome:
+def judge_claim(
+    estimate: Estimate, low: float, high: float, min_blocks: int = 5, *, gains: bool = False
+) -> Outcome:
     """Return what an interval says about a claim that the truth lies in ``[low, high]``.
 
     Args:
@@ -72,9 +74,12 @@ def judge_claim(estimate: Estimate, low: float, high: float, min_blocks: int = 5
         low: lower bound of the claim on the estimate's scale, or minus infinity.
         high: upper bound, or infinity.
         min_blocks: blocks (or seeds) below which nothing is concluded.
+        gains: whether a bound at no difference claims a gain, which a tie is not.
     """
     if estimate.blocks < min_blocks or not math.isfinite(estimate.half_width):
         return Outcome.UNDECIDED
+    if gains and 0 in (low, high) and estimate.low == estimate.high == 0:
+        return Outcome.REFUTED
     if low <= estimate.low and estimate.high <= high:
         return Outcome.CONFIRMED
     if estimate.high < low or high < estimate.low:

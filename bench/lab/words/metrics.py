@@ -66,6 +66,8 @@ STEP_FLOP = Metric("step_flop", "products of a step", "FLOP")
 LEAST_MOVED = Metric("least_moved_bytes", "least moved by a step", "B")
 STEPS_TO_TARGET = "steps_to_target"
 """What an experiment calls the steps that training takes to a fixed quality, if it tells them."""
+TARGET_REACHED = Metric("target_reached", "target reached", "1", "more", "difference", margin=0.02)
+"""Whether it was reached, 1 or 0, if it tells that too; else the steps count as it says."""
 TIME_TO_TARGET = Metric("time_to_target_s", "time to the target", "s", margin=0.05)
 """These steps times the step time: the judge's, from the two, wherever the steps are told."""
 LABELS = Metric("label_bytes", "stored labels", "B")
