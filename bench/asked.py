@@ -171,8 +171,14 @@ def batches(trying: Trying, found: Found) -> None:
     limit = memory_limit_bytes()
     smaller = [t.name for t in techniques.applicable(found) if t.name in SMALLER]
     for names in ((), *((name,) for name in smaller)):
-        low, high = largest.largest(partial(fits, trying, names, limit_bytes=limit))
         what = names[0].replace("_", " ") if names else "as it is"
+        try:
+            low, high = largest.largest(partial(fits, trying, names, limit_bytes=limit))
+        except LabError as error:
+            if not names:
+                raise
+            trying.say(f"the largest batch, {what}: {error}")
+            continue
         end = f"{high * found.batch} does not" if high else "larger ones were not tried"
         said = f"Largest batch of {trying.subject.title}, {what}: {low * found.batch} fits, {end}"
         trying.session.found(f"{said} (host memory limited to {text.size(limit)})")

@@ -51,7 +51,8 @@ def expected(experiment: Experiment, case: Case, plan: Plan, backend: str) -> Ex
     """Return how long a trial is expected to take.
 
     Every arm and the control have a process in each block, and one before for the guards; arms of
-    frameworks that are not installed have none. What is learnt is judged after the blocks.
+    frameworks that are not installed have none. What is learnt is judged after the blocks. So is
+    memory counted where the timed processes do not, several side by side, which is left out.
     """
     if backend not in experiment.backends:
         return Expected(0.0, 0.0)

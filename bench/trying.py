@@ -16,6 +16,7 @@ from keras_ab.bench.lab.judge.stacks import best_corner, predicted, stack_of
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.loop.asking import NoAnswer, ask
 from keras_ab.bench.lab.loop.facts import usable_cores
+from keras_ab.bench.lab.loop.measure import PROCESSES
 from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.records import Absent, Block, Failure, TrialLine
 from keras_ab.bench.lab.record.task import Task
@@ -256,14 +257,15 @@ def compiles(name: str) -> bool:
 
 
 def takes_s(found: Found, names: Sequence[str]) -> float:
-    """Return how long techniques will take, about: a rehearsal and the fewest blocks."""
+    """Return how long techniques will take, about: rehearsal, fewest blocks, counts of memory."""
     as_it_is_s = START_S + found.build_s + 1.5 * found.first_s
     compiled_s = max(as_it_is_s, START_S + found.compiled_s)
     starts_s = [as_it_is_s, *(compiled_s if compiles(name) else as_it_is_s for name in names)]
     steps_s = 3 * experiments.batches_a_step(found) * found.batch_s
     rounds_s = (len(names) + 2) * max(ROUNDS_S, steps_s)
-    rehearsal_s = max(sum(starts_s) / usable_cores(), *starts_s)
-    return rehearsal_s + 5 * (as_it_is_s + sum(starts_s) + rounds_s)
+    side_by_side_s = max(sum(starts_s) / usable_cores(), *starts_s)
+    before_and_after = 1 + PROCESSES * found.counted_apart
+    return before_and_after * side_by_side_s + 5 * (as_it_is_s + sum(starts_s) + rounds_s)
 
 
 def affordable(found: Found, names: Sequence[str], budget_s: float) -> list[str]:

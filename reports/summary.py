@@ -17,7 +17,7 @@ from keras_ab.reports.sections import AnswerRow, ClaimView
 
 SAYS = {
     Word.INVALID: "the arms did not do the same work, so nothing is concluded",
-    Word.FAILED: "crashed, hung or returned NaN, so nothing is concluded",
+    Word.FAILED: "crashed, hung or returned NaN, if only in the end, so nothing is concluded",
     Word.GAIN: "better somewhere, worse nowhere",
     Word.TRADE: "better in one thing, worse in another",
     Word.LOSS: "worse somewhere, better nowhere",

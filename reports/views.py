@@ -14,6 +14,7 @@ from keras_ab.bench.lab.judge.contrasts import NO_RATIO
 from keras_ab.bench.lab.judge.estimate import ROUNDING
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import TOO_SMALL
+from keras_ab.bench.lab.judge.targets import NEVER_REACHED
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import Absent, Attempted
 from keras_ab.bench.lab.words.declare import CONTROL
@@ -29,7 +30,7 @@ from keras_ab.reports.figures import paired_rounds
 from keras_ab.reports.judged import JudgedTrial
 
 _LINK = re.compile(r"https?://[^\s<>\"']+\Z")
-SAID = (TOO_SMALL, NO_RATIO)
+SAID = (TOO_SMALL, NO_RATIO, NEVER_REACHED)
 """Why something that was looked at is not told of: said beside what is."""
 _PEAKS = {m.name for m in (PEAK_DEVICE_MEMORY, PEAK_HOST_MEMORY, HOST_HIGH_WATER)}
 

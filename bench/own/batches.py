@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 
-from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
 from keras_ab.bench.own import loading
 from keras_ab.bench.own.change import Change
 from keras_ab.bench.own.subject import Made, is_array
@@ -16,6 +19,19 @@ from keras_ab.bench.own.subject import Made, is_array
 PREFETCHED = 2
 """Batches that ``pipeline="prefetch"`` makes ahead: enough that one is ready while one is made.
 Few, so that the first of a sample, made before it, weigh little."""
+
+
+CACHED_S = 20.0
+"""How long the cache of a pipeline may take to fill, before each start."""
+CACHED_SHARE = 0.1
+"""Of the free memory that it may take in each of several processes."""
+
+
+def on_host(array: Any) -> np.ndarray:
+    """Return an array of whatever framework, on whatever device, as one of NumPy's."""
+    import keras
+
+    return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)
 
 
 def of_arrays(data: Any) -> bool:
@@ -67,7 +83,7 @@ def stored(made: Made, change: Change) -> tuple[Any, ...]:
 
     x, y, weights = keras.utils.unpack_x_y_sample_weight(made.data)
     given = [part for part in (x, y, weights)[: 1 if y is None else 3] if part is not None]
-    inputs, *rest = (keras.tree.map_structure(np.asarray, part) for part in given)
+    inputs, *rest = (keras.tree.map_structure(on_host, part) for part in given)
     if change.inputs:
         inputs = keras.tree.map_structure(lambda x: x.astype(change.inputs), inputs)
     if change.labels == "sparse":
@@ -133,7 +149,8 @@ def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iter
         dataset = _shaped(made.data, change, endless=on_tensorflow)
         return iter(dataset) if on_tensorflow else _again(dataset)
     if loading.has_adapter(made.data):
-        adapter, once = loading.adapter(made.data), isinstance(made.data, Iterator)
+        adapter = loading.adapter(made.data)
+        once = isinstance(made.data, types.GeneratorType)
         if adapter.num_batches is not None:
             check_enough(adapter.num_batches, f"its {kind(made.data)}")
         if on_tensorflow:
@@ -178,11 +195,30 @@ def _shaped(dataset: Any, change: Change, *, endless: bool = False) -> Any:
     if change.pipeline == "one_batch":
         return tf.data.Dataset.from_tensors(next(iter(dataset))).repeat()
     if change.pipeline == "cache":
-        dataset = dataset.cache()
-        for _ in dataset:  # fills it: what is timed is any epoch but the first
-            pass
+        dataset = _filled(dataset.cache())
     dataset = dataset.repeat() if endless else dataset
     return dataset.prefetch(PREFETCHED) if change.pipeline == "prefetch" else dataset
+
+
+def _filled(dataset: Any) -> Any:
+    """Go through a cached dataset once: what is timed is any epoch but the first.
+
+    Raises:
+        NotMeasuredHere: it takes too long, or too much of the memory.
+    """
+    import keras
+
+    began, held, most = clock.now(), 0, psutil.virtual_memory().available * CACHED_SHARE
+    for batch in dataset:
+        held += sum(leaf.numpy().nbytes for leaf in keras.tree.flatten(batch))
+        lasted = clock.now() - began
+        if lasted > CACHED_S or held > most:
+            raise NotMeasuredHere(
+                f"an epoch fits into a cache within {CACHED_S:g} s and {most / 2**30:.2g} GiB",
+                f"{held / 2**30:.2g} GiB in {lasted:.2g} s, and more to come",
+                "try it on a part of the data: dataset.take(batches)",
+            )
+    return dataset
 
 
 def _sliced(data: tuple[Any, ...], order: np.ndarray, many: int) -> Iterator[Any]:
@@ -212,6 +248,6 @@ def _again(data: Any) -> Iterator[Any]:
         count = 0
         for batch in data:
             count += 1
-            yield keras.tree.map_structure(np.asarray, batch)  # of whatever framework it is
-        if isinstance(data, Iterator) or not count:
+            yield keras.tree.map_structure(on_host, batch, none_is_leaf=False)
+        if not count:
             raise loading.ended(type(data).__name__)

@@ -88,9 +88,15 @@ def _other(given: dict[str, Any], change: Change) -> dict[str, Any]:
         other["loss"] = sparse(given.get("loss"))
         for name in ("metrics", "weighted_metrics"):
             other[name] = keras.tree.map_structure(sparse, given.get(name))
-    if change.loss == "native":
+    if change.loss == "native" and is_sparse_cross_entropy(given.get("loss")):
         other["loss"] = _native_cross_entropy()
     return other
+
+
+def is_sparse_cross_entropy(loss: Any) -> bool:
+    """Tell whether a loss, as `compile` takes one, is Keras' of class indices."""
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return name.replace("_", "").lower() == "sparsecategoricalcrossentropy"
 
 
 def optimizer(given: Any, change: Change) -> Any:
@@ -101,6 +107,8 @@ def optimizer(given: Any, change: Change) -> Any:
     import keras
 
     own = keras.optimizers.get(given)
+    if own is None:  # a model that is compiled to be evaluated alone
+        return None
     if isinstance(own, keras.optimizers.LossScaleOptimizer):
         own.inner_optimizer = optimizer(own.inner_optimizer, change)
         return own

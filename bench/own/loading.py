@@ -81,10 +81,13 @@ def passes(adapter: Any, *, once: bool) -> Iterator[Any]:
     epoch = adapter.get_jax_iterator if on_jax else adapter.get_torch_dataloader
     while True:
         adapter.on_epoch_begin()
-        yield from epoch()
+        some = False
+        for batch in epoch():
+            some = True
+            yield batch
         adapter.on_epoch_end()
-        if once:
-            raise ended("a generator")
+        if once or not some:
+            raise ended("data")
 
 
 def _taken(make: Callable[[], Any]) -> Any:

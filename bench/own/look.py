@@ -35,10 +35,12 @@ class Found:
     Args:
         backend: that Keras runs on.
         devices: kinds of device that the framework sees.
+        counted_apart: whether memory is counted in processes that are not timed, which do not.
         parameters: that are trained.
         layers: names of Keras' classes that its layers are, or derive from, each once.
         optimizer: class name.
         amsgrad: whether it is an Adam with that.
+        accumulates: steps of which it accumulates the gradients.
         loss: name of the loss, empty where it is a function of the reader's.
         loss_settings: what that loss is made with, beside logits.
         from_logits: whether that loss takes logits.
@@ -68,10 +70,12 @@ class Found:
 
     backend: str
     devices: tuple[str, ...]
+    counted_apart: bool
     parameters: int
     layers: tuple[str, ...]
     optimizer: str
     amsgrad: bool
+    accumulates: int
     loss: str
     loss_settings: tuple[str, ...]
     from_logits: bool
@@ -96,6 +100,11 @@ class Found:
     batch_s: float
     process_bytes: int
     compiled_s: float = 0.0
+
+    @property
+    def accumulates_twice(self) -> int:
+        """Steps of which it accumulates the gradients of half a batch each."""
+        return 2 * self.accumulates
 
     @property
     def on_gpu(self) -> bool:
@@ -178,7 +187,8 @@ def check_repeats(subject: Subject, found: Found, again: float) -> None:
             f"{subject.title} makes the same model and data whenever it is called, under the seed "
             "that Keras is given",
             f"a loss of {found.loss_before:g} before training, then of {again:g}",
-            "seed every generator of random numbers in the file: numpy.random.default_rng(0)",
+            "seed every generator of random numbers in the file: numpy.random.default_rng(0); "
+            "where batches are made side by side, one for each batch, by its number",
         )
 
 
@@ -210,10 +220,11 @@ def _of_model(model: Any) -> dict[str, Any]:
     policies = {layer.dtype_policy.name for layer in computing}
     return {
         "backend": keras.backend.backend(),
-        "devices": _devices(),
+        **_of_device(),
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         "layers": tuple(sorted(layers)),
         "optimizer": type(inner).__name__,
+        "accumulates": inner.gradient_accumulation_steps or 1,
         "amsgrad": bool(getattr(inner, "amsgrad", False)),
         "loss": _name(loss),
         "loss_settings": _settings(loss),
@@ -231,10 +242,17 @@ def _of_keras(layer: type) -> str:
     return next(c.__name__ for c in layer.__mro__ if c.__module__.partition(".")[0] == "keras")
 
 
-def _devices() -> tuple[str, ...]:
+def _of_device() -> dict[str, Any]:
+    import keras
+
     from keras_ab.bench.lab.worker import backends
 
-    return tuple(str(device["kind"]) for device in backends.of_keras().facts()["devices"])
+    facts = backends.of_keras().facts()
+    can_count = keras.backend.backend() == "tensorflow"
+    return {
+        "devices": tuple(str(device["kind"]) for device in facts["devices"]),
+        "counted_apart": can_count and not facts["memory_statistics"],
+    }
 
 
 def _name(loss: Any) -> str:

@@ -186,7 +186,8 @@ TECHNIQUES = (
         "accumulate",
         "half a batch at a time, two gradients an update",
         {"accumulate": 2},
-        "optimizer.gradient_accumulation_steps = 2\nmodel.fit(..., batch_size=batch_size // 2)",
+        "optimizer.gradient_accumulation_steps = {found.accumulates_twice}\n"
+        "model.fit(..., batch_size=batch_size // 2)",
         sources.KERAS_OPTIMIZERS,
         applies.accumulate,
         same=False,

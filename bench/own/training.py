@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from keras_ab.bench.lab.words.arms import Prepared
 from keras_ab.bench.lab.words.cases import Params
-from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
 from keras_ab.bench.lab.words.metrics import LABELS, OPTIMIZER_STATE, WEIGHTS, Metric
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.own import batches, loading
@@ -74,6 +75,12 @@ class Trained:
         keras.utils.set_random_seed(seed)
         made = self.subject.make(tried.change)
         check_ends(made.validation)
+        if tried.change.labels == "sparse" and not batches.of_arrays(made.validation):
+            raise NotMeasuredHere(
+                "validation labels can be made class indices too",
+                batches.kind(made.validation),
+                "return arrays as validation data",
+            )
         order = None
         if batches.of_arrays(made.data):
             order = np.random.default_rng(seed).permutation(batches.rows(made.data))
@@ -120,15 +127,17 @@ def validation_loss(made: Made, change: Change) -> float:
 
 def check_ends(data: Any) -> None:
     """Refuse validation data that is known to go on without end: all of it is judged by."""
+    endless = isinstance(data, types.GeneratorType) or getattr(data, "num_batches", 1) is None
     if batches.of_tensorflow(data):
         import tensorflow as tf
 
-        if int(data.cardinality()) == tf.data.INFINITE_CARDINALITY:
-            raise DeclarationError(
-                "validation data ends",
-                "a dataset that goes on without end",
-                "leave out its repeat(), or say how much of it: dataset.take(batches)",
-            )
+        endless = int(data.cardinality()) == tf.data.INFINITE_CARDINALITY
+    if endless:
+        raise DeclarationError(
+            "validation data ends, and can be gone through again",
+            f"{batches.kind(data)} that goes on without end, or once",
+            "leave out its repeat(), or say how much of it: dataset.take(batches)",
+        )
 
 
 def sizes(made: Made, change: Change) -> dict[str, float]:
@@ -268,7 +277,7 @@ def _evaluated(model: Any, batch: Any) -> Any:
 def _on_device(batch: Any) -> Any:
     import keras
 
-    return keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, batch, none_is_leaf=False)
 
 
 def _trained_and_put_back(model: Any, batch: Any) -> Any:
@@ -326,9 +335,6 @@ def check_whole(model: Any, count: int) -> None:
 
 def _one_by_one(training: Any, stream: Iterator[Any], count: int) -> Any:
     """Take the step that Keras takes on this backend, batch by batch."""
-    import keras
-
     for _ in range(count):
-        batch = keras.tree.map_structure(keras.ops.convert_to_tensor, next(stream))
-        loss = training.step(batch)
+        loss = training.step(_on_device(next(stream)))
     return loss

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ab.bench.lab.loop.asking import WorkerTimeout
+from keras_ab.bench.lab.loop.asking import WorkerLost, WorkerTimeout
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.task import Task
@@ -82,6 +82,8 @@ class FakeWorker:
 
     def memory(self, _asked):
         self.looks += 1
+        if self.number == self.lab.lost:
+            raise WorkerLost("was killed", "")
         counts = self.counted and self.lab.counts
         return protocol.Peaks(10**6, 10**6 * self.number + self.looks if counts else None)
 
@@ -140,6 +142,7 @@ class FakeLab:
         self.watts = None
         self.on_gpu = ()
         self.counts = False
+        self.lost = 0
         self.opened = []
         self.slowed_s = []
         self.limits_s = {}

@@ -1,5 +1,7 @@
 """Memory that the timed processes do not count is counted in others beside them."""
 
+import pytest
+
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY
 from keras_ab.bench.lab.words.plan import Plan
@@ -32,7 +34,21 @@ def test_a_run_that_goes_on_counts_what_was_not_counted():
     ]
 
 
+@pytest.mark.parametrize("number", [9, 12])
+def test_an_arm_that_cannot_be_counted_stays_in_the_trial(number):
+    """The ninth process that is opened is the first that counts."""
+    lab = counting()
+    lab.lost = number
+    lines = lab.run(PLAN)
+    (data,) = group(lines).values()
+    assert not data.failures
+    assert lines[-1].kind == "end"
+    curves = [data.curves[arm].peak_device_bytes_elsewhere for arm in ("once", "twice")]
+    assert sorted(map(len, curves)) == [0, 5]
+    assert [data.uncounted(arm) for arm in ("once", "twice")] == [not c for c in curves]
+
+
 def test_what_is_timed_is_never_opened_so():
     lab = counting()
     lab.run(PLAN)
-    assert [asked.counted for asked in lab.opened] == [True] * 2 + [False] * 6 + [True] * 8
+    assert [asked.counted for asked in lab.opened] == [True] * 2 + [False] * 6 + [True] * 10

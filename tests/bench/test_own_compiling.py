@@ -167,3 +167,24 @@ def test_weighted_metrics_are_of_class_indices_too(model):
     x, y = np.ones((6, 4), "float32"), np.array([0, 1, 2, 0, 1, 2])
     got = model.test_on_batch(x, y, sample_weight=np.ones(6), return_dict=True)
     assert "sparse_categorical_accuracy" in got
+
+
+@pytest.mark.parametrize("loss", ["mse", "binary_crossentropy"])
+def test_our_loss_takes_the_place_of_its_like_alone(loss):
+    model = bare()
+    with changed(Change(loss="native")):
+        model.compile(optimizer="sgd", loss=loss)
+    assert model.loss == loss
+
+
+def test_a_model_that_is_compiled_to_be_evaluated_alone_stays_so():
+    model = bare()
+    with changed(Change(clip_norm=1.0)):
+        model.compile(optimizer=None, loss="mse")
+    assert model.optimizer is None
+
+
+def bare():
+    import keras
+
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

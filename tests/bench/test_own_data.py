@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.errors import DeclarationError, NotMeasuredHere
 from keras_ab.bench.own import batches, experiments, look, techniques
 from keras_ab.bench.own.change import Change, Tried
 from keras_ab.bench.own.subject import BATCH, Made, Subject, in_parts
@@ -277,3 +277,37 @@ REFUSED = {
 def test_a_loader_that_cannot_be_trained_on_is_refused(written, data, must):
     with pytest.raises(DeclarationError, match=must):
         look.look(written(f"return model((4,)), {data}", before=BATCHES))
+
+
+def flow():
+    """Return batches by their number, and one after the other, as `ImageDataGenerator` does."""
+    import keras
+
+    class Flow(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, number):
+            return np.full((4, 2), number, "float32"), np.zeros(4, "int32")
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return self[0]
+
+    return Flow()
+
+
+def test_a_dataset_that_is_an_iterator_too_goes_on_after_an_epoch():
+    stream = batches.endless(Made(None, flow()), Change())
+    assert [float(np.asarray(next(stream)[0])[0, 0]) for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_cache_that_takes_too_much_memory_is_not_filled(monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(batches, "CACHED_SHARE", 0.0)
+    data = tf.data.Dataset.from_tensor_slices(np.zeros((8, 2), "float32")).batch(2)
+    with pytest.raises(NotMeasuredHere, match="an epoch fits into a cache"):
+        batches.endless(Made(None, data), Change(pipeline="cache"))

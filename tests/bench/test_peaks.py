@@ -47,12 +47,12 @@ def test_what_repeats_is_exact():
 def test_peaks_that_the_blocks_do_not_tell_are_those_that_were_counted_beside_them():
     """The allocator that is timed may not count: one step of each of five processes is."""
     assert found(beside([], [])) is None
-    data = beside([4] * 5, [2] * 5, baseline_elsewhere=[4, 4, 4, 5], elsewhere=[2, 2, 2, 3])
+    data = beside([4] * 5, [2] * 5, baseline_elsewhere=[4, 4, 4, 4, 5], elsewhere=[2, 2, 2, 2, 3])
     finding = found(data)
     assert finding.verdict == "better"
     assert finding.p_value == 2 / math.comb(10, 5)
     assert finding.estimate.baseline == Peaks(4 * MIB, 5 * MIB, 5, True)
-    exact = beside([4] * 5, [3] * 5, baseline_elsewhere=[4] * 4, elsewhere=[3] * 4)
+    exact = beside([4] * 5, [3] * 5, baseline_elsewhere=[4] * 5, elsewhere=[3] * 5)
     assert text.compact(found(exact)) == "0.75× exactly"
     for look in LOOKS.values():  # two of the three ask for ten blocks
         assert found(data, Plan(**look)).verdict == "better"

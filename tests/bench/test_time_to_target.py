@@ -78,7 +78,7 @@ def test_where_seeds_vary_more_it_is_of_seeds_and_no_number_of_blocks_settles_it
     assert str(found.verdict) == "inconclusive"
     assert (found.counts, found.estimate.blocks, found.blocks_to_settle) == ("seed", 5, math.inf)
     assert text.power(found).endswith(
-        "; the seeds vary more than the step time, so that no number of blocks would settle it"
+        "; the seeds alone leave it open, so that no number of blocks would settle it"
     )
 
 

@@ -25,10 +25,12 @@ from tests.reports.test_advice import CROSSED, SINGLES, scene
 FOUND = Found(
     backend="tensorflow",
     devices=("cpu",),
+    counted_apart=False,
     parameters=259,
     layers=("Dense",),
     optimizer="Adam",
     amsgrad=False,
+    accumulates=1,
     loss="categorical_crossentropy",
     loss_settings=(),
     from_logits=False,

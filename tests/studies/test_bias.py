@@ -37,7 +37,7 @@ def test_it_counts_arms_that_are_told_apart(off, apart, mean):
 
 
 def test_the_readme_says_what_the_kept_output_says():
-    kept = (ROOT / "examples" / "studies" / "identical-arms.md").read_text(encoding="utf-8")
+    kept = (ROOT / "examples" / "studies" / "identical-arms.txt").read_text(encoding="utf-8")
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     said = readme.replace("−", "-")
     for mean in re.findall(r"mean log ratio (.*)", kept):

@@ -140,6 +140,8 @@ def _metrics(data: TrialData, dimension: Dimension) -> list[str]:
 
 
 def _nothing(data: TrialData, arm: str, dimension: Dimension) -> str:
+    if dimension == "quality" and data.declared.quality and not data.learned:
+        return "it was not trained yet"
     judged = [m for m in data.declared.metrics if m.name in _metrics(data, dimension)]
     if whys := [why for metric in judged if (why := incomparable(data, metric, arm))]:
         return whys[0]

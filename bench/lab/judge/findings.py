@@ -173,7 +173,7 @@ def _beside(baseline: float, own: float, estimate: Estimate, metric: Metric) -> 
 def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Finding | None:
     """Return the finding on peaks of device memory, by what repeats in them; see `peaks`.
 
-    They may be those of five steps beside the blocks: how many blocks a plan asks for does not
+    They may be those of processes beside the blocks: how many blocks a plan asks for does not
     matter.
     """
     both = peaks.compared(data, arm)
@@ -203,24 +203,28 @@ def _assess_time_to_target(
 ) -> Finding | None:
     """Return the finding on steps to the target times step time: their log ratios add.
 
-    It is of seeds, or of blocks: of what varies more, or of what there are too few of.
+    It is of seeds where these alone leave it open, or are too few; of blocks where more of them
+    would settle it; else of what varies more.
     """
     names = (STEPS_TO_TARGET, STEP_TIME.name)
     steps, step = (assess(data, data.metric(name), arm, plan, prior=prior) for name in names)
     if steps is None or step is None:
         return None
     thresholds = Thresholds(step.thresholds.floor, _margin(metric, plan), 5)
-    told = min(steps, step, key=lambda f: f.estimate.blocks)
-    if told.estimate.blocks >= thresholds.min_blocks:
-        told = max(steps, step, key=lambda f: f.estimate.standard_error)
     each = replace(step.estimate, point=-step.estimate.point)
     estimate = difference(steps.estimate, each, plan.confidence)
+    room = verdicts.room(estimate, thresholds)
+    needed = targets.blocks_to_settle(estimate, steps.estimate, step.estimate, room)
+    told = max(steps, step, key=lambda f: f.estimate.standard_error)
+    if fewer := [f for f in (steps, step) if f.estimate.blocks < thresholds.min_blocks]:
+        told = fewer[0]
+    elif estimate.half_width >= room:
+        told = step if math.isfinite(needed) else steps
     estimate = replace(estimate, blocks=told.estimate.blocks)
     metric = replace(metric, per=told.counts)
     baseline_value = steps.baseline_value * step.baseline_value
     arm_value = steps.arm_value * step.arm_value
     found = _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)
-    needed = math.inf if told is steps else found.blocks_to_settle
     return replace(found, note=steps.note, blocks_to_settle=needed)
 
 
@@ -292,9 +296,10 @@ def _claim_finding(
         return ClaimFinding(trial, claim, Outcome.NOT_MEASURED, None, reason)
     low, high = claim_bounds(claim, metric)
     enough = finding.thresholds.min_blocks
+    tie = verdicts.is_tie(finding.estimate)
     gains = finding.counts == "seed"  # of sizes, "no more" is a claim that a tie confirms
     outcome = verdicts.judge_claim(finding.estimate, low, high, enough, gains=gains)
-    reason = ""
+    reason = "a tie is no gain" if gains and outcome is Outcome.REFUTED and tie else ""
     if outcome is Outcome.UNDECIDED:
         room = min(abs(finding.estimate.point - b) for b in (low, high) if math.isfinite(b))
         reason = _what_it_takes(finding, room, plan.confidence)

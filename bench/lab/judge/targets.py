@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from keras_ab.bench.lab.judge.estimate import Estimate
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.metrics import (
     STEPS_TO_TARGET,
@@ -12,16 +15,16 @@ from keras_ab.bench.lab.words.metrics import (
 
 NEVER_REACHED = "no training of either arm is known to have reached the target"
 
-OF_SEEDS = "the seeds vary more than the step time, so that no number of blocks would settle it"
+OF_SEEDS = "the seeds alone leave it open, so that no number of blocks would settle it"
 
 
 def is_to_target(metric: Metric) -> bool:
-    """Tell whether a metric is of the steps to a target, or of the time."""
-    return metric.name in (STEPS_TO_TARGET, TIME_TO_TARGET.name)
+    """Tell whether a metric is of what it takes to come to a target: steps, time, or other."""
+    return "_to_target" in metric.name
 
 
 def is_of_seeds(metric: Metric) -> bool:
-    """Tell whether it is the time to a target, and its seeds vary more than its blocks."""
+    """Tell whether it is the time to a target, and is of seeds rather than of blocks."""
     return metric.name == TIME_TO_TARGET.name and metric.per == "seed"
 
 
@@ -48,6 +51,25 @@ def how_often(data: TrialData, arm: str) -> str:
         return ""
     counted = (f"{sum(map(bool, found))} of {len(found)}" for found in (own, other))
     return f"reached in {' seeds, by the baseline in '.join(counted)}; a penalty counts where not"
+
+
+def blocks_to_settle(both: Estimate, seeds: Estimate, blocks: Estimate, room: float) -> float:
+    """Return how many blocks would settle the time to a target, its seeds being what they are.
+
+    Args:
+        both: of the time.
+        seeds: of the steps, in which the seeds vary.
+        blocks: of the step time.
+        room: how wide the interval may be to either side.
+    """
+    if not math.isfinite(both.half_width) or room <= 0:
+        return math.inf
+    quantile = both.half_width / both.standard_error if both.standard_error else 1.0
+    left = (room / quantile) ** 2 - seeds.standard_error**2
+    if left <= 0:
+        return math.inf
+    wanted = math.ceil(blocks.blocks * blocks.standard_error**2 / left)
+    return max(wanted, blocks.blocks + (both.half_width >= room))
 
 
 def _of(data: TrialData, metric: str, arm: str) -> list[float]:

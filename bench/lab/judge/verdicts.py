@@ -78,13 +78,18 @@ def judge_claim(
     """
     if estimate.blocks < min_blocks or not math.isfinite(estimate.half_width):
         return Outcome.UNDECIDED
-    if gains and 0 in (low, high) and estimate.low == estimate.high == 0:
+    if gains and 0 in (low, high) and math.inf in (-low, high) and is_tie(estimate):
         return Outcome.REFUTED
     if low <= estimate.low and estimate.high <= high:
         return Outcome.CONFIRMED
     if estimate.high < low or high < estimate.low:
         return Outcome.REFUTED
     return Outcome.UNDECIDED
+
+
+def is_tie(estimate: Estimate) -> bool:
+    """Tell whether there is no difference at all."""
+    return estimate.low == estimate.high == 0
 
 
 def p_value(estimate: Estimate, floor: float) -> float:
@@ -113,6 +118,12 @@ def smallest_effect(
     return least + t_quantile(power, degrees) * error
 
 
+def room(estimate: Estimate, thresholds: Thresholds) -> float:
+    """Return how wide an interval may be to either side to settle it, where its point lies."""
+    distance = abs(estimate.point)
+    return max(distance - thresholds.floor, thresholds.margin - distance)
+
+
 def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: float) -> float:
     """Return how many blocks in all would settle it, if the point and its noise stay as they are.
 
@@ -122,17 +133,16 @@ def blocks_to_settle(estimate: Estimate, thresholds: Thresholds, confidence: flo
     """
     if not math.isfinite(estimate.half_width):
         return math.inf
-    distance = abs(estimate.point)
-    room = max(distance - thresholds.floor, thresholds.margin - distance)
-    if room <= 0:
+    nearer = room(estimate, thresholds)
+    if nearer <= 0:
         return math.inf
-    reach = estimate.standard_error * math.sqrt(estimate.blocks) / room
+    reach = estimate.standard_error * math.sqrt(estimate.blocks) / nearer
 
     def wanted(blocks: int) -> int:  # fewer the more there are, since the quantile falls
         degrees = max(1.0, estimate.degrees + blocks - estimate.blocks)
         return math.ceil((t_quantile((1 + confidence) / 2, degrees) * reach) ** 2)
 
-    is_open = estimate.half_width >= room
+    is_open = estimate.half_width >= nearer
     few = max(thresholds.min_blocks, estimate.blocks + is_open)
     enough = max(few, wanted(few))
     while few < enough:

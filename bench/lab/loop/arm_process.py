@@ -46,7 +46,7 @@ CURVE_STEPS = 2
 PEAKS = 5
 """Steps of which the allocator's peak is read: the executor's order may move it; see `peaks`.
 
-The last is the one that counts: the pool has been through all that a step asks of it.
+Where they are of one process each, the last counts: the pool has been through all that a step asks.
 """
 
 

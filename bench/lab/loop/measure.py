@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -44,8 +44,19 @@ from keras_ab.bench.lab.words.declare import Attempt, Case, Experiment, Quality
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 
+Returned = TypeVar("Returned")
+
 PROCESSES = 5
 """In which memory is counted, where those that are timed do not count: what a verdict needs."""
+
+
+def returned(steps: Generator[Any, None, Returned]) -> Returned:
+    """Carry out a generator for what it returns; what it yields is left out."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def measure_trial(
@@ -246,22 +257,31 @@ class _Loop:
     # -- after the blocks -------------------------------------------------------------------------
 
     def _count(self) -> Iterator[TrialLine]:
-        """Count peaks in as many processes as a verdict needs, where the timed ones do not."""
-        silent = [arm for arm in self.arms.active if self.data.uncounted(arm)]
-        found: dict[str, list[int]] = {arm: [] for arm in silent}
-        for _ in range(1, PROCESSES):
-            for arms in groups([arm for arm in silent if arm in found], self.gauges.cores):
-                with ExitStack() as stack:
-                    processes = yield from self.arms.started(stack, arms, counted=True)
-                    under_way = {arm: process.counting() for arm, process in processes.items()}
-                    for arm, counted in under_way.items():
-                        try:
-                            found[arm].append(counted() or 0)
-                        except ArmFailed as failed:
-                            del found[arm]
-                            yield self.arms.drop(failed)
-        for arm, peaks in found.items():
-            yield self.data.curves[arm].model_copy(update={"peak_device_bytes_elsewhere": peaks})
+        """Count peaks in as many processes as a verdict needs, where the timed ones do not.
+
+        An arm of which that fails stays in the trial: its measurement is done.
+        """
+        uncounted = [arm for arm in self.arms.active if self.data.uncounted(arm)]
+        for arms in groups(uncounted, self.gauges.cores):
+            peaks: dict[str, list[int]] = {arm: [] for arm in arms}
+            for _ in range(PROCESSES):
+                found = self._peaks(list(peaks))
+                peaks = {arm: [*peaks[arm], peak] for arm, peak in found.items()}
+            for arm, counted in peaks.items():
+                more = {"peak_device_bytes_elsewhere": counted}
+                yield self.data.curves[arm].model_copy(update=more)
+
+    def _peaks(self, arms: list[str]) -> dict[str, int]:
+        """Return the peak of a step in a fresh process of each arm that can be counted."""
+        found: dict[str, int] = {}
+        with ExitStack() as stack:
+            starting = self.arms.started(stack, arms, unfit=lambda f: f.record, counted=True)
+            under_way = {arm: process.counting() for arm, process in returned(starting).items()}
+            for arm, counted in under_way.items():
+                with suppress(ArmFailed):
+                    if (peak := counted()) is not None:
+                        found[arm] = peak
+        return found
 
     def _profile(self) -> Iterator[TrialLine]:
         """Trace the arms in fresh processes.

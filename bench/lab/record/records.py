@@ -202,7 +202,7 @@ class MemoryCurve(Record):
     peak_device_bytes: list[Count] = Field(default_factory=list)
     """The allocator's own peak in each of some more steps; none where nobody counts."""
     peak_device_bytes_elsewhere: list[Count] = Field(default_factory=list)
-    """Likewise in one step of each of some more processes, where the timed ones do not count."""
+    """Likewise in one step of each of some other processes, where the timed ones do not count."""
 
     @model_validator(mode="after")
     def _one_value_a_look(self) -> MemoryCurve:

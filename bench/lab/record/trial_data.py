@@ -141,9 +141,8 @@ class TrialData:
         told = [value[metric] for value in found if metric in value]
         if not told and metric == PEAK_DEVICE_MEMORY.name and self.blocks and arm in self.curves:
             curve = self.curves[arm]
-            more = curve.peak_device_bytes_elsewhere
-            steps = curve.peak_device_bytes
-            return [float(peak) for peak in ([steps[-1], *more] if more else steps)]
+            peaks = curve.peak_device_bytes_elsewhere or curve.peak_device_bytes
+            return [float(peak) for peak in peaks]
         return told
 
     def uncounted(self, arm: str) -> bool:

@@ -71,7 +71,8 @@ class Claim:
         arm: the arm that carries the technique.
         metric: a metric's name.
         at_most: the upper bound on the ratio (or difference), if the claim has one.
-        at_least: the lower bound, if the claim has one.
+        at_least: the lower bound, if the claim has one. Where no difference is the one bound on
+            what is learnt, a gain is claimed, and a tie refutes it.
         where: case parameters that the claim is limited to; empty for all cases.
         source: where it was made; None for the experiment's first source.
         attempt: in place of a metric, the name of an attempt on `arm`.
