@@ -10,6 +10,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome, Verdict
+from keras_ab.bench.lab.words.declare import CONTROL
 from keras_ab.bench.lab.words.metrics import DIMENSIONS
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports import cautions
@@ -172,6 +173,9 @@ def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
         for answer in trial.answers:
             if answer.reason:
                 lines += _wrapped(f"{answer.word}: {name}, {answer.arm}: {answer.reason}")
+        late = trial.data.failed(trial.data.baseline, CONTROL)
+        if late and not any(answer.reason for answer in trial.answers):
+            lines += _wrapped(f"failed: {name}, {trial.data.baseline}, the baseline: {late}")
         for tried in trial.data.attempts:
             if tried.what in ("killed", "timed out"):
                 lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.said}")

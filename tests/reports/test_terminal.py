@@ -130,6 +130,16 @@ def test_qualities_of_several_kinds_are_told_apart(tmp_path: Path) -> None:
     assert "Quality as test accuracy is a difference: more is better." in told
 
 
+def test_a_baseline_that_failed_after_it_was_timed_is_told(tmp_path: Path) -> None:
+    scene = scenes.scenes()[2]
+    baseline = simulated.declared(scene).arms[0].name
+    names = {"trial": scene.name, "arm": baseline, "stage": "quality"}
+    scene.extra = [Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")]
+    table = table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene]))
+    told = " ".join(table.split())
+    assert f"{baseline}, the baseline: not finite during quality: the outcome of seed 1" in told
+
+
 def test_what_failed_after_it_was_timed_is_told_once(tmp_path: Path) -> None:
     scene = scenes.scenes()[2]
     names = {"trial": scene.name, "arm": "sm3", "stage": "quality"}
