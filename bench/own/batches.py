@@ -20,7 +20,6 @@ PREFETCHED = 2
 """Batches that ``pipeline="prefetch"`` makes ahead: enough that one is ready while one is made.
 Few, so that the first of a sample, made before it, weigh little."""
 
-
 CACHED_S = 20.0
 """How long the cache of a pipeline may take to fill, before each start."""
 CACHED_SHARE = 0.1
@@ -28,7 +27,7 @@ CACHED_SHARE = 0.1
 
 
 def on_host(array: Any) -> np.ndarray:
-    """Return an array of whatever framework, on whatever device, as one of NumPy's."""
+    """Return an array of whatever framework as one of NumPy's, free of device and graph."""
     import keras
 
     return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)

@@ -144,7 +144,7 @@ def look(subject: Subject) -> str:
     step()
     ready = clock.now()
     times = list(_timed(step, made.model.steps_per_execution))
-    check_finite(float(training.on_host(step())), f"after {len(times)} batches")
+    check_finite(float(batches.on_host(step())), f"after {len(times)} batches")
     found = Found(
         **_of_model(made.model),
         **_of_data(made, first),
@@ -195,7 +195,7 @@ def check_repeats(subject: Subject, found: Found, again: float) -> None:
 def _timed(step: Any, batches_each: int) -> Iterator[float]:
     for _ in range(LOOKED_AT):
         start = clock.now()
-        float(training.on_host(step()))  # waits for the device
+        float(batches.on_host(step()))  # waits for the device
         yield (clock.now() - start) / batches_each
 
 
@@ -280,11 +280,12 @@ def _of_data(made: Made, first: Any) -> dict[str, Any]:
 
     held = batches.of_arrays(made.data)
     inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(made.data if held else first)
-    host = np.asarray if held else training.on_host
-    leaves = list(map(host, keras.tree.flatten(inputs)))
+    leaves = list(map(batches.on_host, keras.tree.flatten(inputs)))
     names = _pipeline(made.data) if batches.of_tensorflow(made.data) else []
     return {
-        "labels": form(None if labels is None else list(map(host, keras.tree.flatten(labels)))),
+        "labels": form(
+            None if labels is None else list(map(batches.on_host, keras.tree.flatten(labels)))
+        ),
         "data": batches.kind(made.data),
         "batch": made.batch_size if held else len(leaves[0]),
         "batches": batches.rows(made.data) // made.batch_size if held else _count(made.data),

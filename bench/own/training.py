@@ -103,7 +103,7 @@ def count(change: Change, case: Params) -> int:
 def observe(model: Any, stepping: Stepping) -> dict[str, Any]:
     """Return what guards compare: the loss before anything is trained, and all after a step."""
     loss = stepping.untrained()
-    trained_loss = on_host(stepping.step())
+    trained_loss = batches.on_host(stepping.step())
     stepping.settle()
     return {
         "loss": loss,
@@ -236,13 +236,6 @@ def evaluates(model: Any) -> bool:
     return own_evaluation or not own_training or (model.loss is not None and calls(model))
 
 
-def on_host(loss: Any) -> np.ndarray:
-    """Return a loss as an array, from whatever device, and free of the graph that it came from."""
-    import keras
-
-    return np.array(keras.ops.convert_to_numpy(loss))
-
-
 def untrained_loss(model: Any, batch: Any) -> np.ndarray:
     """Return the loss of a batch with the model as it is, as in evaluation: no dropout.
 
@@ -269,7 +262,7 @@ def _evaluated(model: Any, batch: Any) -> Any:
 
     if type(model).test_step is not keras.Model.test_step:
         model.reset_metrics()
-        return on_host(backends.of_keras().evaluated(model, _on_device(batch)))
+        return batches.on_host(backends.of_keras().evaluated(model, _on_device(batch)))
     parts = keras.utils.unpack_x_y_sample_weight(batch)
     return model.test_on_batch(*parts, return_dict=True)["loss"]
 
@@ -286,7 +279,7 @@ def _trained_and_put_back(model: Any, batch: Any) -> Any:
     variables = (*model.variables, *model.optimizer.variables)
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     step = backends.of_keras().training(model, eager=True).step
-    found = on_host(step(_on_device(batch)))
+    found = batches.on_host(step(_on_device(batch)))
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     return found

@@ -130,21 +130,22 @@ def test_qualities_of_several_kinds_are_told_apart(tmp_path: Path) -> None:
     assert "Quality as test accuracy is a difference: more is better." in told
 
 
-def test_a_baseline_that_failed_after_it_was_timed_is_told(tmp_path: Path) -> None:
+def failed_late(arm: str, tmp_path: Path) -> str:
+    """Return the table of a trial in which one arm came to NaN while it learnt."""
     scene = scenes.scenes()[2]
-    baseline = simulated.declared(scene).arms[0].name
-    names = {"trial": scene.name, "arm": baseline, "stage": "quality"}
+    names = {"trial": scene.name, "arm": arm, "stage": "quality"}
     scene.extra = [Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")]
-    table = table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene]))
-    told = " ".join(table.split())
+    return table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene]))
+
+
+def test_a_baseline_that_failed_after_it_was_timed_is_told(tmp_path: Path) -> None:
+    baseline = simulated.declared(scenes.scenes()[2]).arms[0].name
+    told = " ".join(failed_late(baseline, tmp_path).split())
     assert f"{baseline}, the baseline: not finite during quality: the outcome of seed 1" in told
 
 
 def test_what_failed_after_it_was_timed_is_told_once(tmp_path: Path) -> None:
-    scene = scenes.scenes()[2]
-    names = {"trial": scene.name, "arm": "sm3", "stage": "quality"}
-    scene.extra = [Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")]
-    table = table_of(simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene]))
+    table = failed_late("sm3", tmp_path)
     assert re.search(r"^  sm3 +failed +1\.0", table, re.M)
     assert " ".join(table.split()).count("the outcome of seed 1 is NaN") == 1
 

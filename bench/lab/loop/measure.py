@@ -142,11 +142,7 @@ class _Loop:
             yield from self.blocks.measure(1 + max(self.data.rounds, default=-1))
             reason = self._why_stop()
         if reason in ("precise", "budget", "max_blocks"):
-            yield from self._count()
-        if self.quality and reason in ("precise", "budget", "max_blocks"):
-            yield from self._learn(self.quality)
-        if self.plan.profile and reason in ("precise", "budget", "max_blocks"):
-            yield from self._profile()
+            yield from self._after(self.quality)
         yield End(trial=self.task.trial, reason=reason, blocks_wanted=self._blocks_wanted())
 
     # -- stopping: looks at the width that was asked for and at the clock, never at the result ----
@@ -255,6 +251,14 @@ class _Loop:
         return attempting(worker, attempt, task)
 
     # -- after the blocks -------------------------------------------------------------------------
+
+    def _after(self, quality: Quality | None) -> Iterator[TrialLine]:
+        """Do what is left where the blocks are done, each unless it has been."""
+        yield from self._count()
+        if quality:
+            yield from self._learn(quality)
+        if self.plan.profile:
+            yield from self._profile()
 
     def _count(self) -> Iterator[TrialLine]:
         """Count peaks in as many processes as a verdict needs, where the timed ones do not.
