@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from keras_ab.bench.lab.judge import text
@@ -81,6 +81,25 @@ def side_by_side(head: str, parts: list[str]) -> str:
         break_on_hyphens=False,
     )
     return filled.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def wrapped(line: str, indent: int = 2) -> list[str]:
+    """Return a line as lines that fit the terminal."""
+    return textwrap.wrap(line, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * 6)
+
+
+def listed(told: Mapping[str, str]) -> str:
+    """Return names with what is said of each, in two columns."""
+    width = 2 + max(map(len, told), default=0)
+    return "\n".join(
+        textwrap.fill(
+            says,
+            WIDTH,
+            initial_indent=f"  {name:{width}}",
+            subsequent_indent=" " * (width + 2),
+        )
+        for name, says in told.items()
+    )
 
 
 def broken_guards(data: TrialData) -> list[str]:

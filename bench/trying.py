@@ -21,6 +21,7 @@ from keras_ab.bench.lab.loop.session import Session
 from keras_ab.bench.lab.record.records import Absent, Block, Failure, TrialLine
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import TrialData
+from keras_ab.bench.lab.words.arms import Arm
 from keras_ab.bench.lab.words.bench_files import load_module
 from keras_ab.bench.lab.words.errors import DeclarationError, LabError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
@@ -30,6 +31,7 @@ from keras_ab.bench.own import experiments, look, techniques
 from keras_ab.bench.own.experiments import Terms
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
+from keras_ab.bench.telling import listed, side_by_side, wrapped
 
 LOOK_S = 600.0
 """How long a first look may take."""
@@ -177,7 +179,7 @@ class Trying:
         experiment = load_module(str(file)).EXPERIMENT
         case = experiment.cases[0].id
         task = Task(str(file), experiment.name, case, self.backend, self.session.plan)
-        self.say(f"\n{experiment.question}\n  {', '.join(a.name for a in experiment.arms[1:])}")
+        self.say(f"\n{experiment.question}\n{of_arms(experiment.arms[1:])}")
         return self.session.measure(task, self._tell)
 
     def declared(self, which: str, call: str, where: str = "experiments") -> Path:
@@ -207,8 +209,8 @@ class Trying:
         match line:
             case Block():
                 found = [f for arm in data.treatments if (f := step_time(data, arm, self.plan))]
-                arms = "   ".join(f"{f.arm} {text.brief(f)}" for f in found)
-                self.say(f"  block {len(data.blocks):2}   {arms}")
+                arms = [f"{f.arm} {text.brief(f)}" for f in found]
+                self.say(side_by_side(f"  after block {len(data.blocks):2}", arms))
             case Failure():
                 first, *_ = line.said.splitlines() or [""]
                 self.say(f"  {line.arm or 'trial'}: {line.what} during {line.stage}: {first[:200]}")
@@ -224,6 +226,13 @@ class Trying:
 def step_time(data: TrialData, arm: str, plan: Plan) -> Finding | None:
     """Return the finding on an arm's step time."""
     return None if data.invalid else assess(data, data.metric(STEP_TIME.name), arm, plan)
+
+
+def of_arms(arms: Sequence[Arm]) -> str:
+    """Return the arms of a trial: with what they do, or their names where they are combinations."""
+    if any(len(arm.techniques) > 1 for arm in arms):
+        return "\n".join(wrapped(", ".join(arm.name for arm in arms)))
+    return listed({arm.name: arm.says for arm in arms})
 
 
 def refused(subject: Subject, why: NoAnswer) -> LabError:

@@ -11,13 +11,16 @@ from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.contrasts import block_logs
 from keras_ab.bench.lab.judge.estimate import interval
 from keras_ab.bench.lab.judge.findings import Finding
+from keras_ab.bench.lab.judge.peaks import Ranges
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.declared import ArmRecord
 from keras_ab.bench.lab.words.arms import NOTHING_LOADED
-from keras_ab.bench.lab.words.metrics import FIRST_STEP_TIME
+from keras_ab.bench.lab.words.metrics import FIRST_STEP_TIME, PEAK_DEVICE_MEMORY, PEAK_HOST_MEMORY
 from keras_ab.reports.citing import WHOLE, Quotable
-from keras_ab.reports.judged import JudgedTrial
+from keras_ab.reports.judged import JudgedTrial, Multiplicity, multiplicity
 from keras_ab.reports.sections import TrialView
+from keras_ab.reports.summary import weight
+from keras_ab.reports.terminal import wrapped
 from keras_ab.reports.together import Told, confirms, crosses, listed, ratio_of
 
 VERBS = {
@@ -30,9 +33,16 @@ VERBS = {
     Word.NOT_MEASURED: "Not here",
     Word.INVALID: "Invalid",
 }
-"""How the sentence on an arm begins; they are told in this order."""
+"""How the sentence on an arm begins."""
 UNJUDGED = "If it learns as well"
 """What it begins with, in place of "Use", where an arm may learn otherwise and nobody looked."""
+WEAK = "Perhaps"
+"""What it begins with where nothing that got better stands out among so many comparisons, or where
+something else may have got worse: it was told from no difference, though not by the margin."""
+MOVED = math.log(1.1)
+"""A ratio of the whole process' memory that is told, as a logarithm."""
+ORDER = (VERBS[Word.GAIN], UNJUDGED, VERBS[Word.TRADE], WEAK, *VERBS.values())
+"""In which they are told, of those that begin alike what matters most."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,9 @@ class Sentence:
         says: the rest.
         trial: the trial that it rests on.
         arm: the arm; empty where it rests on several.
-        paste: what to write to have it.
+        paste: what to write to have it, where it got anything better.
         told: what it repeats of several arms.
+        weight: how much it matters among those that begin alike.
     """
 
     verb: str
@@ -54,16 +65,12 @@ class Sentence:
     arm: str = ""
     paste: str = ""
     told: Told | None = None
+    weight: float = 0.0
 
     @property
     def cited(self) -> tuple[str, str]:
         """What its trial's quotables have it by."""
         return self.told.cited if self.told else (self.arm, WHOLE)
-
-    @property
-    def code(self) -> str:
-        """What to write to have it, where it is advised."""
-        return self.paste if self.verb in (VERBS[Word.GAIN], UNJUDGED) else ""
 
     def __str__(self) -> str:
         return f"{self.verb}: {self.says}"
@@ -117,19 +124,24 @@ def _parameter(trial: JudgedTrial, name: str, default: float) -> float:
 def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
     """Return the confirmed stack, then what each technique does, then what they do together."""
     together = [_together(trial, told) for trial in trials for told in trial.told]
-    lead = [s for trial in trials if confirms(trial.data.declared) for s in _of_arms(trial, 1)]
-    singles = [s for t in trials if not crosses(t.data.declared) for s in _of_arms(t)]
-    order = [VERBS[Word.GAIN], UNJUDGED, *VERBS.values()]
-    ranked = sorted(singles, key=lambda s: order.index(s.verb) if s.verb in order else -1)
+    many = multiplicity(trials, trials[0].plan.confidence)
+    lead = [s for t in trials if confirms(t.data.declared) for s in _of_arms(t, many, 1)]
+    singles = [s for t in trials if not crosses(t.data.declared) for s in _of_arms(t, many)]
+    ranked = sorted(singles, key=_rank)
     costs = [sentence for trial in trials[-1:] for sentence in _costs(trial)]
     return [*lead, *costs, *together, *ranked]
+
+
+def _rank(sentence: Sentence) -> tuple[int, float]:
+    verb = sentence.verb
+    return ORDER.index(verb) if verb in ORDER else -1, -sentence.weight
 
 
 def _together(trial: JudgedTrial, told: Told) -> Sentence:
     return Sentence(told.verb, told.says, _name(trial), told=told)
 
 
-def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
+def _of_arms(trial: JudgedTrial, many: Multiplicity, most: int | None = None) -> Iterator[Sentence]:
     """Yield a sentence on each arm, or on the first few; of a broken trial, on what broke it."""
     if trial.data.invalid:
         yield from _broken(trial)
@@ -140,16 +152,29 @@ def _of_arms(trial: JudgedTrial, most: int | None = None) -> Iterator[Sentence]:
         if answer.arm == NOTHING_LOADED:
             yield from [_loading(trial, step)] if step else []
         else:
-            unjudged = answer.word in (Word.GAIN, Word.TRADE) and not _learns(trial, answer)
+            helps = answer.word in (Word.GAIN, Word.TRADE)
+            unjudged = helps and not _learns(trial, answer)
             said = f"; what is learnt was not judged{_why(trial, answer)}" if unjudged else ""
-            verb = VERBS.get(answer.word, str(answer.word))
             yield Sentence(
-                UNJUDGED if unjudged and answer.word is Word.GAIN else verb,
-                f"{_what(arm)}: {_came_to(trial, answer)}{said}",
+                _verb(answer, many, unjudged=unjudged),
+                f"{_what(arm)}: {_came_to(trial, answer, many)}{said}",
                 _name(trial),
                 answer.arm,
-                arm.code if answer.word in (Word.GAIN, Word.TRADE) else "",
+                arm.code if helps else "",
+                weight=weight(answer),
             )
+
+
+def _verb(answer: Answer, many: Multiplicity, *, unjudged: bool) -> str:
+    """Return what the sentence on an arm begins with."""
+    if answer.word is Word.GAIN:
+        found = [part.finding for part in answer.parts if part.finding]
+        better = [f for f in found if f.verdict is Verdict.BETTER]
+        if any(map(_may_be_worse, found)) or not any(_stands(f, many) for f in better):
+            return WEAK
+        if unjudged:
+            return UNJUDGED
+    return VERBS.get(answer.word, str(answer.word))
 
 
 def _learns(trial: JudgedTrial, answer: Answer) -> bool:
@@ -180,14 +205,46 @@ def _what(arm: ArmRecord) -> str:
     return listed(names)
 
 
-def _came_to(trial: JudgedTrial, answer: Answer) -> str:
+def _came_to(trial: JudgedTrial, answer: Answer, many: Multiplicity) -> str:
     """Return what was found of an arm, or why there is nothing, in one line."""
     if answer.reason or not answer.measured:
         return answer.reason
-    found = [part.finding for part in answer.parts if part.finding]
-    told = "; ".join(f"{f.metric.title} {text.compact(f)}, {f.verdict}" for f in found)
-    open_ones = [f"{f.metric.title}: {text.power(f)}" for f in answer.open]
-    return "; ".join([told, *open_ones, *_break_even(trial, answer)])
+    found = (part.finding for part in answer.parts if part.finding)
+    told = (f"{f.metric.title} {text.compact(f)}, {_judged(f, many)}" for f in found)
+    return "; ".join([*told, *_whole_process(trial, answer), *_break_even(trial, answer)])
+
+
+def _judged(finding: Finding, many: Multiplicity) -> str:
+    """Return a verdict, with what it lacks."""
+    if finding.verdict is Verdict.INCONCLUSIVE:
+        return f"{finding.verdict}: {text.power(finding)}"
+    decides = finding.verdict in (Verdict.BETTER, Verdict.WORSE)
+    if decides and not _stands(finding, many):
+        return f"{finding.verdict}, though weak among {many.compared} comparisons"
+    return str(finding.verdict)
+
+
+def _may_be_worse(finding: Finding) -> bool:
+    """Tell whether all that an open finding leaves open is worse than no difference."""
+    e = finding.estimate
+    beyond = e.low > 0 if finding.metric.better == "less" else e.high < 0
+    return beyond and finding.verdict is Verdict.INCONCLUSIVE
+
+
+def _stands(finding: Finding, many: Multiplicity) -> bool:
+    """Tell whether a verdict stands out among many; ranges are told, and speak for themselves."""
+    return isinstance(finding.estimate, Ranges) or many.survives(finding)
+
+
+def _whole_process(trial: JudgedTrial, answer: Answer) -> Iterator[str]:
+    """Yield what became of the host's memory, where the device's alone is judged and this moved."""
+    judged = answer.part("memory").finding
+    host = trial.find(answer.arm, PEAK_HOST_MEMORY.name)
+    if not judged or not host or judged.metric.name != PEAK_DEVICE_MEMORY.name:
+        return
+    if host.verdict in (Verdict.BETTER, Verdict.WORSE) and abs(host.estimate.point) > MOVED:
+        sizes = f"{text.size(host.baseline_value)} to {text.size(host.arm_value)}"
+        yield f"the whole process, code and compiler included, {text.brief(host)}, {sizes}"
 
 
 def _break_even(trial: JudgedTrial, answer: Answer) -> Iterator[str]:
@@ -238,11 +295,11 @@ def _limits(step: Finding) -> str:
 
 
 def written(found: Iterable[Advice]) -> str:
-    """Return advice as lines for a terminal; what to write stands below what to use."""
+    """Return advice as lines for a terminal; what to write stands below what gets better."""
     lines = []
     for own in found:
         lines.append(f"advice for {own.subject}")
         for sentence in own.sentences:
-            lines.append(f"  {sentence}")
-            lines += [f"      {line}" for line in sentence.code.splitlines()]
+            lines += wrapped(str(sentence))
+            lines += [f"          {line}" for line in sentence.paste.splitlines()]
     return "\n".join(lines)

@@ -106,8 +106,8 @@ def _advice(run: JudgedRun) -> str:
     for sentence in (s for own in advice(run.trials) for s in own.sentences):
         words = f"- **{escape(sentence.verb)}**: {escape(sentence.says, MOST_SAID)}"
         lines += wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        if sentence.code:
-            code = ["```text", *sentence.code.splitlines(), "```"]
+        if sentence.paste:
+            code = ["```text", *sentence.paste.splitlines(), "```"]
             lines += ["", *(f"  {line}" for line in code), ""]
     return "\n".join([*lines, ""])
 

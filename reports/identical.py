@@ -58,6 +58,12 @@ class Identical:
     def says(self) -> str:
         """The count in words, and what chance alone would do."""
         level, n = text.level(1 - self.confidence), len(self.pairs)
+        if n == 1:
+            told = "told apart, " if self.apart else ""
+            return (
+                f"Here there is one such pair: {told}one copy took {text.compared(self.pairs[0])} "
+                "of the other. That bounds what this run can tell, and says little of a bias."
+            )
         expected = text.number((1 - self.confidence) * n, 2)
         told = f"{len(self.apart)} of {text.count(n, 'identical pair')} told apart at {level}"
         if not self.is_more_than_chance:

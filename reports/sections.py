@@ -135,6 +135,8 @@ class AnswerRow:
     anchor: str
     key: Key
     experiment: str
+    subject: str
+    """Of whose own it is; empty where it is one of ours."""
     telling: str
     """The parameters that tell its trial from others of the experiment."""
     says: str
@@ -198,6 +200,7 @@ def _row(view: TrialView, answer: Answer, shared: Collection[str], *, again: boo
         anchor=view.anchor,
         key=key(view.data),
         experiment=view.declared.experiment,
+        subject=view.declared.subject,
         telling=view.name.removeprefix(view.declared.experiment).strip(),
         says=says.get(answer.arm, answer.arm),
         against="" if answer.arm == baseline.name else baseline.says,

@@ -91,8 +91,10 @@ class Group:
 
 
 def experiment_title(row: AnswerRow) -> str:
-    """Return what people call an experiment: ``Data echoing``."""
-    return _words(row.experiment) + (f" ({row.telling})" if row.telling else "")
+    """Return what people call an experiment: ``Data echoing``, ``train.py:make, singles``."""
+    which = row.experiment.rpartition("_")[2]
+    words = f"{row.subject}, {which}" if row.subject else _words(row.experiment)
+    return words + (f" ({row.telling})" if row.telling else "")
 
 
 def _words(experiment: str) -> str:

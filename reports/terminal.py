@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
+from keras_ab.bench import telling
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
@@ -17,7 +18,7 @@ from keras_ab.reports import cautions
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible, short_names
 
-WIDTH = 80
+WIDTH = telling.WIDTH
 HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
 GREEN, RED, YELLOW = 32, 31, 33
 COLOURS: dict[str, int] = {
@@ -45,7 +46,7 @@ def coloured(table: str) -> str:
 def warnings(run: JudgedRun) -> str:
     """Return what a reader should know before trusting any number of a run."""
     said = (f"{c.says}; to do: {c.do}" if c.do else c.says for c in cautions.of_all(run))
-    lines = [line for caution in said for line in _wrapped(caution)]
+    lines = [line for caution in said for line in wrapped(caution)]
     return "\n".join(["warnings", *lines]) if lines else ""
 
 
@@ -85,7 +86,9 @@ def _against(trial: JudgedTrial) -> str:
     """Return the baseline's name, and how long a step of it takes where that is known."""
     found = (answer.part("time").finding for answer in trial.answers)
     step_s = next((finding.baseline_value for finding in found if finding), None)
+    of = trial.data.declared.case.get("batches") if trial.data.declared.subject else None
     at = f" at {text.seconds(step_s)} a step" if step_s else ""
+    at += f" of {text.count(int(of), 'batch', 'batches')}" if at and of else ""
     return f", against {trial.data.baseline}{at}"
 
 
@@ -132,7 +135,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
         cells = (_cut(row[i], widths[i]).ljust(widths[i]) for i in used)
         lines.append("  ".join(cells)[:WIDTH].rstrip())
         beside = [f"{HEADINGS[i]} {row[i]}" for i in below if row[i] not in ("–", HEADINGS[i])]
-        lines += _wrapped("; ".join(beside), "    ")
+        lines += wrapped("; ".join(beside), 4)
     return lines
 
 
@@ -153,8 +156,8 @@ def _claims(trials: list[JudgedTrial]) -> list[str]:
             why = textwrap.shorten(legible(judged.reason), 160, placeholder=" …")
             found = _found(judged, judged.finding) if judged.finding else why
             about = f"{claim.arm}: {wanted}" if claim.arm else wanted
-            lines += _wrapped(f"{judged.outcome}: “{claim.statement}”")
-            lines += _wrapped(f"{claim.id} ({about}): {found}", "      ")
+            lines += wrapped(f"{judged.outcome}: “{claim.statement}”")
+            lines += wrapped(f"{claim.id} ({about}): {found}", 6)
     return lines and ["claims", *lines]
 
 
@@ -172,17 +175,16 @@ def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
     for trial, name in zip(trials, names, strict=True):
         for answer in trial.answers:
             if answer.reason:
-                lines += _wrapped(f"{answer.word}: {name}, {answer.arm}: {answer.reason}")
+                lines += wrapped(f"{answer.word}: {name}, {answer.arm}: {answer.reason}")
         late = trial.data.failed(trial.data.baseline, CONTROL)
         if late and not any(answer.reason for answer in trial.answers):
-            lines += _wrapped(f"failed: {name}, {trial.data.baseline}, the baseline: {late}")
+            lines += wrapped(f"failed: {name}, {trial.data.baseline}, the baseline: {late}")
         for tried in trial.data.attempts:
             if tried.what in ("killed", "timed out"):
-                lines += _wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.said}")
+                lines += wrapped(f"{tried.what}: {name}, tried “{tried.says}”: {tried.said}")
     return lines
 
 
-def _wrapped(line: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(
-        legible(line)[:2000], WIDTH, initial_indent=indent, subsequent_indent="      "
-    )
+def wrapped(line: str, indent: int = 2) -> list[str]:
+    """Return a line of whatever text as lines that fit the terminal."""
+    return telling.wrapped(legible(line)[:2000], indent)

@@ -9,7 +9,8 @@ WORTH_MERGING_S = 0.01
 in a millisecond or less."""
 
 CACHED_S = 5.0
-"""An epoch that takes longer is not gone through before each start, to fill a cache with it."""
+"""An epoch that takes longer is not gone through before each start, to fill a cache with it. Four
+times as long is waited for before it is given up, see `batches.CACHED_S`."""
 
 FLOATS = ("float32", "float64")
 
@@ -26,12 +27,14 @@ def xla(found: Found) -> str:
     return "run_eagerly=True leaves nothing to compile" if found.eager else ""
 
 
-def graph(found: Found) -> str:
+def without_xla(found: Found) -> str:
     """Say why not, unless there is something to do without XLA."""
-    return "" if found.jit and found.backend != "jax" else "as it is, nothing is compiled by XLA"
+    if found.jit and found.backend == "jax":
+        return "on JAX there is no other compiler"
+    return "" if found.jit else "XLA compiles nothing as it is"
 
 
-def not_eager(found: Found) -> str:
+def compiled(found: Found) -> str:
     """Say why not, unless the step runs eagerly."""
     return "" if found.eager else "the step is compiled already"
 
@@ -45,7 +48,7 @@ def execution(found: Found) -> str:
     if found.steps_per_execution > 1:
         return f"{found.steps_per_execution} batches an execution as it is"
     if found.batch_s > WORTH_MERGING_S:
-        return f"a batch takes {found.batch_s:.2g} s: what lies between two is next to nothing"
+        return f"a batch takes {found.batch_s:.2g} s, of which merging saves a millisecond or less"
     return "a step that runs eagerly has no execution" if found.eager else ""
 
 
@@ -176,3 +179,13 @@ def cpu(found: Found) -> str:
     if found.backend != "tensorflow":
         return f"it is a setting of TensorFlow's, not of {found.backend}"
     return "a GPU computes" if found.on_gpu else ""
+
+
+def one_dnn(found: Found) -> str:
+    """Say why not, unless oneDNN can be switched on."""
+    return cpu(found) or ("it is on already" if found.one_dnn else "")
+
+
+def without_one_dnn(found: Found) -> str:
+    """Say why not, unless oneDNN can be switched off."""
+    return cpu(found) or ("" if found.one_dnn else "it is off already on this processor")

@@ -123,13 +123,14 @@ def check_enough(batches: int, of: str) -> None:
         )
 
 
-def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iterator[Any]:
+def endless(made: Made, change: Change, seed: int | None = None) -> Iterator[Any]:
     """Return the batches of a subject, over and over.
 
     Args:
         made: what the subject's function returned.
         change: pipeline and form of the data.
-        order: of the rows of arrays; None for that in which they come.
+        seed: of the order of arrays' rows and of a `PyDataset`'s batches; None for that in which
+            they come.
     """
     import keras
 
@@ -138,7 +139,8 @@ def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iter
         count = rows(made.data)
         many = size(made, change)
         check_enough(count // many, f"{many}, as there are {count} examples")
-        order = np.arange(count) if order is None else order
+        rows_in = np.arange if seed is None else np.random.default_rng(seed).permutation
+        order = rows_in(count)
         found = arrays(made, change)
         if on_tensorflow:
             return iter(_shaped(_gathered(found, order, many), change))
@@ -148,7 +150,7 @@ def endless(made: Made, change: Change, order: np.ndarray | None = None) -> Iter
         dataset = _shaped(made.data, change, endless=on_tensorflow)
         return iter(dataset) if on_tensorflow else _again(dataset)
     if loading.has_adapter(made.data):
-        adapter = loading.adapter(made.data)
+        adapter = loading.adapter(made.data, seed)
         once = isinstance(made.data, types.GeneratorType)
         if adapter.num_batches is not None:
             check_enough(adapter.num_batches, f"its {kind(made.data)}")

@@ -27,6 +27,9 @@ ANY = (
 )
 """Settings of every optimizer, which the one in its place takes over."""
 
+OF_WEIGHTS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+"""What `exclude_from_weight_decay` sets; it has no public name."""
+
 OF_ADAM = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
 
@@ -50,9 +53,9 @@ def changed(change: Change) -> Iterator[None]:
             if "optimizer" not in call:
                 check_default(self, compile)
             own = call.get("optimizer", "rmsprop")
-            if not any(own is chosen for chosen in known):
+            if not any(_unscaled(own) is chosen for chosen in known):
                 other["optimizer"] = optimizer(own, change)
-                known.append(other["optimizer"])
+                known.append(_unscaled(other["optimizer"]))
         return original(**{**call, **other})
 
     of.compile = compile
@@ -121,6 +124,11 @@ def optimizer(given: Any, change: Change) -> Any:
     return chosen
 
 
+def _unscaled(optimizer: Any) -> Any:
+    """Return an optimizer without the loss scaling that `compile` put around it for float16."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def _in_its_place(own: Any, name: str) -> Any:
     """Return another optimizer with the rate and the settings that any has."""
     import keras
@@ -132,8 +140,13 @@ def _in_its_place(own: Any, name: str) -> Any:
     if name == NATIVE_ADAM:
         from keras_ab.kernels.native.adam import Adam
 
-        return Adam(rate, **kept, **{setting: getattr(own, setting) for setting in OF_ADAM})
-    return OPTIMIZERS[name](rate, **kept)
+        kept |= {setting: getattr(own, setting) for setting in OF_ADAM}
+        chosen = Adam(rate, **kept)
+    else:
+        chosen = OPTIMIZERS[name](rate, **kept)
+    for setting in set(OF_WEIGHTS) & set(vars(own)):
+        setattr(chosen, setting, getattr(own, setting))
+    return chosen
 
 
 def _native_cross_entropy() -> Any:

@@ -5,6 +5,7 @@ With it come the workers of a `PyDataset`, what it does between epochs, and what
 
 from __future__ import annotations
 
+import random
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,13 +32,21 @@ def has_adapter(data: Any) -> bool:
     return (known or ("torch", "DataLoader") in kinds) and _adapters() is not None
 
 
-def adapter(data: Any) -> Any:
+def adapter(data: Any, seed: int | None = None) -> Any:
     """Return Keras' adapter of data that has one.
+
+    Args:
+        data: something that makes its batches itself.
+        seed: of the order of a `PyDataset`'s batches, which `fit` shuffles in each epoch; None for
+            that in which they come.
 
     Raises:
         DeclarationError: `fit` does not take it.
     """
-    return _taken(lambda: _adapters().get_data_adapter(data))
+    shuffled = seed is not None and getattr(data, "num_batches", None) is not None
+    if shuffled:
+        random.seed(f"{seed}/order")  # Keras shuffles by the generator that all of Python shares
+    return _taken(lambda: _adapters().get_data_adapter(data, shuffle=shuffled))
 
 
 def dataset(adapter: Any, *, once: bool) -> Any:

@@ -35,6 +35,7 @@ class Found:
     Args:
         backend: that Keras runs on.
         devices: kinds of device that the framework sees.
+        one_dnn: whether TensorFlow computes by oneDNN.
         counted_apart: whether memory is counted in processes that are not timed, which do not.
         parameters: that are trained.
         layers: names of Keras' classes that its layers are, or derive from, each once.
@@ -70,6 +71,7 @@ class Found:
 
     backend: str
     devices: tuple[str, ...]
+    one_dnn: bool
     counted_apart: bool
     parameters: int
     layers: tuple[str, ...]
@@ -116,10 +118,12 @@ class Found:
         many = f"{self.batches} batches of {self.batch}" if self.batches else f"of {self.batch}"
         return (
             f"{self.parameters:,} parameters, {self.policy}, {self.optimizer}, "
-            f"{self.loss or 'a loss of its own'}, labels {self.labels}, "
+            f"{self.loss or 'a loss of its own'}, {_LABELS[self.labels]}"
             f"{self.data} ({', '.join(self.inputs)}; {many}), {compiled}"
         )
 
+
+_LABELS = {"one-hot": "one-hot labels, ", "indices": "labels are indices, ", "other": ""}
 
 _FOUND = TypeAdapter(Found)
 
@@ -251,6 +255,7 @@ def _of_device() -> dict[str, Any]:
     can_count = keras.backend.backend() == "tensorflow"
     return {
         "devices": tuple(str(device["kind"]) for device in facts["devices"]),
+        "one_dnn": bool(facts.get("one_dnn")),
         "counted_apart": can_count and not facts["memory_statistics"],
     }
 

@@ -68,11 +68,11 @@ class Technique:
 
 TECHNIQUES = (
     Technique(
-        "not_eager",
+        "compiled",
         "compiled, not run operation by operation",
         {"eager": False},
         "model.compile(..., run_eagerly=False)",
-        why_not=applies.not_eager,
+        why_not=applies.compiled,
     ),
     Technique(
         "xla",
@@ -82,11 +82,11 @@ TECHNIQUES = (
         why_not=applies.xla,
     ),
     Technique(
-        "graph",
+        "without_xla",
         "run by the graph executor, without XLA",
         {"jit": False},
         "model.compile(..., jit_compile=False)",
-        why_not=applies.graph,
+        why_not=applies.without_xla,
     ),
     Technique(
         "bfloat16",
@@ -234,8 +234,17 @@ TECHNIQUES = (
         {},
         "export TF_ENABLE_ONEDNN_OPTS=0  # before TensorFlow is imported",
         sources.ONE_DNN,
-        applies.cpu,
+        applies.without_one_dnn,
         environment={"TF_ENABLE_ONEDNN_OPTS": "0"},
+    ),
+    Technique(
+        "one_dnn",
+        "oneDNN's kernels in place of TensorFlow's own",
+        {},
+        "export TF_ENABLE_ONEDNN_OPTS=1  # before TensorFlow is imported",
+        sources.ONE_DNN,
+        applies.one_dnn,
+        environment={"TF_ENABLE_ONEDNN_OPTS": "1"},
     ),
     Technique(
         "one_thread",

@@ -68,7 +68,8 @@ class Trained:
     ) -> float:
         """Train from a seed for so many steps; return the loss on the subject's validation data.
 
-        The seed sets the weights and the order of arrays. A loss that is NaN says so.
+        The seed sets the weights and the order of the data, see `batches.endless`. A loss that is
+        NaN says so.
         """
         import keras
 
@@ -81,10 +82,7 @@ class Trained:
                 batches.kind(made.validation),
                 "return arrays as validation data",
             )
-        order = None
-        if batches.of_arrays(made.data):
-            order = np.random.default_rng(seed).permutation(batches.rows(made.data))
-        stream = batches.endless(made, tried.change, order)
+        stream = batches.endless(made, tried.change, seed)
         first = taken(stream, self.subject)
         build(made.model, first)
         stepping = steps(made.model, stream, count(tried.change, case), first)

@@ -79,7 +79,7 @@ def test_every_technique_applies_or_says_why_not(found):
     assert {"xla", "bfloat16", "sparse_labels", "byte_inputs", "native_adam"} <= set(names)
     reasons = techniques.left_out(found)
     assert set(names) | set(reasons) == {technique.name for technique in techniques.TECHNIQUES}
-    assert reasons["not_eager"] == "the step is compiled already"
+    assert reasons["compiled"] == "the step is compiled already"
     assert "kept in memory already" in reasons["cache"]
 
 
@@ -90,7 +90,7 @@ def test_names_are_told_by_the_file():
 
 # -- changes --------------------------------------------------------------------------------------
 
-ELSEWHERE = ("not_eager", "native_loss", "recompute_all")
+ELSEWHERE = ("compiled", "native_loss", "recompute_all")
 """What a model that ends in a softmax, compiled, on TensorFlow leaves nothing to do for."""
 SAME = [t for t in techniques.TECHNIQUES if t.same and t.name not in ELSEWHERE]
 

@@ -40,6 +40,34 @@ def test_a_model_that_is_compiled_once_more_is_changed_once(model):
     assert model.optimizer.gradient_accumulation_steps == 2
 
 
+def test_a_model_in_float16_that_is_compiled_once_more_is_changed_once():
+    import keras
+
+    layers = [keras.Input((4,)), keras.layers.Dense(3, dtype="mixed_float16")]
+    model = keras.Sequential(layers)
+    model.dtype_policy = "mixed_float16"
+    with changed(Change(accumulate=2)):
+        model.compile("adam", "mse")
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        model.compile(model.optimizer, "mae")
+    assert model.optimizer.inner_optimizer.gradient_accumulation_steps == 2
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_weights_that_do_not_decay_do_not_in_the_optimizer_in_its_place_either(name, model):
+    import keras
+
+    own = keras.optimizers.Adam(weight_decay=0.5)
+    own.exclude_from_weight_decay(var_list=[model.layers[0].kernel], var_names=["bias"])
+    other = optimizer(own, Change(optimizer=name))
+    for optimized in (own, other):
+        assert not optimized._use_weight_decay(model.layers[0].kernel)
+        assert not optimized._use_weight_decay(model.layers[0].bias)
+    assert optimizer(keras.optimizers.Adam(), Change(optimizer=name))._use_weight_decay(
+        model.layers[0].kernel
+    )
+
+
 SETTINGS = {
     "weight_decay": 0.01,
     "clipvalue": 0.5,

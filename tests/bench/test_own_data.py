@@ -311,3 +311,24 @@ def test_a_cache_that_takes_too_much_memory_is_not_filled(monkeypatch):
     data = tf.data.Dataset.from_tensor_slices(np.zeros((8, 2), "float32")).batch(2)
     with pytest.raises(NotMeasuredHere, match="an epoch fits into a cache"):
         batches.endless(Made(None, data), Change(pipeline="cache"))
+
+
+def test_a_seed_shuffles_the_batches_of_a_dataset_anew_in_each_epoch():
+    def epochs(seed):
+        stream = batches.endless(Made(None, flow()), Change(), seed)
+        numbers = [float(np.asarray(next(stream)[0])[0, 0]) for _ in range(30)]
+        return [tuple(numbers[start : start + 3]) for start in range(0, 30, 3)]
+
+    seen = epochs(7)
+    assert {tuple(sorted(epoch)) for epoch in seen} == {(0, 1, 2)}
+    assert len(set(seen)) > 1
+    assert epochs(7) == seen != epochs(8)
+
+
+@pytest.mark.parametrize("data", ["Batches(None)", "forever()"])
+def test_what_fit_cannot_shuffle_comes_as_it_does_whatever_the_seed(written, data):
+    own = written(f"return model((4,)), {data}", before=BATCHES)
+    streams = [batches.endless(own.make(Change()), Change(), seed) for seed in (None, 7)]
+    for _ in range(4):
+        (first, _), (second, _) = (next(stream) for stream in streams)
+        np.testing.assert_array_equal(first, second)

@@ -149,7 +149,7 @@ def test_how_long_a_compiled_start_takes_is_looked_at_with_any_execution(written
 
 # -- what is pasted -------------------------------------------------------------------------------
 
-NOT_PYTHON = ("one_batch", "without_one_dnn", "one_thread")
+NOT_PYTHON = ("one_batch", "without_one_dnn", "one_dnn", "one_thread")
 
 
 @pytest.mark.parametrize("technique", techniques.TECHNIQUES, ids=lambda t: t.name)
@@ -173,3 +173,20 @@ def test_what_is_pasted_is_of_the_model_that_was_found():
         "clipping", replace(FOUND, optimizer="RMSprop")
     )
     assert "loss=SparseCategoricalCrossentropy()" in pasted("native_loss", FOUND)
+
+
+@pytest.mark.parametrize(("on", "applies"), [(True, "without_one_dnn"), (False, "one_dnn")])
+def test_one_dnn_is_switched_the_other_way_and_no_way_on_a_gpu(on, applies):
+    both = {"one_dnn", "without_one_dnn"}
+    (why,) = both - {applies}
+    found = replace(FOUND, one_dnn=on)
+    assert both & set(techniques.left_out(found)) == {why}
+    assert "already" in techniques.left_out(found)[why]
+    assert both <= set(techniques.left_out(replace(found, devices=("gpu", "cpu"))))
+    assert both <= set(techniques.left_out(replace(found, backend="jax")))
+
+
+def test_a_first_look_finds_one_dnn_as_the_environment_has_it(found_with):
+    from keras_ab.bench.lab.worker.backends.tensorflow import one_dnn
+
+    assert found_with({}).one_dnn is one_dnn()

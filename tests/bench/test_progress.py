@@ -21,7 +21,7 @@ from keras_ab.bench.progress import (
     roughly,
     trainings,
 )
-from keras_ab.bench.telling import WIDTH, side_by_side
+from keras_ab.bench.telling import WIDTH, listed, side_by_side
 from tests.bench.invocation import TINY, benchmark
 
 ARMS = tuple(Arm(name, lambda _case: Prepared(lambda: None), name) for name in "abc")
@@ -185,3 +185,13 @@ def test_what_is_done_sparingly_takes_no_more_than_its_share():
     spent = 3 * len(done)
     assert spent <= 0.1 * clock.now_s + 3
     assert spent >= 0.1 * clock.now_s - 6
+
+
+def test_names_stand_in_a_column_before_what_is_said_of_them():
+    told = {"xla": "compiled", "without_one_dnn": "what is said of it is long " * 5}
+    first, second, *further = listed(told).splitlines()
+    assert first == "  xla              compiled"
+    assert second.startswith("  without_one_dnn  what is said")
+    assert further
+    assert all(line[:19].isspace() and not line[19].isspace() for line in further)
+    assert max(map(len, (first, second, *further))) <= WIDTH

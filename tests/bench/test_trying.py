@@ -25,6 +25,7 @@ from tests.reports.test_advice import CROSSED, SINGLES, scene
 FOUND = Found(
     backend="tensorflow",
     devices=("cpu",),
+    one_dnn=True,
     counted_apart=False,
     parameters=259,
     layers=("Dense",),
@@ -154,9 +155,15 @@ def test_what_was_asked_for_is_chosen_and_the_rest_has_a_reason(tmp_path):
     assert "xla" in names
     assert late == []
     assert "float16" not in names
-    assert any(line.startswith("  not float16:") for line in said)
+    (reasons,) = (line for line in said if line.startswith("does not apply:"))
+    assert "\n  float16 " in reasons
+    said.clear()
     only = replace(whole, names=("xla",))
     assert asked.chosen(FOUND, only, said.append) == (["xla"], [])
+    assert not any("does not apply" in line for line in said)
+    asked.chosen(FOUND, replace(whole, names=("xla", "float16")), said.append)
+    (reasons,) = (line for line in said if line.startswith("does not apply:"))
+    assert [line.split()[0] for line in reasons.splitlines()[1:]] == ["float16"]
     with pytest.raises(Exception, match="at least one technique applies"):
         asked.chosen(FOUND, replace(whole, names=("cache",)), said.append)
 
@@ -167,7 +174,7 @@ def test_what_there_is_no_time_for_is_said_with_the_time_that_is_enough(tmp_path
     names, late = asked.chosen(slow, own, said.append)
     assert late[0] == "xla"
     assert names
-    (line,) = (line for line in said if line.startswith("  for want of time not tried: xla"))
+    (line,) = (line for line in said if line.startswith("for want of time not tried: xla"))
     enough_s = 60.0 * int(line.partition("--budget ")[2].split()[0])
     assert asked.chosen(slow, replace(own, budget_s=enough_s), said.append)[1] == []
     assert asked.chosen(slow, replace(own, budget_s=enough_s - 60), said.append)[1]
@@ -279,7 +286,14 @@ def test_a_readers_own_model_ends_with_advice(tmp_path):
     before = sorted(path.name for path in tmp_path.iterdir())
     done = keras_ab(
         tmp_path,
-        *("try", "train.py:make", "--techniques", "graph,xla,sparse_labels", "--budget", "0.05"),
+        *(
+            "try",
+            "train.py:make",
+            "--techniques",
+            "without_xla,xla,sparse_labels",
+            "--budget",
+            "0.05",
+        ),
         *("--runs", "runs", "--stack"),
     )
     assert done.returncode == 0, done.stderr

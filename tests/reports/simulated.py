@@ -46,6 +46,7 @@ class Scene:
     first_step: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, dict[str, float]] = field(default_factory=dict)
     peak: dict[str, float] = field(default_factory=dict)
+    host: dict[str, float] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     claims: list[ClaimRecord] = field(default_factory=list)
     extra: list[Any] = field(default_factory=list)
@@ -171,7 +172,10 @@ def _values(scene: Scene, rng: random.Random) -> dict[str, dict[str, float]]:
             "build_time_s": 0.15 * rng.lognormvariate(0, 0.1),
             "first_step_time_s": 0.4 * scene.first_step.get(arm, 1) * rng.lognormvariate(0, 0.05),
             "peak_device_memory_bytes": 26 * MIB * scene.peak.get(arm, 1),
-            "peak_host_memory_bytes": 410 * MIB * rng.lognormvariate(0, 0.005),
+            "peak_host_memory_bytes": 410
+            * MIB
+            * scene.host.get(arm, 1)
+            * rng.lognormvariate(0, 0.005),
             "weights_bytes": 3659680.0,
             **scene.sizes.get(arm, {}),
         }

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from keras_ab import reports
+from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.declared import ArmRecord, GuardRecord, Trial
 from keras_ab.bench.lab.record.records import Failure, GuardCheck, Notice
 from keras_ab.bench.lab.record.run_file import encode
@@ -16,6 +17,7 @@ from keras_ab.reports.advice import advice, written
 from keras_ab.reports.citing import WHOLE, cite, quotables
 from keras_ab.reports.closing import close
 from keras_ab.reports.filled import filled
+from keras_ab.reports.judged import multiplicity
 from keras_ab.reports.markdown import escape
 from keras_ab.reports.page import page, write_page
 from keras_ab.reports.verify import verify
@@ -97,7 +99,7 @@ def sentences(run):
 def test_it_begins_with_the_stack_that_was_confirmed(sentences):
     first = str(sentences[0])
     assert first.startswith("If it learns as well: xla and bfloat16: step time 0.6")
-    assert sentences[0].code == "write_stack()"
+    assert sentences[0].paste == "write_stack()"
 
 
 def test_each_technique_has_its_sentence(sentences):
@@ -124,6 +126,72 @@ def test_a_first_step_that_is_longer_by_chance_is_not_paid_back(tmp_path):
         assert "paid back" not in str(found.sentences)
 
 
+def test_what_is_weak_among_so_many_is_advised_as_such_and_after_what_is_not(tmp_path):
+    arms = {name: SINGLES[name] for name in ("as_it_is", "xla", "recompute")}
+    verbs = set()
+    for seed in range(12):
+        trial = scene("train_make_singles", arms | {"prefetch": (("prefetch",), 0.965)})
+        trial.noise, trial.peak = 0.02, {"xla": 1.2}
+        path = write(tmp_path / f"{seed}.jsonl", header("a"), [trial], first_seed=seed)
+        (judged,) = reports.load(path).runs[0].trials
+        (found,) = advice([judged])
+        step = judged.find("prefetch", STEP_TIME.name)
+        if step.verdict is not Verdict.BETTER:
+            continue
+        (own,) = (s for s in found.sentences if s.arm == "prefetch")
+        stands = multiplicity([judged], 0.95).survives(step)
+        assert (own.verb == "Use") is stands
+        assert ("though weak among" in own.says) is not stands
+        order = [s.arm for s in found.sentences]
+        assert order == (["prefetch", "xla"] if stands else ["xla", "prefetch"]) + ["recompute"]
+        verbs.add(own.verb)
+    assert verbs == {"Use", "Perhaps"}
+
+
+def test_what_saves_memory_and_may_take_longer_is_advised_with_a_perhaps(tmp_path):
+    arms, seen = {"as_it_is": ((), 1.0), "recompute": (("recompute",), 1.015)}, set()
+    for seed in range(40):
+        trial = scene("train_make_singles", arms)
+        trial.noise, trial.peak = 0.02, {"recompute": 0.8}
+        path = write(tmp_path / f"{seed}.jsonl", header("a"), [trial], first_seed=seed)
+        (judged,) = reports.load(path).runs[0].trials
+        step = judged.find("recompute", STEP_TIME.name)
+        if step.verdict is Verdict.INCONCLUSIVE:
+            (own,) = advice([judged])[0].sentences
+            longer = step.estimate.low > 0
+            assert own.verb == ("Perhaps" if longer else "Use")
+            seen.add(longer)
+    assert seen == {True, False}
+
+
+def test_what_matters_most_comes_first(tmp_path):
+    arms = {"as_it_is": ((), 1.0), "cache": (("cache",), 0.9), "xla": (("xla",), 0.5)}
+    path = write(tmp_path / "run.jsonl", header("a"), [scene("train_make_singles", arms)])
+    (found,) = advice(reports.load(path).runs[0].trials)
+    assert [(s.verb, s.arm) for s in found.sentences] == [("Use", "xla"), ("Use", "cache")]
+
+
+@pytest.mark.parametrize(("times", "told"), [(1.6, True), (1.05, False)])
+def test_memory_of_the_whole_process_is_told_where_it_moved(tmp_path, times, told):
+    trial = scene("train_make_singles", SINGLES)
+    trial.host = {"xla": times}
+    path = write(tmp_path / "run.jsonl", header("a"), [trial])
+    (found,) = advice(reports.load(path).runs[0].trials)
+    (xla,) = (s for s in found.sentences if s.arm == "xla")
+    assert (f"compiler included, {times:.2f}×" in xla.says) is told
+
+
+def test_the_terminal_wraps_advice_and_writes_what_to_write_for_a_trade_too(tmp_path):
+    trial = scene("train_make_singles", SINGLES)
+    trial.peak = {"xla": 1.5}
+    path = write(tmp_path / "run.jsonl", header("a"), [trial])
+    (found,) = advice(reports.load(path).runs[0].trials)
+    lines = written([found]).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("  A trade: xla: ") for line in lines)
+    assert "          write_xla()" in lines
+
+
 def test_what_failed_after_it_was_timed_is_not_advised(tmp_path):
     trial = scene("train_make_singles", SINGLES)
     names = {"trial": trial.name, "arm": "xla", "stage": "quality"}
@@ -133,7 +201,7 @@ def test_what_failed_after_it_was_timed_is_not_advised(tmp_path):
     (found,) = advice(runs.runs[0].trials)
     (xla,) = (s for s in found.sentences if s.arm == "xla")
     why = "not finite during quality: the outcome of seed 4 is NaN"
-    assert (str(xla), xla.code) == (f"Failed: xla: {why}", "")
+    assert (str(xla), xla.paste) == (f"Failed: xla: {why}", "")
     told = cite(runs.runs, f"xla/{WHOLE}").sentence("plain")
     assert f"in one word: failed ({why}; step time 0.7" in told
     html = page(runs)

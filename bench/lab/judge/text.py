@@ -310,6 +310,6 @@ def _hertz(x: float) -> str:
     return f"{number(x / 1e6)} MHz" if x < 1e9 else f"{number(x / 1e9)} GHz"
 
 
-def count(n: int, word: str) -> str:
-    """Return ``1 run`` or ``2 runs``."""
-    return f"{n} {word}" + ("" if n == 1 else "s")
+def count(n: int, word: str, words: str = "") -> str:
+    """Return ``1 run`` or ``2 runs``; of a word that takes no ``s``, as `words` says."""
+    return f"{n} {word if n == 1 else words or f'{word}s'}"
