@@ -88,7 +88,7 @@ def _against(trial: JudgedTrial) -> str:
     step_s = next((finding.baseline_value for finding in found if finding), None)
     of = trial.data.declared.case.get("batches") if trial.data.declared.subject else None
     at = f" at {text.seconds(step_s)} a step" if step_s else ""
-    at += f" of {text.count(int(of), 'batch', 'batches')}" if at and of else ""
+    at += f" of {text.count(int(of), 'batch')}" if at and of else ""
     return f", against {trial.data.baseline}{at}"
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.findings import assess
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY
 from keras_ab.bench.lab.words.plan import Plan
@@ -45,10 +47,27 @@ def test_an_arm_that_cannot_be_counted_stays_in_the_trial(number):
     assert lines[-1].kind == "end"
     curves = [data.curves[arm].peak_device_bytes_elsewhere for arm in ("once", "twice")]
     assert sorted(map(len, curves)) == [0, 5]
-    assert [data.uncounted(arm) for arm in ("once", "twice")] == [not c for c in curves]
+    assert [data.peaks_of(arm) == "step" for arm in ("once", "twice")] == [not c for c in curves]
 
 
 def test_what_is_timed_is_never_opened_so():
     lab = counting()
     lab.run(PLAN)
     assert [asked.counted for asked in lab.opened] == [True] * 2 + [False] * 6 + [True] * 10
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"), [("process", "5 processes"), ("step", "5 steps"), ("block", "2 blocks")]
+)
+def test_a_finding_says_what_its_peaks_are_those_of(told, counted):
+    (data,) = group(counting().run(PLAN)).values()
+    if told == "step":
+        for curve in data.curves.values():
+            curve.peak_device_bytes_elsewhere.clear()
+            curve.peak_device_bytes[:] = [10**7] * 5
+    if told == "block":
+        for block in data.blocks.values():
+            for values in block.values.values():
+                values[PEAK_DEVICE_MEMORY.name] = 1e7
+    finding = assess(data, data.metric(PEAK_DEVICE_MEMORY.name), "twice", PLAN)
+    assert text.count(finding.estimate.blocks, finding.counts) == counted

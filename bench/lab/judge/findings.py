@@ -44,11 +44,13 @@ class Finding:
     """What a block takes, where the run tells."""
     note: str = ""
     """What a reader has to know beside the numbers."""
+    peaks_of: Literal["block", "process", "step"] = "block"
+    """What peaks of memory are those of, if it is about these."""
 
     @property
-    def counts(self) -> Literal["seed", "block"]:
+    def counts(self) -> Literal["seed", "block", "process", "step"]:
         """What its number of blocks counts."""
-        return "seed" if self.metric.per == "seed" else "block"
+        return "seed" if self.metric.per == "seed" else self.peaks_of
 
     def shown(self, x: float) -> float:
         """Turn a number on the estimate's scale into a ratio, or leave a difference as it is."""
@@ -195,6 +197,7 @@ def _assess_peaks(data: TrialData, metric: Metric, arm: str, plan: Plan) -> Find
         smallest_effect=verdicts.smallest_effect(estimate, thresholds, plan.confidence),
         blocks_to_settle=math.inf if told is not None else estimate.blocks,
         p_value=told if told is not None else verdicts.p_value(estimate, 0.0),
+        peaks_of=data.peaks_of(arm),
     )
 
 
@@ -221,7 +224,7 @@ def _assess_time_to_target(
     elif estimate.half_width >= room:
         told = step if math.isfinite(needed) else steps
     estimate = replace(estimate, blocks=told.estimate.blocks)
-    metric = replace(metric, per=told.counts)
+    metric = replace(metric, per="seed" if told is steps else "block")
     baseline_value = steps.baseline_value * step.baseline_value
     arm_value = steps.arm_value * step.arm_value
     found = _judged(data, metric, arm, (estimate, thresholds), (baseline_value, arm_value), plan)

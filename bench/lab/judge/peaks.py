@@ -124,7 +124,8 @@ def peaks(data: TrialData, names: Sequence[str]) -> Peaks | None:
     counted = all(peak >= COUNTED for peak in found)
     least = max(1.0, min(found))
     most = max(*found, 0 if counted else COUNTED)
-    return Peaks(least, most, len(found), counted, any(map(data.uncounted, names)))
+    one_process = any(data.peaks_of(name) == "step" for name in names)
+    return Peaks(least, most, len(found), counted, one_process)
 
 
 def compared(data: TrialData, arm: str) -> tuple[Peaks, Peaks] | None:

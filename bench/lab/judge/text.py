@@ -163,8 +163,8 @@ def signed(x: float) -> str:
 def blocks(count: float, word: str = "block") -> str:
     """Return a count with its noun."""
     if not math.isfinite(count):
-        return f"no number of {word}s"
-    return f"{count:.0f} {word}" + ("" if count == 1 else "s")
+        return f"no number of {plural(word)}"
+    return f"{count:.0f} {word if count == 1 else plural(word)}"
 
 
 def power(finding: Finding, *, brief: bool = False) -> str:
@@ -310,6 +310,11 @@ def _hertz(x: float) -> str:
     return f"{number(x / 1e6)} MHz" if x < 1e9 else f"{number(x / 1e9)} GHz"
 
 
-def count(n: int, word: str, words: str = "") -> str:
-    """Return ``1 run`` or ``2 runs``; of a word that takes no ``s``, as `words` says."""
-    return f"{n} {word if n == 1 else words or f'{word}s'}"
+def count(n: int, word: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{n} {word if n == 1 else plural(word)}"
+
+
+def plural(word: str) -> str:
+    """Return ``runs`` or ``batches``."""
+    return f"{word}es" if word.endswith(("s", "ch")) else f"{word}s"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from keras_ab.bench.lab.record.imported import Imported
 from keras_ab.bench.lab.record.records import (
@@ -145,12 +145,18 @@ class TrialData:
             return [float(peak) for peak in peaks]
         return told
 
-    def uncounted(self, arm: str) -> bool:
-        """Tell whether an arm's peaks are those of one process, since its timed ones tell none."""
+    def peaks_of(self, arm: str) -> Literal["block", "process", "step"]:
+        """Return what an arm's peaks of device memory are those of.
+
+        Blocks, where timed processes tell them; else processes beside these, or steps of one.
+        """
         told = any(PEAK_DEVICE_MEMORY.name in b.values.get(arm, {}) for b in self.blocks.values())
         curve = self.curves.get(arm)
-        one = bool(curve and curve.peak_device_bytes and not curve.peak_device_bytes_elsewhere)
-        return one and not told
+        if told or curve is None:
+            return "block"
+        if curve.peak_device_bytes_elsewhere:
+            return "process"
+        return "step" if curve.peak_device_bytes else "block"
 
     def metric(self, name: str) -> Metric:
         """Return the declared metric called `name`."""
