@@ -21,7 +21,7 @@ from keras_ab.bench.own import largest, techniques
 from keras_ab.bench.own.experiments import Terms
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
-from keras_ab.bench.telling import listed, starting, wrapped
+from keras_ab.bench.telling import listed, starting
 from keras_ab.bench.trying import Say, Trying, affordable, gained, takes_s
 
 FEWEST_BLOCKS = 5
@@ -63,7 +63,7 @@ def plan_for(budget_s: float) -> Plan:
 
 def chosen(found: Found, asked: Asked, say: Say) -> tuple[list[str], list[str]]:
     """Return the techniques to try and those there is no time for; say what is found, left out."""
-    say("\n".join(wrapped(f"found: {found}", 0)))
+    say("\n".join(text.wrapped(f"found: {found}", 0)))
     reasons = techniques.left_out(found).items()
     if told := {name: why for name, why in reasons if name in asked.names or not asked.names}:
         say(f"does not apply:\n{listed(told)}")
@@ -147,7 +147,7 @@ def too_late(found: Found, names: Sequence[str], late: Sequence[str]) -> list[st
         return []
     enough = math.ceil(takes_s(found, [*names, *late]) / 60)
     says = f"for want of time not tried: {', '.join(late)}; --budget {enough} has time for all"
-    return ["\n".join(wrapped(says, 0))]
+    return ["\n".join(text.wrapped(says, 0))]
 
 
 def closed(session: Session) -> str:

@@ -80,7 +80,8 @@ def _add_try(commands: Any) -> None:
         help="time for the techniques one by one; those it has no time for are named (default 6)",
     )
     trial.add_argument("--backend", choices=NAMES, help="default: tensorflow; plain for --ab")
-    trial.add_argument("--runs", type=Path, help="folder of run files (default: ./runs)")
+    where = "folder of run files (default: runs, here or in the nearest folder above)"
+    trial.add_argument("--runs", type=Path, help=where)
     trial.set_defaults(execute=run_try)
 
 

@@ -23,8 +23,6 @@ from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker.tracing import FILE
 
-WIDTH = 80
-
 
 def starting(backend: str) -> str:
     """Return that a backend is started, and how long that takes where nothing else would be said.
@@ -75,7 +73,7 @@ def side_by_side(head: str, parts: list[str]) -> str:
     whole = "   ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in (head, *parts))
     filled = textwrap.fill(
         whole,
-        WIDTH,
+        text.WIDTH,
         subsequent_indent=" " * (len(head) + 3),
         break_long_words=False,
         break_on_hyphens=False,
@@ -83,18 +81,13 @@ def side_by_side(head: str, parts: list[str]) -> str:
     return filled.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def wrapped(line: str, indent: int = 2) -> list[str]:
-    """Return a line as lines that fit the terminal."""
-    return textwrap.wrap(line, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * 6)
-
-
 def listed(told: Mapping[str, str]) -> str:
     """Return names with what is said of each, in two columns."""
     width = 2 + max(map(len, told), default=0)
     return "\n".join(
         textwrap.fill(
-            says,
-            WIDTH,
+            says or "–",
+            text.WIDTH,
             initial_indent=f"  {name:{width}}",
             subsequent_indent=" " * (width + 2),
         )

@@ -31,7 +31,7 @@ from keras_ab.bench.own import experiments, look, techniques
 from keras_ab.bench.own.experiments import Terms
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
-from keras_ab.bench.telling import listed, side_by_side, wrapped
+from keras_ab.bench.telling import listed, side_by_side
 
 LOOK_S = 600.0
 """How long a first look may take."""
@@ -231,7 +231,7 @@ def step_time(data: TrialData, arm: str, plan: Plan) -> Finding | None:
 def of_arms(arms: Sequence[Arm]) -> str:
     """Return the arms of a trial: with what they do, or their names where they are combinations."""
     if any(len(arm.techniques) > 1 for arm in arms):
-        return "\n".join(wrapped(", ".join(arm.name for arm in arms)))
+        return "\n".join(text.wrapped(", ".join(arm.name for arm in arms)))
     return listed({arm.name: arm.says for arm in arms})
 
 

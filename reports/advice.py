@@ -38,7 +38,7 @@ UNJUDGED = "If it learns as well"
 """What it begins with, in place of "Use", where an arm may learn otherwise and nobody looked."""
 WEAK = "Perhaps"
 """What it begins with where nothing that got better stands out among so many comparisons, or where
-something else may have got worse: it was told from no difference, though not by the margin."""
+something else is likely to have got worse, which is left open."""
 MOVED = math.log(1.1)
 """A ratio of the whole process' memory that is told, as a logarithm."""
 ORDER = (VERBS[Word.GAIN], UNJUDGED, VERBS[Word.TRADE], WEAK, *VERBS.values())
@@ -91,24 +91,31 @@ class Advice:
         return self.views[sentence.trial].quotables.get(sentence.cited)
 
 
-def advised(views: Sequence[TrialView]) -> list[Advice]:
-    """Return advice for each subject on each machine of a page."""
+def advised(views: Sequence[TrialView], many: Multiplicity) -> list[Advice]:
+    """Return advice for each subject on each machine of a page, which makes many comparisons."""
     found = []
     for machine in dict.fromkeys(view.machine for view in views):
         here = [view for view in views if view.machine == machine]
         by_trial = {view.declared.trial: view for view in here}
-        own = advice(view.trial for view in here)
+        own = advice([view.trial for view in here], many)
         found += [replace(a, machine=machine, views=by_trial) for a in own]
     return found
 
 
-def advice(trials: Iterable[JudgedTrial]) -> list[Advice]:
-    """Return advice for each subject among some trials; none for workloads of ours."""
+def advice(trials: Sequence[JudgedTrial], many: Multiplicity | None = None) -> list[Advice]:
+    """Return advice for each subject among some trials; none for workloads of ours.
+
+    Args:
+        trials: some trials.
+        many: the comparisons that are made; those of the trials where it is not given.
+    """
+    level = min((trial.plan.confidence for trial in trials), default=0.0)
+    many = many or multiplicity(trials, level)
     by_subject: dict[str, list[JudgedTrial]] = {}
     for trial in trials:
         if subject := trial.data.declared.subject:
             by_subject.setdefault(subject, []).append(trial)
-    return [Advice(subject, _sentences(own)) for subject, own in by_subject.items()]
+    return [Advice(subject, _sentences(own, many)) for subject, own in by_subject.items()]
 
 
 def _name(trial: JudgedTrial) -> str:
@@ -121,10 +128,9 @@ def _parameter(trial: JudgedTrial, name: str, default: float) -> float:
     return float(value) if isinstance(value, int | float) else default
 
 
-def _sentences(trials: Sequence[JudgedTrial]) -> list[Sentence]:
+def _sentences(trials: Sequence[JudgedTrial], many: Multiplicity) -> list[Sentence]:
     """Return the confirmed stack, then what each technique does, then what they do together."""
     together = [_together(trial, told) for trial in trials for told in trial.told]
-    many = multiplicity(trials, trials[0].plan.confidence)
     lead = [s for t in trials if confirms(t.data.declared) for s in _of_arms(t, many, 1)]
     singles = [s for t in trials if not crosses(t.data.declared) for s in _of_arms(t, many)]
     ranked = sorted(singles, key=_rank)
@@ -167,13 +173,13 @@ def _of_arms(trial: JudgedTrial, many: Multiplicity, most: int | None = None) ->
 
 def _verb(answer: Answer, many: Multiplicity, *, unjudged: bool) -> str:
     """Return what the sentence on an arm begins with."""
-    if answer.word is Word.GAIN:
+    if answer.word in (Word.GAIN, Word.TRADE):
         found = [part.finding for part in answer.parts if part.finding]
         better = [f for f in found if f.verdict is Verdict.BETTER]
         if any(map(_may_be_worse, found)) or not any(_stands(f, many) for f in better):
             return WEAK
-        if unjudged:
-            return UNJUDGED
+    if answer.word is Word.GAIN and unjudged:
+        return UNJUDGED
     return VERBS.get(answer.word, str(answer.word))
 
 
@@ -211,7 +217,7 @@ def _came_to(trial: JudgedTrial, answer: Answer, many: Multiplicity) -> str:
         return answer.reason
     found = (part.finding for part in answer.parts if part.finding)
     told = (f"{f.metric.title} {text.compact(f)}, {_judged(f, many)}" for f in found)
-    return "; ".join([*told, *_whole_process(trial, answer), *_break_even(trial, answer)])
+    return "; ".join([*told, *_whole_process(trial, answer, many), *_break_even(trial, answer)])
 
 
 def _judged(finding: Finding, many: Multiplicity) -> str:
@@ -225,10 +231,14 @@ def _judged(finding: Finding, many: Multiplicity) -> str:
 
 
 def _may_be_worse(finding: Finding) -> bool:
-    """Tell whether all that an open finding leaves open is worse than no difference."""
-    e = finding.estimate
-    beyond = e.low > 0 if finding.metric.better == "less" else e.high < 0
-    return beyond and finding.verdict is Verdict.INCONCLUSIVE
+    """Tell whether what is open lies beyond the margin, or all of it on the worse side of none.
+
+    Ranges are open by what the order of operations moves, which lies on both sides.
+    """
+    e, less = finding.estimate, finding.metric.better == "less"
+    point, nearest = (e.point, e.low) if less else (-e.point, -e.high)
+    is_open = finding.verdict is Verdict.INCONCLUSIVE and not isinstance(e, Ranges)
+    return is_open and (nearest > 0 or point > finding.thresholds.margin)
 
 
 def _stands(finding: Finding, many: Multiplicity) -> bool:
@@ -236,15 +246,15 @@ def _stands(finding: Finding, many: Multiplicity) -> bool:
     return isinstance(finding.estimate, Ranges) or many.survives(finding)
 
 
-def _whole_process(trial: JudgedTrial, answer: Answer) -> Iterator[str]:
+def _whole_process(trial: JudgedTrial, answer: Answer, many: Multiplicity) -> Iterator[str]:
     """Yield what became of the host's memory, where the device's alone is judged and this moved."""
     judged = answer.part("memory").finding
     host = trial.find(answer.arm, PEAK_HOST_MEMORY.name)
     if not judged or not host or judged.metric.name != PEAK_DEVICE_MEMORY.name:
         return
-    if host.verdict in (Verdict.BETTER, Verdict.WORSE) and abs(host.estimate.point) > MOVED:
+    if abs(host.estimate.point) > MOVED and many.survives(host):
         sizes = f"{text.size(host.baseline_value)} to {text.size(host.arm_value)}"
-        yield f"the whole process, code and compiler included, {text.brief(host)}, {sizes}"
+        yield f"host memory, code and compiler included, {text.brief(host)}, {sizes}"
 
 
 def _break_even(trial: JudgedTrial, answer: Answer) -> Iterator[str]:

@@ -101,7 +101,7 @@ def fill(path: Path) -> Path:
 
 
 def _advice(run: JudgedRun) -> str:
-    """Return the advice of a run as a list, and what to write to have what it says to use."""
+    """Return the advice of a run as a list, and what to write for what is better somewhere."""
     lines = [f"Run `{run.header.run}`: {escape(machine_name(run))}; {escape(versions(run))}.", ""]
     for sentence in (s for own in advice(run.trials) for s in own.sentences):
         words = f"- **{escape(sentence.verb)}**: {escape(sentence.says, MOST_SAID)}"

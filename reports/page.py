@@ -142,6 +142,7 @@ def page(runs: Runs, done: str = "") -> str:
     shared = cautions.shared([view.cautions for view in every])
     rows, claimed = answers(every, shared), claims(every)
     confidence = min(run.header.plan.confidence for run in runs.runs)
+    many = multiplicity(trials, confidence)
     css, script = _own("page.css"), _own("page.js")
     return (
         _environment()
@@ -170,7 +171,7 @@ def page(runs: Runs, done: str = "") -> str:
             trials=every,
             detailed=detailed,
             rows=rows,
-            advised=advised(every),
+            advised=advised(every, many),
             summary=summary.groups(rows),
             titles=summary.titles(rows),
             matrix=summary.matrix(rows, unlike(sides)),
@@ -188,7 +189,7 @@ def page(runs: Runs, done: str = "") -> str:
             traced={p.of: p for p in traced},
             sweeps=sweeps.of_machines(here),
             ceilings=ceilings.of_machines(here),
-            many=multiplicity(trials, confidence),
+            many=many,
         )
     )
 

@@ -92,13 +92,13 @@ class Group:
 
 def experiment_title(row: AnswerRow) -> str:
     """Return what people call an experiment: ``Data echoing``, ``train.py:make, singles``."""
-    which = row.experiment.rpartition("_")[2]
-    words = f"{row.subject}, {which}" if row.subject else _words(row.experiment)
-    return words + (f" ({row.telling})" if row.telling else "")
+    return _words(row) + (f" ({row.telling})" if row.telling else "")
 
 
-def _words(experiment: str) -> str:
-    words = experiment.replace("_", " ")
+def _words(row: AnswerRow) -> str:
+    if row.subject:
+        return f"{row.subject}, {row.experiment.rpartition('_')[2]}"
+    words = row.experiment.replace("_", " ")
     return words[:1].upper() + words[1:]
 
 
@@ -135,7 +135,7 @@ def _named(word: Word, members: Sequence[AnswerRow]) -> list[Named]:
     trials: dict[tuple[str, str], list[AnswerRow]] = {}
     for row in members:
         needs = row.needs if word is Word.NOT_MEASURED else ""
-        trials.setdefault((_words(row.experiment), needs), []).append(row)
+        trials.setdefault((_words(row), needs), []).append(row)
     found = [Named(rows[0], name, len(rows), needs) for (name, needs), rows in trials.items()]
     return found[:NAMED]
 

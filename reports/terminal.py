@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
-from keras_ab.bench import telling
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
 from keras_ab.bench.lab.judge.findings import ClaimFinding, Finding
@@ -18,7 +17,7 @@ from keras_ab.reports import cautions
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible, short_names
 
-WIDTH = telling.WIDTH
+WIDTH = text.WIDTH
 HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
 GREEN, RED, YELLOW = 32, 31, 33
 COLOURS: dict[str, int] = {
@@ -86,9 +85,9 @@ def _against(trial: JudgedTrial) -> str:
     """Return the baseline's name, and how long a step of it takes where that is known."""
     found = (answer.part("time").finding for answer in trial.answers)
     step_s = next((finding.baseline_value for finding in found if finding), None)
-    of = trial.data.declared.case.get("batches") if trial.data.declared.subject else None
-    at = f" at {text.seconds(step_s)} a step" if step_s else ""
-    at += f" of {text.count(int(of), 'batch')}" if at and of else ""
+    many = trial.data.declared.case.get("batches") if trial.data.declared.subject else None
+    of = f" of {text.count(many, 'batch')}" if isinstance(many, int) else ""
+    at = f" at {text.seconds(step_s)} a step{of}" if step_s else ""
     return f", against {trial.data.baseline}{at}"
 
 
@@ -187,4 +186,4 @@ def _troubles(trials: list[JudgedTrial], names: list[str]) -> list[str]:
 
 def wrapped(line: str, indent: int = 2) -> list[str]:
     """Return a line of whatever text as lines that fit the terminal."""
-    return telling.wrapped(legible(line)[:2000], indent)
+    return text.wrapped(legible(line)[:2000], indent)

@@ -27,11 +27,11 @@ def xla(found: Found) -> str:
     return "run_eagerly=True leaves nothing to compile" if found.eager else ""
 
 
-def without_xla(found: Found) -> str:
-    """Say why not, unless there is something to do without XLA."""
+def without_jit(found: Found) -> str:
+    """Say why not, unless there is something to do without the backend's compiler."""
     if found.jit and found.backend == "jax":
-        return "on JAX there is no other compiler"
-    return "" if found.jit else "XLA compiles nothing as it is"
+        return "on JAX what is not compiled runs operation by operation"
+    return "" if found.jit else "that compiler compiles nothing as it is"
 
 
 def compiled(found: Found) -> str:
@@ -188,4 +188,4 @@ def one_dnn(found: Found) -> str:
 
 def without_one_dnn(found: Found) -> str:
     """Say why not, unless oneDNN can be switched off."""
-    return cpu(found) or ("" if found.one_dnn else "it is off already on this processor")
+    return cpu(found) or ("" if found.one_dnn else "it is off already")

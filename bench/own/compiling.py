@@ -124,9 +124,9 @@ def optimizer(given: Any, change: Change) -> Any:
     return chosen
 
 
-def _unscaled(optimizer: Any) -> Any:
+def _unscaled(given: Any) -> Any:
     """Return an optimizer without the loss scaling that `compile` put around it for float16."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    return getattr(given, "inner_optimizer", given)
 
 
 def _in_its_place(own: Any, name: str) -> Any:

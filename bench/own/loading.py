@@ -38,14 +38,15 @@ def adapter(data: Any, seed: int | None = None) -> Any:
     Args:
         data: something that makes its batches itself.
         seed: of the order of a `PyDataset`'s batches, which `fit` shuffles in each epoch; None for
-            that in which they come.
+            that in which they come. Keras shuffles by the generator that all of Python shares: from
+            one epoch to the next it is the same for all arms if they draw alike from it.
 
     Raises:
         DeclarationError: `fit` does not take it.
     """
     shuffled = seed is not None and getattr(data, "num_batches", None) is not None
     if shuffled:
-        random.seed(f"{seed}/order")  # Keras shuffles by the generator that all of Python shares
+        random.seed(f"{seed}/order")
     return _taken(lambda: _adapters().get_data_adapter(data, shuffle=shuffled))
 
 

@@ -82,11 +82,11 @@ TECHNIQUES = (
         why_not=applies.xla,
     ),
     Technique(
-        "without_xla",
-        "run by the graph executor, without XLA",
+        "without_jit",
+        "run without the backend's compiler",
         {"jit": False},
         "model.compile(..., jit_compile=False)",
-        why_not=applies.without_xla,
+        why_not=applies.without_jit,
     ),
     Technique(
         "bfloat16",

@@ -186,7 +186,18 @@ def test_one_dnn_is_switched_the_other_way_and_no_way_on_a_gpu(on, applies):
     assert both <= set(techniques.left_out(replace(found, backend="jax")))
 
 
-def test_a_first_look_finds_one_dnn_as_the_environment_has_it(found_with):
-    from keras_ab.bench.lab.worker.backends.tensorflow import one_dnn
+@pytest.mark.parametrize("on", [False, True])
+def test_a_first_look_finds_one_dnn_as_tensorflow_has_it(found_with, monkeypatch, on):
+    from keras_ab.bench.lab.worker.backends import tensorflow
 
-    assert found_with({}).one_dnn is one_dnn()
+    monkeypatch.setattr(tensorflow, "one_dnn", lambda: on)
+    assert found_with({}).one_dnn is on
+
+
+@pytest.mark.parametrize(
+    ("backend", "offered"), [("tensorflow", True), ("torch", True), ("jax", False)]
+)
+def test_what_is_compiled_is_run_without_that_but_on_jax(backend, offered):
+    found = replace(FOUND, jit=True, backend=backend)
+    assert ("without_jit" not in techniques.left_out(found)) is offered
+    assert "without_jit" in techniques.left_out(FOUND)

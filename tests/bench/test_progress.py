@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from keras_ab.bench.lab.judge.text import WIDTH
 from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Quality, Source
 from keras_ab.bench.lab.words.metrics import Metric
 from keras_ab.bench.lab.words.plan import LOOKS, Plan
@@ -21,7 +22,7 @@ from keras_ab.bench.progress import (
     roughly,
     trainings,
 )
-from keras_ab.bench.telling import WIDTH, listed, side_by_side
+from keras_ab.bench.telling import listed, side_by_side
 from tests.bench.invocation import TINY, benchmark
 
 ARMS = tuple(Arm(name, lambda _case: Prepared(lambda: None), name) for name in "abc")

@@ -15,6 +15,7 @@ from keras_ab.bench.lab.judge.stacks import stack_of
 from keras_ab.bench.lab.loop.asking import NoAnswer
 from keras_ab.bench.lab.record.records import Failure
 from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.own import experiments
 from keras_ab.bench.own.look import Found
 from keras_ab.bench.own.subject import Subject
 from tests.bench.invocation import environment
@@ -168,6 +169,16 @@ def test_what_was_asked_for_is_chosen_and_the_rest_has_a_reason(tmp_path):
         asked.chosen(FOUND, replace(whole, names=("cache",)), said.append)
 
 
+def test_arms_are_told_with_what_they_do_or_by_their_names_where_they_are_combinations():
+    own, terms = Subject("train.py", "make"), asked.Terms()
+    singles = experiments.singles(own, FOUND, ("xla", "clipping"), terms)
+    first, second = trying.of_arms(singles.arms[1:]).splitlines()
+    assert first == "  xla       compiled by the backend's compiler"
+    assert second.startswith("  clipping  the gradient's norm")
+    crossed = experiments.stacked(own, FOUND, ("xla", "clipping"), terms)
+    assert trying.of_arms(crossed.arms[1:]) == "  xla, clipping, xla_clipping"
+
+
 def test_what_there_is_no_time_for_is_said_with_the_time_that_is_enough(tmp_path):
     said, slow = [], replace(FOUND, compiled_s=110.0)
     own = asked.Asked(Subject("train.py", "make"), "tensorflow", tmp_path, 360.0)
@@ -175,7 +186,7 @@ def test_what_there_is_no_time_for_is_said_with_the_time_that_is_enough(tmp_path
     assert late[0] == "xla"
     assert names
     (line,) = (line for line in said if line.startswith("for want of time not tried: xla"))
-    enough_s = 60.0 * int(line.partition("--budget ")[2].split()[0])
+    enough_s = 60.0 * int(" ".join(line.split()).partition("--budget ")[2].split()[0])
     assert asked.chosen(slow, replace(own, budget_s=enough_s), said.append)[1] == []
     assert asked.chosen(slow, replace(own, budget_s=enough_s - 60), said.append)[1]
 
@@ -290,7 +301,7 @@ def test_a_readers_own_model_ends_with_advice(tmp_path):
             "try",
             "train.py:make",
             "--techniques",
-            "without_xla,xla,sparse_labels",
+            "without_jit,xla,sparse_labels",
             "--budget",
             "0.05",
         ),

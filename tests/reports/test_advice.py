@@ -178,7 +178,7 @@ def test_memory_of_the_whole_process_is_told_where_it_moved(tmp_path, times, tol
     path = write(tmp_path / "run.jsonl", header("a"), [trial])
     (found,) = advice(reports.load(path).runs[0].trials)
     (xla,) = (s for s in found.sentences if s.arm == "xla")
-    assert (f"compiler included, {times:.2f}×" in xla.says) is told
+    assert (f"host memory, code and compiler included, {times:.2f}×" in xla.says) is told
 
 
 def test_the_terminal_wraps_advice_and_writes_what_to_write_for_a_trade_too(tmp_path):
@@ -289,8 +289,38 @@ def test_a_broken_promise_is_told_without_the_rest(tmp_path):
     assert [str(s) for s in found.sentences] == ["Left out: xla: same loss? Off by 5.0e−01"]
 
 
+def test_a_page_on_a_model_of_ones_own_is_called_by_it_and_has_no_claims(run, tmp_path):
+    html = page(reports.load(run))
+    assert "train.py:make, singles: the xla arm" in html
+    assert "Train make" not in html
+    assert 'href="#claims"' not in html
+    assert 'id="claims"' not in html
+    ours = Scene("trick", "Does it help?", {"batch": 64}, {"plain": 1.0, "fast": 0.5})
+    other = page(reports.load(write(tmp_path / "ours.jsonl", header("b"), [ours])))
+    assert 'href="#claims"' in other
+    assert 'id="claims"' in other
+
+
+def test_advice_counts_the_comparisons_that_the_page_counts(tmp_path):
+    arms = {"as_it_is": ((), 1.0), "prefetch": (("prefetch",), 0.965)}
+    others = [Scene(f"o{n}", "?", {"n": n}, {"a": 1.0, "b": 1.0}) for n in range(6)]
+    counted = set()
+    for seed in range(12):
+        trial = scene("train_make_singles", arms)
+        trial.noise = 0.02
+        path = write(tmp_path / f"{seed}.jsonl", header("a"), [trial, *others], first_seed=seed)
+        runs = reports.load(path)
+        told = re.findall(r"weak among (\d+) comparisons", page(runs))
+        (odds,) = re.findall(r"(\d+) comparisons had noise in them", page(runs))
+        assert set(told) <= {odds}
+        assert set(re.findall(r"among (\d+) comp", str(advice(runs.runs[0].trials)))) == set(told)
+        counted |= set(told)
+    assert counted
+
+
 def test_the_terminal_ends_with_it(run):
     told = close(run)
+    assert "a step of 4 batches" in told
     assert "advice for train.py:make" in told
     assert "write_stack()" in told
 

@@ -1,5 +1,6 @@
 """All A/A controls of a run together: counted, drawn, and warned of where chance allows fewer."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def test_pairs_are_counted_and_held_against_chance_by_hand(tmp_path: Path) -> No
     assert three.chance == pytest.approx(1 - 0.95**8 - 8 * 0.05 * 0.95**7 - 28 * 0.05**2 * 0.95**6)
     assert [found.is_more_than_chance for found in (none, one, three)] == [False, False, True]
     assert "3 of 8 identical pairs told apart at 5 %, where 0.40 would be by chance" in three.says
+
+
+def test_one_pair_is_told_with_its_interval_and_not_counted(tmp_path: Path) -> None:
+    run = run_of(tmp_path, 1)
+    told = of_run(run).says
+    assert re.match(r"One pair of identical arms: one copy took [01]\.\d+× \[[^]]+\] of the", told)
+    assert "told apart" not in told
+    assert ", told apart: one copy took" in spoilt(run, 1).says
+    assert "by chance" not in told
 
 
 def test_a_page_draws_them_and_a_run_that_cannot_be_trusted_says_so(

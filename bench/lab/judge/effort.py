@@ -6,6 +6,11 @@ MOST_BLOCKS = 10_000
 """Beyond this an estimate lies on the line."""
 
 
+def plural(word: str) -> str:
+    """Return ``runs`` or ``batches``."""
+    return f"{word}es" if word.endswith(("s", "ch")) else f"{word}s"
+
+
 def effort(needed: float, done: int, block_s: float | None, word: str = "block") -> str:
     """Return what would settle it, ``about 33 blocks in all, about 5 minutes more,``.
 
@@ -19,7 +24,7 @@ def effort(needed: float, done: int, block_s: float | None, word: str = "block")
     """
     if not needed <= MOST_BLOCKS:
         return ""
-    many = f"about {needed:.0f} {word}{'' if needed == 1 else 's'} in all"
+    many = f"about {needed:.0f} {word if needed == 1 else plural(word)} in all"
     return many if block_s is None else f"{many}, {duration((needed - done) * block_s)} more,"
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from keras_ab.bench.lab.judge import peaks, targets, verdicts
 from keras_ab.bench.lab.judge.contrasts import block_contrasts, incomparable, log, seed_contrasts
-from keras_ab.bench.lab.judge.effort import effort
+from keras_ab.bench.lab.judge.effort import effort, plural
 from keras_ab.bench.lab.judge.estimate import ROUNDING, Estimate, difference, interval
 from keras_ab.bench.lab.judge.moderation import Prior
 from keras_ab.bench.lab.judge.verdicts import Outcome, Thresholds, Verdict
@@ -344,6 +344,6 @@ def _what_it_takes(finding: Finding, room: float, confidence: float) -> str:
     needed = verdicts.blocks_to_settle(centred, lines, confidence)
     takes = effort(needed, finding.estimate.blocks, finding.block_s, finding.counts)
     if not takes:
-        never = f"no number of {finding.counts}s would settle it"
+        never = f"no number of {plural(finding.counts)} would settle it"
         return f"the estimate lies on the claim's bound: {never}"
     return f"{takes} would settle it if the estimate stays where it is"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 from keras_ab.bench.lab.judge import targets
-from keras_ab.bench.lab.judge.effort import effort
+from keras_ab.bench.lab.judge.effort import effort, plural
 from keras_ab.bench.lab.judge.estimate import ROUNDING, Middle
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.peaks import Peaks, Ranges
 from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.trial_data import TrialData
+
+WIDTH = 80
+"""Columns of a terminal that are used."""
 
 
 def number(x: float, digits: int = 3) -> str:
@@ -184,7 +188,7 @@ def power(finding: Finding, *, brief: bool = False) -> str:
         return f"{text}; {targets.OF_SEEDS}"
     takes = effort(finding.blocks_to_settle, finding.estimate.blocks, finding.block_s, word)
     if not takes:
-        return f"{text}; the estimate lies where no number of {word}s would settle it"
+        return f"{text}; the estimate lies where no number of {plural(word)} would settle it"
     return f"{text}; {takes} would settle it"
 
 
@@ -315,6 +319,6 @@ def count(n: int, word: str) -> str:
     return f"{n} {word if n == 1 else plural(word)}"
 
 
-def plural(word: str) -> str:
-    """Return ``runs`` or ``batches``."""
-    return f"{word}es" if word.endswith(("s", "ch")) else f"{word}s"
+def wrapped(line: str, indent: int = 2) -> list[str]:
+    """Return a line as lines that fit a terminal."""
+    return textwrap.wrap(line, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * 6)
