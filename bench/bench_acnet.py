@@ -71,6 +71,7 @@ TRAINING = Experiment(
     cases=(
         *grid(depth=(2,), channels=(16,), batch=(32,), optimizer=("sgd",)),
         *sweep("channels", (4, 8, 32, 64), depth=2, batch=32, optimizer="sgd"),
+        *grid(quick=False, gpu=False, depth=(4,), channels=(32,), batch=(64,)),
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),
     ),
     guards=(
