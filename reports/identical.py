@@ -59,10 +59,12 @@ class Identical:
         """The count in words, and what chance alone would do."""
         level, n = text.level(1 - self.confidence), len(self.pairs)
         if n == 1:
+            e = self.pairs[0].estimate
+            within = text.beyond(max(-e.low, e.high), "ratio")
+            told = ", told apart" if self.apart else ""
             return (
-                f"One pair of identical arms{', told apart' if self.apart else ''}: one copy took "
-                f"{text.compared(self.pairs[0])} of the other. That bounds what the run can tell, "
-                "and says little of a bias."
+                f"One pair of identical arms{told}: they lie within {within} of each other. That "
+                "bounds what the run can tell, and says little of a bias."
             )
         expected = text.number((1 - self.confidence) * n, 2)
         told = f"{len(self.apart)} of {text.count(n, 'identical pair')} told apart at {level}"

@@ -1,5 +1,6 @@
 """All A/A controls of a run together: counted, drawn, and warned of where chance allows fewer."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -46,9 +47,11 @@ def test_pairs_are_counted_and_held_against_chance_by_hand(tmp_path: Path) -> No
 def test_one_pair_is_told_with_its_interval_and_not_counted(tmp_path: Path) -> None:
     run = run_of(tmp_path, 1)
     told = of_run(run).says
-    assert re.match(r"One pair of identical arms: one copy took [01]\.\d+× \[[^]]+\] of the", told)
+    e = of_run(run).pairs[0].estimate
+    within = float(re.search(r"they lie within ±(\S+) %", told)[1])
+    assert within == pytest.approx(100 * math.expm1(max(abs(e.low), abs(e.high))), rel=0.01)
     assert "told apart" not in told
-    assert ", told apart: one copy took" in spoilt(run, 1).says
+    assert ", told apart: they lie within" in spoilt(run, 1).says
     assert "by chance" not in told
 
 
