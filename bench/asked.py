@@ -64,9 +64,8 @@ def plan_for(budget_s: float) -> Plan:
 def chosen(found: Found, asked: Asked, say: Say) -> tuple[list[str], list[str]]:
     """Return the techniques to try and those there is no time for; say what is found, left out."""
     say("\n".join(text.wrapped(f"found: {found}", 0)))
-    reasons = techniques.left_out(found).items()
-    if told := {name: why for name, why in reasons if name in asked.names or not asked.names}:
-        say(f"does not apply:\n{listed(told)}")
+    if reasons := techniques.left_out(found, asked.names):
+        say(f"does not apply:\n{listed(reasons)}")
     wanted = techniques.wanted(found, asked.names)
     if not wanted:
         raise LabError(
@@ -84,8 +83,8 @@ def chosen(found: Found, asked: Asked, say: Say) -> tuple[list[str], list[str]]:
             f"return a smaller batch_size, or give --budget {math.ceil(least_s / 60)} or more",
         )
     late = [name for name in wanted if name not in names]
-    for line in too_late(found, names, late):
-        say(line)
+    if late:
+        say(too_late(found, names, late))
     say(f"{text.count(len(names), 'technique')}, {duration(takes_s(found, names))}")
     return names, late
 
@@ -119,7 +118,7 @@ def run(asked: Asked, say: Say) -> str:
         if asked.largest_batch:
             batches(trying, found)
     say(f"took {duration(clock.now() - began)}")
-    return "\n\n".join([closed(session), *too_late(found, names, late)])
+    return "\n\n".join([closed(session), *([too_late(found, names, late)] if late else [])])
 
 
 @contextmanager
@@ -141,13 +140,11 @@ def kept(session: Session, say: Say) -> Iterator[None]:
         shutil.rmtree(session.path.with_suffix(".own"), ignore_errors=True)
 
 
-def too_late(found: Found, names: Sequence[str], late: Sequence[str]) -> list[str]:
-    """Return what there was no time for and how much would be enough, as a line or none."""
-    if not late:
-        return []
+def too_late(found: Found, names: Sequence[str], late: Sequence[str]) -> str:
+    """Return what there was no time for and how much would be enough."""
     enough = math.ceil(takes_s(found, [*names, *late]) / 60)
     says = f"for want of time not tried: {', '.join(late)}; --budget {enough} has time for all"
-    return ["\n".join(text.wrapped(says, 0))]
+    return "\n".join(text.wrapped(says, 0))
 
 
 def closed(session: Session) -> str:

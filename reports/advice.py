@@ -109,8 +109,8 @@ def advice(trials: Sequence[JudgedTrial], many: Multiplicity | None = None) -> l
         trials: some trials.
         many: the comparisons that are made; those of the trials where it is not given.
     """
-    level = min((trial.plan.confidence for trial in trials), default=0.0)
-    many = many or multiplicity(trials, level)
+    if many is None:
+        many = multiplicity(trials, min((t.plan.confidence for t in trials), default=0.0))
     by_subject: dict[str, list[JudgedTrial]] = {}
     for trial in trials:
         if subject := trial.data.declared.subject:
@@ -174,9 +174,8 @@ def _of_arms(trial: JudgedTrial, many: Multiplicity, most: int | None = None) ->
 def _verb(answer: Answer, many: Multiplicity, *, unjudged: bool) -> str:
     """Return what the sentence on an arm begins with."""
     if answer.word in (Word.GAIN, Word.TRADE):
-        found = [part.finding for part in answer.parts if part.finding]
-        better = [f for f in found if f.verdict is Verdict.BETTER]
-        if any(map(_may_be_worse, found)) or not any(_stands(f, many) for f in better):
+        better = [f for f in answer.findings if f.verdict is Verdict.BETTER]
+        if any(map(_may_be_worse, answer.findings)) or not any(_stands(f, many) for f in better):
             return WEAK
     if answer.word is Word.GAIN and unjudged:
         return UNJUDGED
@@ -215,8 +214,7 @@ def _came_to(trial: JudgedTrial, answer: Answer, many: Multiplicity) -> str:
     """Return what was found of an arm, or why there is nothing, in one line."""
     if answer.reason or not answer.measured:
         return answer.reason
-    found = (part.finding for part in answer.parts if part.finding)
-    told = (f"{f.metric.title} {text.compact(f)}, {_judged(f, many)}" for f in found)
+    told = (f"{f.metric.title} {text.compact(f)}, {_judged(f, many)}" for f in answer.findings)
     return "; ".join([*told, *_whole_process(trial, answer, many), *_break_even(trial, answer)])
 
 

@@ -150,8 +150,8 @@ class Quotable:
         return self._claim() if self.claim else self._estimate()
 
     def _whole(self, answer: Answer) -> list[tuple[str, bool]]:
-        found = (part.finding for part in answer.parts)
-        parts = (f"{_short(f.metric.title)} {text.compact(f)}, {f.verdict}" for f in found if f)
+        found = answer.findings
+        parts = (f"{_short(f.metric.title)} {text.compact(f)}, {f.verdict}" for f in found)
         told = "; ".join(filter(None, [_short(answer.reason, 300), *parts]))
         return [
             (_short(answer.arm), True),

@@ -169,7 +169,7 @@ class AnswerRow:
     @property
     def certainty(self) -> float | None:
         """The half-width of the interval on what the technique is for; None where it has none."""
-        found = next((part.finding for part in self.answer.measured), None)
+        found = next(iter(self.answer.findings), None)
         return found.estimate.half_width if found and has_interval(found) else None
 
 

@@ -147,8 +147,7 @@ def weight(answer: Answer) -> float:
     what it is taken for.
     """
     wanted = Verdict.WORSE if answer.word is Word.LOSS else Verdict.BETTER
-    found = [part.finding for part in answer.parts if part.finding]
-    telling = [f for f in found if f.verdict is wanted and f.metric.scale != "difference"]
+    telling = [f for f in answer.findings if f.verdict is wanted and f.metric.scale != "difference"]
     sized = [f for f in telling if bool(f.arm_value) == bool(f.baseline_value)]
     unsized = UNCOUNTED if telling else 0.0
     return min(abs(sized[0].estimate.point), MOST) if sized else unsized

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from keras_ab.bench.own import batches
 from keras_ab.bench.own.look import Found
 
 WORTH_MERGING_S = 0.01
 """A batch that takes longer has nothing to gain from several in one execution: Keras hands one over
 in a millisecond or less."""
 
-CACHED_S = 5.0
-"""An epoch that takes longer is not gone through before each start, to fill a cache with it. Four
-times as long is waited for before it is given up, see `batches.CACHED_S`."""
+CACHED_S = batches.CACHED_S / 4
+"""An epoch that takes longer is not gone through before each start, to fill a cache with it: well
+below what is waited for before that is given up."""
 
 FLOATS = ("float32", "float64")
 

@@ -53,9 +53,9 @@ def changed(change: Change) -> Iterator[None]:
             if "optimizer" not in call:
                 check_default(self, compile)
             own = call.get("optimizer", "rmsprop")
-            if not any(_unscaled(own) is chosen for chosen in known):
+            if not any(unscaled(own) is chosen for chosen in known):
                 other["optimizer"] = optimizer(own, change)
-                known.append(_unscaled(other["optimizer"]))
+                known.append(unscaled(other["optimizer"]))
         return original(**{**call, **other})
 
     of.compile = compile
@@ -124,7 +124,7 @@ def optimizer(given: Any, change: Change) -> Any:
     return chosen
 
 
-def _unscaled(given: Any) -> Any:
+def unscaled(given: Any) -> Any:
     """Return an optimizer without the loss scaling that `compile` put around it for float16."""
     return getattr(given, "inner_optimizer", given)
 

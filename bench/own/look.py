@@ -16,6 +16,7 @@ from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.own import batches, training
 from keras_ab.bench.own.change import Change
+from keras_ab.bench.own.compiling import unscaled
 from keras_ab.bench.own.subject import Made, Subject
 
 SAME = 1e-4
@@ -216,8 +217,7 @@ def check_finite(loss: float, when: str) -> None:
 def _of_model(model: Any) -> dict[str, Any]:
     import keras
 
-    optimizer = model.optimizer
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = unscaled(model.optimizer)
     loss = model.loss
     layers = {_of_keras(type(layer)) for layer in model._flatten_layers(include_self=False)}
     computing = (x for x in model._flatten_layers() if "float" in str(x.compute_dtype))

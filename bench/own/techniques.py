@@ -281,7 +281,7 @@ def applicable(found: Found) -> list[Technique]:
     return [technique for technique in TECHNIQUES if not technique.why_not(found)]
 
 
-def left_out(found: Found) -> dict[str, str]:
-    """Return why each of the others was not tried."""
-    reasons = {technique.name: technique.why_not(found) for technique in TECHNIQUES}
+def left_out(found: Found, names: Sequence[str] = ()) -> dict[str, str]:
+    """Return why the others were not tried, of those that are named; of all, where none is."""
+    reasons = {t.name: t.why_not(found) for t in TECHNIQUES if not names or t.name in names}
     return {name: why for name, why in reasons.items() if why}

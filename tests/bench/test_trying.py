@@ -21,7 +21,7 @@ from keras_ab.bench.own.subject import Subject
 from tests.bench.invocation import environment
 from tests.bench.test_own import MAKE
 from tests.reports.simulated import header, write
-from tests.reports.test_advice import CROSSED, SINGLES, scene
+from tests.reports.subjects import CROSSED, SINGLES, scene
 
 FOUND = Found(
     backend="tensorflow",

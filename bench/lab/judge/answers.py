@@ -74,10 +74,14 @@ class Answer:
         return [part for part in self.parts if part.finding]
 
     @property
+    def findings(self) -> list[Finding]:
+        """What was found, of what the technique is for first."""
+        return [part.finding for part in self.parts if part.finding]
+
+    @property
     def open(self) -> list[Finding]:
         """The findings that are inconclusive."""
-        found = (part.finding for part in self.parts)
-        return [f for f in found if f and f.verdict is Verdict.INCONCLUSIVE]
+        return [f for f in self.findings if f.verdict is Verdict.INCONCLUSIVE]
 
 
 def whole(verdicts: Iterable[Verdict]) -> Word:

@@ -38,4 +38,4 @@ def duration(seconds: float) -> str:
 
 def _of(count: float, name: str) -> str:
     whole = max(1, round(count))
-    return f"about {whole} {name}" + ("" if whole == 1 else "s")
+    return f"about {whole} {name if whole == 1 else plural(name)}"

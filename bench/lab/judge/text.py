@@ -164,11 +164,9 @@ def signed(x: float) -> str:
     return ("+" if x > 0 else "−") + digits
 
 
-def blocks(count: float, word: str = "block") -> str:
-    """Return a count with its noun."""
-    if not math.isfinite(count):
-        return f"no number of {plural(word)}"
-    return f"{count:.0f} {word if count == 1 else plural(word)}"
+def blocks(many: float, word: str = "block") -> str:
+    """Return a count with its noun, of which no number may be enough."""
+    return count(round(many), word) if math.isfinite(many) else f"no number of {plural(word)}"
 
 
 def power(finding: Finding, *, brief: bool = False) -> str:
@@ -188,7 +186,7 @@ def power(finding: Finding, *, brief: bool = False) -> str:
         return f"{text}; {targets.OF_SEEDS}"
     takes = effort(finding.blocks_to_settle, finding.estimate.blocks, finding.block_s, word)
     if not takes:
-        return f"{text}; the estimate lies where no number of {plural(word)} would settle it"
+        return f"{text}; the estimate lies where {blocks(math.inf, word)} would settle it"
     return f"{text}; {takes} would settle it"
 
 
