@@ -260,7 +260,16 @@ class AdaptiveGradientClipping(keras.optimizers.Optimizer):
             return ()
         path = f"/{variable.path}"
         ends = [end for end in self.axes if path.endswith(f"/{end}")]
-        return self.axes[max(ends, key=len)] if ends else axes_by_rank(variable.shape)
+        if not ends:
+            return axes_by_rank(variable.shape)
+        own, rank = self.axes[max(ends, key=len)], len(variable.shape)
+        require(
+            all(-rank <= axis < rank for axis in own),
+            f"axes of {variable.path} must be axes of its shape, {tuple(variable.shape)}.",
+            own,
+            "Pass axes=unit_axes(model).",
+        )
+        return tuple(sorted({axis % rank for axis in own}))
 
     def _is_left(self, variable: Any) -> bool:
         """Whether there is nothing to clip."""

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ab.kernels.class_labels import class_labels
+from keras_ab.kernels.class_labels import class_labels, fit
 from keras_ab.kernels.ordering import zero_after
 from keras_ab.kernels.plain_tensor import plain_tensor
 from keras_ab.kernels.precision import accumulation_dtype
@@ -81,7 +81,8 @@ def chunked_cross_entropy(
     Args:
         hidden: ``(..., width)``.
         kernel: ``(width, vocabulary)``, of the same dtype.
-        labels: Whole numbers ``(...)``; one that is not in the vocabulary gives NaN.
+        labels: Whole numbers ``(...)``; one that is not in the vocabulary gives NaN, and NaN for
+            gradients.
         bias: ``(vocabulary,)`` or None.
         chunk: Words in a chunk.
 
@@ -115,7 +116,7 @@ def _require_fit(hidden: Any, kernel: Any, labels: Any, chunk: int) -> None:
     require(
         len(kernel.shape) == 2
         and hidden.shape[-1] == kernel.shape[0]
-        and len(labels.shape) == len(hidden.shape) - 1,
+        and fit(labels.shape, tuple(hidden.shape)[:-1]),
         "Shapes must be (..., width), (width, vocabulary) and (...).",
         shapes,
         "Pass hidden, kernel and integer labels of such shapes.",
@@ -197,7 +198,8 @@ def _backward(
 ) -> tuple:
     """Return the gradients of hidden, kernel and bias, in their dtypes."""
     dtype = keras.backend.standardize_dtype(log_sum.dtype)
-    g = ops.expand_dims(ops.cast(upstream, dtype), 1)
+    upstream = ops.where(labels >= 0, ops.cast(upstream, dtype), float("nan"))
+    g = ops.expand_dims(upstream, 1)
 
     def step(start: Any, size: int, dh: Any, dw: Any, db: Any) -> tuple:
         z = _chunk_logits(hidden, kernel, bias, start, size, dtype)

@@ -1,5 +1,6 @@
 """Labels that are class numbers, whatever dtype they come in, and losses that take them as such."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -69,12 +70,26 @@ def one_a_position(y_true: Any, y_pred: Any) -> Any:
     Raises:
         ValueError: When there is not one class number for each position.
     """
-    if len(y_true.shape) != len(y_pred.shape):
-        return y_true
+    positions = tuple(y_pred.shape)[:-1]
+    if len(y_true.shape) == len(y_pred.shape):
+        require(
+            y_true.shape[-1] == 1,
+            "Labels must be class numbers, one for each example.",
+            tuple(y_true.shape),
+            "Pass sparse labels, such as one-hot ones through argmax.",
+        )
+        y_true = ops.squeeze(y_true, axis=-1)
     require(
-        y_true.shape[-1] == 1,
-        "Labels must be class numbers, one for each example.",
+        fit(y_true.shape, positions),
+        f"There must be a label for each position of the logits, {positions}.",
         tuple(y_true.shape),
-        "Pass sparse labels, such as one-hot ones through argmax.",
+        "Pass labels in the shape of the logits without their last axis.",
     )
-    return ops.squeeze(y_true, axis=-1)
+    return y_true
+
+
+def fit(labels: Sequence[int | None], positions: Sequence[int | None]) -> bool:
+    """Tell whether shapes agree, as far as their sizes are known before the step."""
+    return len(labels) == len(positions) and all(
+        None in sizes or sizes[0] == sizes[1] for sizes in zip(labels, positions, strict=True)
+    )

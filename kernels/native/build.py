@@ -35,6 +35,7 @@ FLAGS = (
 )
 FFI_HEADERS = ("c_api.h", "api.h", "ffi.h")
 COMPILERS = ("g++", "clang++", "c++")
+CPU_FACTS = ("model name", "flags", "CPU part", "Features")
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,18 @@ def ffi_version(include: Path) -> tuple[int, ...]:
 
 def digest(found: Compiler, headers: Path) -> str:
     """Return a hash of everything that the library depends on."""
-    h = hashlib.sha256(repr((found, FLAGS, platform.machine())).encode())
+    cpu = _cpu() if len(found.command) > 1 else ""  # the flags in $CXX may be of this CPU alone
+    told = (found, FLAGS, platform.machine(), platform.libc_ver(), cpu)
+    h = hashlib.sha256(repr(told).encode())
     files = [headers / "xla/ffi/api" / name for name in FFI_HEADERS]
     for path in [*_sources(), *sorted(SOURCES.glob("*.h")), *files]:
         h.update(path.name.encode() + b"\0" + path.read_bytes())
     return h.hexdigest()
+
+
+def _cpu() -> str:
+    told = Path("/proc/cpuinfo").read_text().splitlines()
+    return "\n".join(sorted({line for line in told if line.startswith(CPU_FACTS)}))
 
 
 def _sources() -> list[Path]:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ab.kernels.class_labels import ClassLabelLoss, class_labels, one_a_position
+from keras_ab.kernels.class_labels import WIDE, ClassLabelLoss, class_labels, one_a_position
 from keras_ab.kernels.native import switch
 from keras_ab.kernels.native.call import Request, call, differentiable, unconverted
 from keras_ab.kernels.native.stablehlo import Like, Tensor
@@ -52,7 +52,8 @@ def sparse_cross_entropy(labels: Any, logits: Any) -> Any:
 
     Args:
         labels: (batch,), integers in [0, classes); another value raises on a CPU, and gives NaN
-            on a GPU, as TensorFlow's op does.
+            on a GPU, as TensorFlow's op does. Without native kernels it gives NaN on JAX and
+            PyTorch.
         logits: (batch, classes), float32, bfloat16 or float16.
 
     Raises:
@@ -64,7 +65,7 @@ def sparse_cross_entropy(labels: Any, logits: Any) -> Any:
     _check(labels, logits)
     if not switch.native():
         return _plain(labels, logits)
-    wide = keras.backend.standardize_dtype(labels.dtype) in {"int64", "uint32"}
+    wide = keras.backend.standardize_dtype(labels.dtype) in WIDE
     return _native(ops.cast(labels, "int64" if wide else "int32"), logits)
 
 
@@ -92,7 +93,13 @@ def _check(labels: Any, logits: Any) -> None:
 
 def _plain(labels: Any, logits: Any) -> Any:
     x = ops.cast(logits, "float32")
-    return ops.sparse_categorical_crossentropy(labels, x, from_logits=True)
+    if keras.backend.backend() == "tensorflow":
+        return ops.sparse_categorical_crossentropy(labels, x, from_logits=True)
+    # Keras' own multiplies one-hot rows there: 0 for a label out of range, NaN where a word is
+    # masked with -inf.
+    labels = ops.expand_dims(class_labels(labels, x.shape[-1]), -1)
+    chosen = ops.take_along_axis(ops.log_softmax(x, axis=-1), ops.maximum(labels, 0), axis=-1)
+    return ops.squeeze(ops.where(labels >= 0, -chosen, float("nan")), axis=-1)
 
 
 def _native(labels: Any, logits: Any) -> Any:

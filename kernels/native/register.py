@@ -34,7 +34,8 @@ def library() -> ctypes.CDLL:
         raise NotAvailable.because(
             "The cached kernel library must load",
             str(error),
-            f"Delete {path}; it is built anew.",
+            f"Delete {path}, and it is built anew; or have KERAS_AB_CACHE name a folder from which "
+            "libraries may be loaded.",
         ) from error
     loaded.kab_register.argtypes = [ctypes.c_void_p]
     loaded.kab_register.restype = ctypes.c_char_p

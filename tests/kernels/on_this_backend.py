@@ -6,6 +6,7 @@ A program of its own: a process has one Keras backend. ``test_other_backends.py`
 import keras
 import numpy as np
 
+from keras_ab import kernels
 from keras_ab.kernels.adafactor import Adafactor, reference_adafactor
 from keras_ab.kernels.adaptive_gradient_clipping import (
     AdaptiveGradientClipping,
@@ -18,6 +19,7 @@ from keras_ab.kernels.chunked_cross_entropy import chunked_cross_entropy, refere
 from keras_ab.kernels.cyclical_learning_rate import CyclicalLearningRate
 from keras_ab.kernels.extended_batch_norm import ExtendedBatchNormalization, reference_moments
 from keras_ab.kernels.long_tail_losses import LDAMLoss
+from keras_ab.kernels.native import cross_entropy
 from keras_ab.kernels.rematerialisation import RematerialisedChain
 from keras_ab.kernels.sm3 import SM3, reference_sm3
 from keras_ab.kernels.weight_standardization import WSConv2D
@@ -53,6 +55,18 @@ def check_chunked_cross_entropy():
     h, w, b, labels = _array(5, 3), _array(3, 10), _array(10), RNG.integers(0, 10, 5)
     losses = keras.ops.convert_to_numpy(chunked_cross_entropy(h, w, labels, b, chunk=4))
     np.testing.assert_allclose(losses, reference_losses(h, w, b, labels), rtol=1e-5)
+
+
+def check_cross_entropy():
+    logits = _array(4, 7)
+    logits[3, 2:] = -np.inf
+    labels = np.array([3, -1, 7, 1])
+    with kernels.use("reference"):
+        losses = keras.ops.convert_to_numpy(cross_entropy.sparse_cross_entropy(labels, logits))
+    assert np.isnan(losses[1:3]).all(), losses
+    known = [0, 3]
+    expected = cross_entropy.reference(labels[known], logits[known])
+    np.testing.assert_allclose(losses[known], expected, rtol=1e-5)
 
 
 def check_extended_batch_norm():
@@ -121,6 +135,7 @@ def check_rematerialisation():
 if __name__ == "__main__":
     check_optimizers()
     check_chunked_cross_entropy()
+    check_cross_entropy()
     check_extended_batch_norm()
     check_training()
     check_rematerialisation()

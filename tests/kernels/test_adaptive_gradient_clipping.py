@@ -165,6 +165,23 @@ def test_the_axes_of_a_kernel_of_rank_3_are_never_guessed():
         optimizer.build([keras.Variable(np.ones((3, 4, 5)))])
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (-4, -3, -2), (2, 0, -3)])
+def test_axes_may_be_counted_from_the_end(axes):
+    rng = np.random.default_rng(0)
+    w, g = (rng.normal(size=(3, 2, 4, 5)).astype("float32") for _ in range(2))
+    variable = keras.Variable(w, name="kernel")
+    optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(0.1), (), axes={"kernel": axes})
+    found = optimizer.clipped(keras.ops.convert_to_tensor(g), variable)
+    np.testing.assert_allclose(found, reference_clipped(g, w, axes=(0, 1, 2)), rtol=1e-5)
+
+
+def test_an_axis_that_a_weight_lacks_is_refused():
+    variable = keras.Variable(np.ones((2, 3)), name="kernel")
+    optimizer = AdaptiveGradientClipping(keras.optimizers.SGD(0.1), (), axes={"kernel": (0, 2)})
+    with pytest.raises(ValueError, match=r"axes of kernel must .* Received: \(0, 2\)\. Pass "):
+        optimizer.build([variable])
+
+
 def test_large_gradients_are_clipped_and_not_lost_to_overflow():
     w = np.ones((2, 2), "float32")
     clipped = _clip(np.full((2, 2), 1e30, "float32"), w)

@@ -172,6 +172,22 @@ def test_what_does_not_fit_is_refused(arguments):
         chunked_cross_entropy(**{**fitting, **arguments})
 
 
+def test_labels_of_as_many_positions_in_another_order_are_refused():
+    hidden, kernel = np.zeros((2, 3, 4), "float32"), np.zeros((4, 5), "float32")
+    assert chunked_cross_entropy(hidden, kernel, np.zeros((2, 3), "int32")).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"Shapes must .* Received: .* Pass "):
+        chunked_cross_entropy(hidden, kernel, np.zeros((3, 2), "int32"))
+
+
+def test_a_label_that_is_no_class_gives_no_gradient_either():
+    inputs, upstream = _problem(2, 3, 5)
+    inputs[3] = np.array([1, -1])
+    losses, (d_hidden, *of_head) = _losses_and_gradients(inputs, upstream, 2)
+    assert np.isfinite([losses[0], *d_hidden[0]]).all()
+    assert np.isnan([losses[1], *d_hidden[1]]).all()
+    assert all(np.isnan(d).all() for d in of_head)
+
+
 def test_float_labels_are_not_rounded_to_the_compute_dtype():
     from keras_ab.kernels.chunked_cross_entropy import ChunkedCrossEntropyHead
 

@@ -183,6 +183,9 @@ def test_class_weights_add_up_to_the_number_of_classes():
         lambda: long_tail.LDAMLoss([3, 1])(np.zeros(2), np.zeros((2, 3))),
         lambda: long_tail.FocalLoss()(np.zeros((2, 3)), np.zeros((2, 3))),
         lambda: long_tail.FocalLoss()(np.zeros(2), np.zeros((2, 1))),
+        lambda: long_tail.FocalLoss()(np.zeros((2, 1)), np.zeros((2, 3, 4))),
+        lambda: long_tail.FocalLoss()(np.zeros((3, 2)), np.zeros((2, 3, 4))),
+        lambda: long_tail.FocalLoss()(np.zeros(6), np.zeros((2, 3, 4))),
     ],
 )
 def test_bad_arguments_are_refused(build):

@@ -2,6 +2,7 @@
 // matrices (the last two axes are factored) and for vectors (not factored).
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "number.h"
@@ -9,17 +10,19 @@
 
 namespace {
 
-// A block is some whole rows. A tensor up to kWhole elements is one worker's from the first pass
-// to the last, so that it is read from memory once; a larger one is shared, pass after pass.
-constexpr int64_t kBlock = 32768, kWhole = 1 << 20;
+// A tensor up to kWhole elements is one worker's from the first pass to the last, so that it is
+// read from memory once; a larger one is shared, pass after pass, in blocks of whole rows. There are
+// kBlocks at most, of kRows at least: each has its own sums, joined in the order of the blocks, so
+// that the result does not depend on the threads, and they are to be small beside what is summed.
+constexpr int64_t kWhole = 1 << 20, kBlocks = 32, kRows = 8;
 
 template <class T>
 const T* at(const void* p, int64_t i) {
   return static_cast<const T*>(p) + i;
 }
 
-// Pass 1 on rows [begin, end): mean of g^2 + eps over each row, its sum over the block per column,
-// and the sum of w^2. Sums are double: g^2 in float32 overflows from 1.9e19 on.
+// Pass 1 on rows [begin, end): mean of g^2 + eps over each row, its sum over the block per column
+// (of each matrix that the block has rows of), and the sum of w^2. Sums are double: g^2 in float32 overflows from 1.9e19 on.
 template <class T>
 KAB_INLINE void moments_as(const kab_adafactor_tensor* t, int64_t begin, int64_t end,
                            double epsilon, float* row_mean, double* column_sum, double* w_squares,
@@ -27,7 +30,7 @@ KAB_INLINE void moments_as(const kab_adafactor_tensor* t, int64_t begin, int64_t
   double total = 0;
   for (int64_t row = begin; row < end; ++row) {
     const T *w = at<T>(t->w, row * t->cols), *g = at<T>(t->g, row * t->cols);
-    double* columns = column_sum + row / t->rows * t->cols;
+    double* columns = column_sum + (row / t->rows - begin / t->rows) * t->cols;
     double row_sum = 0, w_sum = 0;
 #pragma omp simd reduction(+ : row_sum, w_sum)
     for (int64_t j = 0; j < t->cols; ++j) {
@@ -125,8 +128,7 @@ class Matrices {
  public:
   Matrices(const kab_adafactor_tensor& t, const kab_adafactor_step& s, const kab_workers* workers)
       : t_(t), s_(s), workers_(workers), rows_(t.lead * t.rows), columns_(t.lead * t.cols) {
-    rows_a_block_ = std::max<int64_t>(1, kBlock / t.cols);
-    count_ = kab::worker_count(workers, blocks(), t.n);
+    rows_a_block_ = workers ? std::max(kRows, kab::ceil_div(rows_, kBlocks)) : rows_;
   }
 
   void run() {
@@ -142,28 +144,30 @@ class Matrices {
 
   template <class Pass>
   void each(Pass pass) {
-    kab::for_each_block(workers_, blocks(), t_.n, [&](int64_t worker, int64_t block) {
+    kab::for_each_block(workers_, blocks(), t_.n, [&](int64_t, int64_t block) {
       const int64_t begin = block * rows_a_block_;
-      pass(worker, begin, std::min(rows_, begin + rows_a_block_));
+      pass(block, begin, std::min(rows_, begin + rows_a_block_));
     });
   }
 
   double first_pass() {
-    std::vector<double> columns(count_ * columns_, 0.), w_squares(count_, 0.);
+    std::vector<std::vector<double>> parts(blocks());
+    std::vector<double> w_squares(blocks(), 0.), columns(columns_, 0.);
     std::vector<float> row_mean(rows_);
-    each([&](int64_t worker, int64_t begin, int64_t end) {
-      moments(&t_, begin, end, s_.epsilon_1, row_mean.data(), columns.data() + worker * columns_,
-              &w_squares[worker], t_.dtype);
+    each([&](int64_t block, int64_t begin, int64_t end) {
+      const int64_t matrices = (end - 1) / t_.rows - begin / t_.rows + 1;
+      parts[block].assign(matrices * t_.cols, 0.);
+      moments(&t_, begin, end, s_.epsilon_1, row_mean.data(), parts[block].data(),
+              &w_squares[block], t_.dtype);
     });
-    for (int64_t i = 0; i < rows_; ++i) t_.r_out[i] = decayed(t_.r[i], row_mean[i]);
-    for (int64_t j = 0; j < columns_; ++j) {
-      double sum = 0;
-      for (int64_t k = 0; k < count_; ++k) sum += columns[k * columns_ + j];
-      t_.c_out[j] = decayed(t_.c[j], sum / double(t_.rows));
+    for (int64_t block = 0; block < blocks(); ++block) {
+      double* sums = columns.data() + block * rows_a_block_ / t_.rows * t_.cols;
+      for (double part : parts[block]) *sums++ += part;
     }
-    double total = 0;
-    for (double part : w_squares) total += part;
-    return total;
+    for (int64_t i = 0; i < rows_; ++i) t_.r_out[i] = decayed(t_.r[i], row_mean[i]);
+    for (int64_t j = 0; j < columns_; ++j)
+      t_.c_out[j] = decayed(t_.c[j], columns[j] / double(t_.rows));
+    return sum(w_squares);
   }
 
   float decayed(double before, double now) const {
@@ -187,14 +191,16 @@ class Matrices {
   }
 
   double second_pass() {
-    std::vector<double> u_squares(count_, 0.);
-    each([&](int64_t worker, int64_t begin, int64_t end) {
-      update_norm(&t_, begin, end, row_factor_.data(), column_factor_.data(), &u_squares[worker],
+    std::vector<double> u_squares(blocks(), 0.);
+    each([&](int64_t block, int64_t begin, int64_t end) {
+      update_norm(&t_, begin, end, row_factor_.data(), column_factor_.data(), &u_squares[block],
                   t_.dtype);
     });
-    double total = 0;
-    for (double part : u_squares) total += part;
-    return total;
+    return sum(u_squares);
+  }
+
+  static double sum(const std::vector<double>& parts) {
+    return std::accumulate(parts.begin(), parts.end(), 0.);
   }
 
   void third_pass(float scale) {
@@ -206,7 +212,7 @@ class Matrices {
   kab_adafactor_tensor t_;
   kab_adafactor_step s_;
   const kab_workers* workers_;
-  int64_t rows_, columns_, rows_a_block_, count_;
+  int64_t rows_, columns_, rows_a_block_;
   std::vector<float> row_factor_, column_factor_;
 };
 

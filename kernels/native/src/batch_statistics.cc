@@ -8,10 +8,11 @@
 
 namespace {
 
-constexpr int64_t kBlock = 32768;
+// Of kRows at least, so that a block's sums, in double, stay smaller than the block.
+constexpr int64_t kBlock = 32768, kRows = 16;
 
 int64_t rows_a_block(int64_t channels) {
-  return std::max<int64_t>(1, kBlock / std::max<int64_t>(1, channels));
+  return std::max(kRows, kBlock / std::max<int64_t>(1, channels));
 }
 
 // Block [begin, end): its mean per channel, then its squared deviations from that mean per

@@ -35,7 +35,7 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_forward(const void* logits, int dtype, 
   const int64_t row = blockIdx.x;
   Total t{-KAB_INFINITY, 0.f};
   const int64_t begin = row * classes;
-  const bool wide = aligned(address(logits, begin, dtype));
+  const bool wide = aligned(logits, address(logits, begin, dtype));
   sweep(begin, begin + classes, dtype, wide, [&](auto access, int64_t i, int64_t) {
     const auto x = access.load(logits, i);
 #pragma unroll
@@ -71,7 +71,7 @@ KAB_KERNEL kab_cuda_kernel_cross_entropy_backward(const void* logits, int dtype,
   const int64_t strip = (classes + 8 * kStrips - 1) / (8 * kStrips) * 8;
   const int64_t from = blockIdx.x % kStrips * strip, until = from + strip;
   const int64_t begin = row * classes + from, end = row * classes + (until < classes ? until : classes);
-  const bool wide = aligned(address(logits, begin, dtype), address(d_logits, begin, dtype));
+  const bool wide = aligned(logits, d_logits, address(logits, begin, dtype));
   sweep(begin, end, dtype, wide, [&](auto access, int64_t i, int64_t j) {
     auto x = access.load(logits, i);
 #pragma unroll

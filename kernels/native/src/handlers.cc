@@ -97,6 +97,14 @@ struct AdaptiveClip {
   std::string run(Cuda on) { return launch_adaptive_clip(tensors, clipping, epsilon, on.stream); }
 };
 
+// A grid has 2^31 - 1 blocks at most.
+constexpr int64_t kMostRows = ((int64_t(1) << 31) - 1) / kStrips;
+
+std::string too_many_rows(int64_t rows) {
+  return "a batch must have at most " + std::to_string(kMostRows) + " rows, there are " +
+         std::to_string(rows) + "; take the loss of parts of it";
+}
+
 struct CrossEntropyForward {
   CrossEntropy c;
   float *loss, *maximum, *total;
@@ -112,6 +120,7 @@ struct CrossEntropyForward {
            std::to_string(bad) + " has another; mask such rows or mend the labels";
   }
   std::string run(Cuda on) {
+    if (c.batch > kMostRows) return too_many_rows(c.batch);
     return launch_with("cross_entropy", "forward", {unsigned(c.batch)}, on.stream, c.logits.data,
                   c.logits.dtype, c.labels.data, c.label_bytes, c.classes, loss, maximum, total);
   }
@@ -130,6 +139,7 @@ struct CrossEntropyBackward {
     return "";
   }
   std::string run(Cuda on) {
+    if (c.batch > kMostRows) return too_many_rows(c.batch);
     return launch_with("cross_entropy", "backward", {unsigned(c.batch * kStrips)}, on.stream,
                   c.logits.data, c.logits.dtype, c.labels.data, c.label_bytes, c.classes, maximum,
                   total, upstream, d_logits);

@@ -7,8 +7,14 @@
 #include "kernels.h"
 
 // One clone per x86-64 level, chosen when the library loads: the cached library is then right on
-// every machine that shares the cache, which -march=native would not be.
+// every machine that shares the cache, which -march=native would not be. GCC knows the levels since
+// version 12.
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define KAB_IS_CLONED (__GNUC__ >= 12)
+#else
+#define KAB_IS_CLONED 0
+#endif
+#if KAB_IS_CLONED
 #define KAB_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define KAB_CLONES

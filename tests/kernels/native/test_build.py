@@ -69,6 +69,31 @@ def test_sources_flags_and_compiler_name_the_library(sources, monkeypatch, tmp_p
     assert len(found) == 5
 
 
+def test_a_library_is_for_the_c_library_it_was_built_with(sources, monkeypatch):
+    plain = build.Compiler(("g++",), "12")
+    names = {build.digest(plain, headers_in(sources))}
+    monkeypatch.setattr(build.platform, "libc_ver", lambda: ("glibc", "1.0"))
+    names.add(build.digest(plain, headers_in(sources)))
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(("command", "own"), [(("g++",), 1), (("g++", "-march=native"), 2)])
+def test_flags_beside_the_compiler_make_a_library_this_cpus(sources, monkeypatch, command, own):
+    names = set()
+    for cpu in ("flags: avx2", "flags: sse2"):
+        monkeypatch.setattr(build, "_cpu", lambda cpu=cpu: cpu)
+        names.add(build.digest(build.Compiler(command, "12"), headers_in(sources)))
+    assert len(names) == own
+
+
+def headers_in(directory):
+    place = directory / "include"
+    (place / "xla/ffi/api").mkdir(parents=True, exist_ok=True)
+    for name in build.FFI_HEADERS:
+        (place / "xla/ffi/api" / name).write_text("")
+    return place
+
+
 @compiles
 def test_two_processes_at_once(sources, tmp_path):
     command = [sys.executable, "-c", BUILD.format(sources=str(sources))]

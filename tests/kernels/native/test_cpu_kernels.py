@@ -48,6 +48,28 @@ def test_adafactor(kernels, rng, dtype):
     cases.check_adafactor(kernels, tensors)
 
 
+def test_adafactor_is_the_same_to_the_bit_whatever_the_threads(library, rng):
+    """A column's squares add up to a tie between two float32, or beyond it if none is rounded off.
+
+    Summed one after the other, all of 2^-54 are; by themselves, they count.
+    """
+    found = []
+    for threads in (1, 2, 3, 5):
+        tensor = cases.adafactor_tensor(rng, (1024, 1100), np.float32)
+        tensor["g"][:] = 2.0**-27
+        tensor["g"][0], tensor["g"][1] = 1.0, 2.0**-12
+        step = (0.01, 1.0, *cases.ADAFACTOR.values())
+        c.Cpu(register.library(), threads).adafactor(c.adafactor_structs([tensor]), step)
+        found.append(tensor["c_out"])
+    assert len({bytes(column) for column in found}) == 1
+    np.testing.assert_array_equal(found[0] * 1024, np.float32(1 + 2.0**-23))
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 9001), (1200, 31, 30), (9, 131072)])
+def test_adafactor_of_large_tensors_of_any_shape(kernels, rng, shape):
+    cases.check_adafactor(kernels, [cases.adafactor_tensor(rng, shape, np.float32)])
+
+
 @dtypes
 def test_clip(kernels, rng, dtype):
     tensors = [cases.clip_tensor(rng, shape, dtype) for shape in cases.SHAPES]
@@ -246,6 +268,17 @@ def test_results_that_go_past_the_caches(kernels, rng, shape):
     check = cases.check_cross_entropy, cases.check_standardize, cases.check_batch_statistics
     for each in check:
         each(cases.Tensors(kernels), rng, shape, np.float32)
+
+
+def test_the_gradient_of_a_variance_below_epsilon(kernels, rng):
+    w = (1e-3 * rng.standard_normal((9, 4))).astype(np.float32)
+    up = rng.standard_normal(w.shape).astype(np.float32)
+    gain = np.ones(4, np.float32)
+    assert (w.var(axis=0) * len(w) < standardize.EPSILON).all()
+    _, d, d_gain = cases.Tensors(kernels).standardize(w, gain, up)
+    d_expected, gain_expected = standardize.reference_gradient(w, gain, up)
+    cases.near(d, d_expected)
+    cases.near(d_gain, gain_expected)
 
 
 def test_a_constant_kernel_is_zero(kernels):

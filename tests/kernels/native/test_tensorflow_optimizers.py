@@ -108,6 +108,22 @@ def test_apply_in_every_form(rng, form, make):
         np.testing.assert_allclose(native, plain, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 3), (1,), (-4, -3, -2), (3, 0)])
+def test_axes_of_any_order_and_place_are_one_unit(rng, axes):
+    start, gradient = (cases.random(rng, (2, 3, 4, 5), np.float32) for _ in range(2))
+    both = []
+    for mode in ("native", "reference"):
+        with kernels.use(mode):
+            variable = keras.Variable(start, name="kernel")
+            sgd = keras.optimizers.SGD(0.5)
+            clipping = adaptive_clip.AdaptiveClip(sgd, (), axes={"kernel": axes})
+            clipping.build([variable])
+            clipping.apply([tf.constant(gradient)], [variable])
+            both.append(variable.numpy())
+    assert not np.allclose(both[0], start - 0.5 * gradient, rtol=1e-4)
+    np.testing.assert_allclose(*both, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["adam", "sm3-momentum", "adafactor", "clip-adam"])
 def test_low_precision_policies_train(policy, name):
