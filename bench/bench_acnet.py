@@ -1,5 +1,6 @@
 """Do asymmetric convolution blocks train better, and are they free once they are fused?"""
 
+import gc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -55,8 +56,11 @@ TRAINING = Experiment(
         "A plain stack of 3×3 convolutions with BatchNorm learns digits. In the other arm every "
         "convolution is the sum of a 3×3, a 1×3 and a 3×1 one, each with its BatchNorm."
     ),
-    held_fixed="first 3×3 kernels, images, batches and their order, optimizer, precision",
-    does_not_show="Networks and images of the paper's size.",
+    held_fixed="first 3×3 kernels and head, images, batches and their order, optimizer, precision",
+    does_not_show=(
+        "Networks and images of the paper's size. Other momenta of the moving statistics than "
+        f"{convolving.SOON}: at Keras' 0.99 they are too far behind after {TRAINED_STEPS} steps."
+    ),
     sources=(DING, sources.TEN),
     arms=(
         arm("one_kernel", STEP, one_kernel, "Conv2D 3×3 and BatchNormalization"),
@@ -75,7 +79,7 @@ TRAINING = Experiment(
         *grid(quick=False, depth=(8,), channels=(64,), batch=(64,)),
     ),
     guards=(
-        Guard("kernels", 1e-6, "same first 3×3 kernels"),
+        Guard("kernels", 1e-6, "same first 3×3 kernels and head"),
         Guard("weights", None, "finite weights after a few steps"),
     ),
     quality=Quality(
@@ -84,6 +88,7 @@ TRAINING = Experiment(
         seeds=(11, 12, 13, 14, 15),
         learning_rates=(3e-4, 1e-3, 3e-3),
         tuning_seeds=(1, 2, 3),
+        tune=partial(STEP.choosing().train_and_score, TRAINED_STEPS),
         quick=False,
     ),
     claims=(
@@ -115,6 +120,7 @@ def trained(case: Params) -> Any:
         norm.moving_mean.assign(rng.normal(0, 0.1, size))
         norm.moving_variance.assign(rng.uniform(0.5, 1.5, size))
         norm.gamma.assign(rng.uniform(0.5, 1.5, size))
+        norm.beta.assign(rng.normal(0, 0.1, size))
     return model
 
 
@@ -139,19 +145,21 @@ def as_it_is(model: Any, _case: Params) -> Any:
 
 
 def predicting(make: Make, convert: Convert, case: Params) -> Prepared:
-    """Make the prediction of one batch ready to be timed."""
+    """Make the prediction of one batch ready to be timed; what it was made from is gone by then."""
     import numpy as np
     import tensorflow as tf
 
     model = make(case)
-    used = convert(model, case)
     images = tf.constant(image_sets.test_data(case)[0][: int(case["batch"])])
+    used = convert(model, case)
+    wanted = None if used is model else np.asarray(model(images, training=False))
+    del model
+    gc.collect()  # a model refers to itself
     predict = tf.function(lambda: used(images, training=False))
 
     def observe() -> Mapping[str, Any]:
         outputs, error = np.asarray(predict()), 0.0
-        if used is not model:
-            wanted = np.asarray(model(images, training=False))
+        if wanted is not None:
             error = float(np.abs(outputs - wanted).max() / np.abs(wanted).max())
         return {"fusion_error": error, "outputs": outputs}
 

@@ -69,7 +69,8 @@ RESHAPE = Experiment(
     held_fixed="dense layers, first weights, images, batches and their order, optimizer",
     does_not_show=(
         "Eager execution, which is experiment reshape_eager; whether a reader finds one or the "
-        "other more readable. Building includes counting the lines of the summary."
+        "other more readable. The time to build is all that comes before the first step: the "
+        "images, the model, compiling it and counting the lines of its summary."
     ),
     sources=(sources.TIPS, sources.PRINCIPLES),
     arms=(
@@ -198,14 +199,14 @@ ATTENTION = Experiment(
     question="Is 2-D attention lighter when it is written with raw operations?",
     method=(
         "Self-attention over the positions of small images, its projections 1×1 convolutions: "
-        "written with Reshape, Dot and Softmax layers, with keras.ops, with keras.layers.Attention "
-        "between reshapes, and as one custom layer."
+        "written with Reshape, Dot and Activation layers, with keras.ops, with "
+        "keras.layers.Attention between reshapes, and as one custom layer."
     ),
     held_fixed="projections, first weights, images, batches and their order, optimizer",
     does_not_show="Images so large that the scores no longer fit; fused attention kernels.",
     sources=(sources.TIPS, ZHANG),
     arms=(
-        arm("layers", built, layers, "Reshape, Dot and Softmax layers"),
+        arm("layers", built, layers, "Reshape, Dot and Activation layers"),
         arm("keras_ops", built, operations, "keras.ops"),
         arm("attention_layer", built, attention_layer, "keras.layers.Attention"),
         arm("one_layer", built, one_layer, "keras_ab.kernels.attention_2d.Attention2D"),

@@ -90,6 +90,7 @@ EXPERIMENT = Experiment(
         seeds=(0, 1, 2, 3, 4),
         learning_rates=(1e-4, 3e-4, 1e-3),
         tuning_seeds=(100, 101, 102),
+        tune=partial(WORKLOAD.choosing().train_and_score, 150),
     ),
     claims=(
         Claim(

@@ -227,7 +227,8 @@ EXPERIMENT = Experiment(
     held_fixed="model, first weights, batches and their order, loss, optimizer, precision",
     does_not_show=(
         "Large steps, beside which any loop costs nothing; callbacks, validation and progress "
-        "bars, of which only `fit` has any; `steps_per_execution`, an experiment of its own."
+        "bars, of which only `fit` has any; `steps_per_execution`, an experiment of its own. Every "
+        "epoch is a call of its own: what `fit` does once a call is counted once an epoch."
     ),
     sources=(sources.TIPS, sources.DEEP_DIVE),
     arms=tuple(

@@ -112,6 +112,7 @@ def of_trial(trial: JudgedTrial) -> list[Caution]:
         *_gpu(trial),
         *_hand_over(trial),
         *_floor(trial),
+        *_rates(trial),
     ]
 
 
@@ -200,6 +201,20 @@ def _hand_over(trial: JudgedTrial) -> Iterator[Caution]:
                 f"handing {arm} over to the GPU: what was timed is the host more than the GPU",
                 "take a larger case, or trust this for small ones only",
             )
+
+
+def _rates(trial: JudgedTrial) -> Iterator[Caution]:
+    """Name the arms whose learning rate is at an end of the grid: their best may lie beyond."""
+    lines = trial.data.learned
+    tried = {r for x in lines if x.purpose == "tuning" for r in x.learning_rate.values()}
+    chosen = {arm: r for x in lines if x.purpose == "judged" for arm, r in x.learning_rate.items()}
+    ends = {min(tried), max(tried)} if len(tried) > 1 else set()
+    if at_an_end := [f"{arm} ({rate:g})" for arm, rate in chosen.items() if rate in ends]:
+        yield Caution(
+            "the best learning rate was the lowest or the highest of those tried, so that a better "
+            f"one may lie beyond, of {', '.join(at_an_end)}",
+            "add rates to the experiment's learning_rates",
+        )
 
 
 def _floor(trial: JudgedTrial) -> Iterator[Caution]:

@@ -50,7 +50,7 @@ def with_layers(x: Any, filters: int, name: str) -> Any:
         keras.layers.Reshape((positions, y.shape[-1]))(y) for y in projections(x, filters, name)
     )
     scores = keras.layers.Dot(axes=(2, 2))([query, key])
-    attended = keras.layers.Dot(axes=(2, 1))([keras.layers.Softmax()(scores), value])
+    attended = keras.layers.Dot(axes=(2, 1))([keras.layers.Activation("softmax")(scores), value])
     return keras.layers.Reshape((*image, filters))(attended)
 
 

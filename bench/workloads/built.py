@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_ab.bench.lab.words.declare import Params, Prepared
 from keras_ab.bench.workloads import image_sets
+from keras_ab.bench.workloads.examples import Examples, Part
 from keras_ab.bench.workloads.recipe import Recipe
-from keras_ab.bench.workloads.training import Examples, Workload
+from keras_ab.bench.workloads.training import Workload
 
 Model = Callable[[Params], Any]
 """Builds the model of a case; it returns logits ``(batch, classes)``."""
@@ -71,6 +72,10 @@ class Built:
     test: Callable[[Params], Examples] = image_sets.test_data
     sizes: Callable[[Any], Mapping[str, float]] = nothing
     observe: Callable[[Any], Mapping[str, Any]] = nothing
+
+    def choosing(self) -> Built:
+        """Return the same for the choice of learning rates, see `Workload.choosing`."""
+        return replace(self, data=Part(self.data, False), test=Part(self.data, True))
 
     def workload(self, model: Model) -> Workload:
         """Return a model and the data, as recipes train them."""

@@ -13,7 +13,7 @@ from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.workloads import image_files
 from keras_ab.bench.workloads.classifier import DIGITS
 from keras_ab.bench.workloads.recipe import Recipe
-from keras_ab.bench.workloads.training import accuracy
+from keras_ab.bench.workloads.training import Workload, accuracy
 
 SHUFFLED = 256
 """Elements among which repeats are drawn."""
@@ -125,13 +125,13 @@ def learnt_from() -> tuple[Any, Any]:
     return next(image_files.elements(LEARNT_FROM).batch(size).as_numpy_iterator())
 
 
-def passes(case: Params, seed: int, images: int | None = None) -> Any:
+def passes(case: Params, seed: int, images: int | None = None, of: Workload = DIGITS) -> Any:
     """Return single images, pass after pass over all or over the first so many: enough of them."""
     import numpy as np
     import tensorflow as tf
 
     rng = np.random.default_rng(seed)
-    drawn = rng.permutation(int(LEARNT_FROM["files"]))[:images]
+    drawn = rng.permutation(len(of.data(case)[1]))[:images]
     wanted = BUDGET * LONGEST * int(case["batch"]) + SHUFFLED
     more = [rng.permutation(drawn) for _ in range(wanted // len(drawn))]
     order = np.concatenate([drawn, *more])
@@ -147,6 +147,7 @@ class Lesson:
     case: Params
     seed: int
     learning_rate: float
+    digits: Workload = DIGITS
 
     def curve(self, elements: Any, target: float, marks: Collection[int]) -> dict[int, float]:
         """Train, and return how accurate that is by steps.
@@ -160,7 +161,7 @@ class Lesson:
 
         keras.utils.set_random_seed(self.seed)
         recipe = Recipe(learning_rate=self.learning_rate)
-        model, training = DIGITS.to_be_trained(recipe, self.case)
+        model, training = self.digits.to_be_trained(recipe, self.case)
         loaded = iter(batches(self.echo, self.case, elements, self.seed))
         found: dict[int, float] = {}
         for steps in range(LOOK, max(marks) + 1, LOOK):
@@ -168,8 +169,15 @@ class Lesson:
                 training.step(batch)
             if steps in marks or max(found.values(), default=-1.0) < target:
                 training.settle()
-                found[steps] = accuracy(model, *DIGITS.test(self.case))
+                found[steps] = accuracy(model, *self.digits.test(self.case))
         return found
+
+
+def choose(echo: Echo, case: Params, seed: int, learning_rate: float) -> float:
+    """Train on fresh data; return the accuracy after the budget by which a rate is chosen."""
+    digits = DIGITS.choosing()
+    lesson = Lesson(echo, case, seed, learning_rate, digits)
+    return lesson.curve(passes(case, seed, of=digits), -1.0, {BUDGET})[BUDGET]
 
 
 def train(echo: Echo, case: Params, seed: int, learning_rate: float) -> dict[str, float]:

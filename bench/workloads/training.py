@@ -18,25 +18,15 @@ from keras_ab.bench.lab.words.steps import StepWork
 from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.lab.worker.backends import Training
 from keras_ab.bench.workloads import labels, losses, optimizers, schedules
+from keras_ab.bench.workloads.examples import Examples, Part, no_test
 from keras_ab.bench.workloads.precision import precision, switch_on
 from keras_ab.bench.workloads.recipe import Recipe
-
-Examples = tuple[np.ndarray, np.ndarray]
 
 TEST_ACCURACY = Metric("test_accuracy", "test accuracy", "1", "more", "difference", margin=0.01)
 """What `Workload.train_and_score` returns; a hundredth of it does not matter."""
 
 OBSERVED_STEPS = 4
 """Steps after which the guards look at the weights."""
-
-
-def no_test(_case: Params) -> Examples:
-    """Refuse: there is nothing to test on."""
-    raise DeclarationError(
-        "a workload whose accuracy is asked for has examples to test on",
-        "none",
-        "give Workload(..., test=a function of the case)",
-    )
 
 
 @dataclass(frozen=True)
@@ -80,6 +70,14 @@ class Workload:
     data: Callable[[Params], Examples]
     classes: Callable[[Params], int]
     test: Callable[[Params], Examples] = no_test
+
+    def choosing(self) -> Workload:
+        """Return the workload by which learning rates are chosen.
+
+        It is tested on the last quarter of what there is to learn from, and learns from the rest:
+        no example that judges a rate has had a say in it.
+        """
+        return replace(self, data=Part(self.data, False), test=Part(self.data, True))
 
     def __call__(self, recipe: Recipe, case: Params) -> Prepared:
         """Make one training step under the recipe ready to be timed.

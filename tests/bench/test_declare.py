@@ -129,9 +129,14 @@ def test_the_same_may_be_tried_on_each_arm():
 
 def test_quality_needs_five_seeds_of_its_own():
     with pytest.raises(DeclarationError, match="at least 5 seeds"):
-        Quality(ACCURACY, None, (1, 2), (0.1, 0.2), (9,))
+        Quality(ACCURACY, None, (1, 2), (0.1, 0.2), (9,), tune=max)
     with pytest.raises(DeclarationError, match=r"in both: \[3\]"):
         Quality(ACCURACY, None, (1, 2, 3, 4, 5), (0.1, 0.2), (3,))
+
+
+def test_a_learning_rate_is_chosen_by_examples_that_do_not_judge_it():
+    with pytest.raises(DeclarationError, match=r"(?s)no tune.*Workload\.choosing has them"):
+        Quality(ACCURACY, None, (1, 2, 3, 4, 5), (0.1, 0.2), (9,))
 
 
 def test_unknown_names_say_what_there_is():

@@ -77,7 +77,7 @@ def test_a_training_has_the_time_for_its_steps():
     process = ArmProcess(
         lab.start(), "once", Task(TINY, "tiny", "scale:1", "plain", Plan()), experiment
     )
-    assert process.training(1, 0.1)() == {"score": 0.5}
+    assert process.training(1, 0.1, tuning=False)() == {"score": 0.5}
     assert lab.limits_s[protocol.Train] == 30 * experiment.arm("once").time_limit_s
 
 

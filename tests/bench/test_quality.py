@@ -19,6 +19,7 @@ TRIALS = [
     ("lessons", "only"),
     ("forgetful", "only"),
     ("diverging", "only"),
+    ("other_way", "only"),
     ("one_rate", "only"),
     ("full_only", "only"),
     ("full_only", "size:large"),
@@ -53,6 +54,16 @@ def test_every_outcome_is_compared_seed_by_seed(run, trials):
 def test_the_first_outcome_alone_chooses_the_learning_rate(trials):
     judged = [line for line in trials["lessons[only]"].learned if line.purpose == "judged"]
     assert {rate for line in judged for rate in line.learning_rate.values()} == {0.1}
+
+
+def test_a_rate_is_chosen_by_what_judges_nothing(trials):
+    lines = trials["other_way[only]"].learned
+    tuning = [line for line in lines if line.purpose == "tuning"]
+    assert [line.values["base"] for line in tuning] == [0.1, 0.3]
+    assert not any(line.also for line in tuning)
+    judged = [line for line in lines if line.purpose == "judged"]
+    assert {rate for line in judged for rate in line.learning_rate.values()} == {0.3}
+    assert all(line.also["cost"] for line in judged)
 
 
 def test_a_claim_may_speak_of_any_outcome(run, trials):

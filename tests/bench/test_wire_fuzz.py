@@ -25,7 +25,7 @@ REQUESTS = (
     protocol.Imports(),
     protocol.Finish(),
     protocol.Try("file", "experiment", "attempt", "plain", 1),
-    protocol.Train(ARM, 1, 0.1),
+    protocol.Train(ARM, 1, 0.1, tuning=True),
     protocol.ListProbes("plain"),
     protocol.PrepareProbe("probe", 0),
 )

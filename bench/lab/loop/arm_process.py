@@ -235,12 +235,15 @@ class ArmProcess:
             message = "the last step returned NaN or infinity"
             raise self.failed("end of block", "not finite", message)
 
-    def training(self, seed: int, learning_rate: float) -> Callable[[], dict[str, float | None]]:
+    def training(
+        self, seed: int, learning_rate: float, *, tuning: bool
+    ) -> Callable[[], dict[str, float | None]]:
         """Begin to train once for quality; return what waits for the outcomes by name.
 
         None stands for NaN.
         """
-        return self._begin("quality", protocol.Train(self._names, seed, learning_rate), TRAINING)
+        asked = protocol.Train(self._names, seed, learning_rate, tuning)
+        return self._begin("quality", asked, TRAINING)
 
     def _ask(self, stage: str, request: Request[Answer]) -> Answer:
         return self._begin(stage, request)()

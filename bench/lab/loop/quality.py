@@ -1,4 +1,4 @@
-"""What the arms learn: learning rates chosen on some seeds, outcomes judged on others."""
+"""What the arms learn: rates chosen by some seeds and examples, outcomes judged by others."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def _lesson(
     """Train every arm from one seed. A divergence is a low score while tuning, later a failure."""
     found: dict[str, dict[str, float]] = {}
     for arms in groups((arm for arm in pupils if arm in rates), cores):
-        under_way = {arm: pupils[arm].training(seed, rates[arm]) for arm in arms}
+        tuning = purpose == "tuning"
+        under_way = {arm: pupils[arm].training(seed, rates[arm], tuning=tuning) for arm in arms}
         for arm, outcome in under_way.items():
             try:
                 outcomes = outcome()
@@ -85,6 +86,7 @@ def _lesson(
                 known = {name: value for name, value in outcomes.items() if value is not None}
                 if len(known) == len(outcomes):
                     found[arm] = known
+    also = [] if purpose == "tuning" else quality.also
     if found:
         yield Learned(
             trial=trial,
@@ -94,6 +96,6 @@ def _lesson(
             values={arm: outcomes[quality.metric.name] for arm, outcomes in found.items()},
             also={
                 metric.name: {arm: outcomes[metric.name] for arm, outcomes in found.items()}
-                for metric in quality.also
+                for metric in also
             },
         )

@@ -122,7 +122,9 @@ class Quality:
         seeds: the seeds that are judged.
         learning_rates: the grid from which each arm gets its best; one alone is taken by all.
         tuning_seeds: the seeds that choose the learning rate; none of `seeds`.
-        also: further outcomes of the same trainings; the first alone chooses the learning rate.
+        also: further outcomes of the trainings that are judged.
+        tune: called as `train` to choose from the grid; returns the outcome as told by examples
+            that judge nothing, such as `Workload.choosing` has.
         quick: whether quick cases are trained too; where not, only the full ones are.
         arms: the arms that are trained; empty for all.
     """
@@ -135,6 +137,7 @@ class Quality:
     also: tuple[Metric, ...] = ()
     quick: bool = True
     arms: tuple[str, ...] = ()
+    tune: Callable[[Any, Params, int, float], float] | None = None
 
     def __post_init__(self) -> None:
         if bool(self.tuning_seeds) != (len(self.learning_rates) > 1):
@@ -148,6 +151,12 @@ class Quality:
                 "the seeds that choose a learning rate are not the seeds that are judged",
                 f"in both: {sorted(set(self.seeds) & set(self.tuning_seeds))}",
                 "give tuning_seeds numbers of their own",
+            )
+        if self.tuning_seeds and self.tune is None:
+            raise DeclarationError(
+                "a learning rate is chosen by examples that do not judge it",
+                "no tune",
+                "give tune=, as train=, with other examples to test on: Workload.choosing has them",
             )
         if len(self.seeds) < 5:
             raise DeclarationError(

@@ -253,10 +253,16 @@ class Handler:
         """protocol.Train once for quality and return the outcomes; None stands for NaN."""
         self.open(protocol.Open(asked.arm.backend, asked.seed))
         declared = load_experiment(asked.arm.file, asked.arm.experiment)
-        assert declared.quality is not None  # noqa: S101 - the lab asks only then
+        quality = declared.quality
+        assert quality is not None  # noqa: S101 - the lab asks only then
         recipe, params = declared.arm(asked.arm.arm).recipe, declared.case(asked.arm.case).params
-        found = declared.quality.train(recipe, params, asked.seed, asked.learning_rate)
-        learnt = outcomes(declared.quality, found)
+        found: float | Mapping[str, float]
+        if asked.tuning and quality.tune:
+            found = quality.tune(recipe, params, asked.seed, asked.learning_rate)
+            quality = replace(quality, also=())
+        else:
+            found = quality.train(recipe, params, asked.seed, asked.learning_rate)
+        learnt = outcomes(quality, found)
         return {name: value if math.isfinite(value) else None for name, value in learnt.items()}
 
 

@@ -238,11 +238,15 @@ class Try(Request[str | None]):
 
 @dataclass(frozen=True)
 class Train(Request[dict[str, FiniteFloat | None]]):
-    """Train once for quality and tell the outcomes; None stands for NaN."""
+    """Train once for quality and tell the outcomes; None stands for NaN.
+
+    Where a learning rate is chosen (`tuning`), the first outcome alone, by examples of its own.
+    """
 
     arm: ArmNames
     seed: int
     learning_rate: float
+    tuning: bool
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,16 @@ def train(recipe, _case, seed, learning_rate):
     return {"score": score, "cost": 1.0 - learning_rate + 2 * recipe}
 
 
+def tune(recipe, _case, _seed, learning_rate):
+    """Find a rate of 0.1 the best, by another measure than what is judged."""
+    return -100.0 * abs(learning_rate - 0.1)
+
+
+def other_way(_recipe, _case, _seed, learning_rate):
+    """Find a rate of 0.3 the best, where what is judged is best at 0.1."""
+    return learning_rate
+
+
 def forgetful(_recipe, _case, _seed, _learning_rate):
     return {"score": 1.0}
 
@@ -42,6 +52,7 @@ def experiment(name, train, **quality):
                 "learning_rates": (0.1, 0.3),
                 "tuning_seeds": (100,),
                 "also": (COST,),
+                "tune": tune,
                 **quality,
             }
         ),
@@ -55,6 +66,7 @@ def experiment(name, train, **quality):
 
 LESSONS = experiment("lessons", train)
 FORGETFUL = experiment("forgetful", forgetful)
-DIVERGING = experiment("diverging", diverging)
+DIVERGING = experiment("diverging", diverging, tune=lambda *asked: diverging(*asked)["score"])
+OTHER_WAY = experiment("other_way", train, tune=other_way)
 ONE_RATE = experiment("one_rate", train, learning_rates=(0.3,), tuning_seeds=())
 FULL_ONLY = experiment("full_only", train, quick=False)
