@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,13 @@ from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.device import AUTO, choose, device_of
 from keras_ab.bench.lab.loop.owned import checked
-from keras_ab.bench.lab.loop.session import Session, check_writable, last_cut_off, traces_of
+from keras_ab.bench.lab.loop.session import (
+    Session,
+    check_selected,
+    check_writable,
+    to_continue,
+    traces_of,
+)
 from keras_ab.bench.lab.record.declared import Selection
 from keras_ab.bench.lab.record.records import End, TrialLine
 from keras_ab.bench.lab.record.run_file import Run, read_run
@@ -112,7 +118,10 @@ class Invocation:
         parts = {f.name: option(plan_option(f.name)) for f in fields(Plan)}
         self._asked = Plan.looking(option("--ab-look"), parts)
         self._ended: set[str] = set()
-        self._resume = self._resumed(option("--ab-resume"))
+        self._resume: Path | None = None
+        self._passed_over: list[str] = []
+        if (value := option("--ab-resume")) is not None:
+            self._resume, self._passed_over = to_continue(value, self._runs)
         self._asked_device, self._asked_cases = option("--ab-device"), option("--ab-cases")
         self.places: list[str] | None = None
         """Where a run that is continued finds its experiments; None for what is asked for now."""
@@ -143,6 +152,8 @@ class Invocation:
             self._config.option.keyword = selection.keyword
             self._config.option.markexpr = selection.marks
             self.places = found_again(selection.places, folder, self._told(folder))
+        elif self._config.args_source is not pytest.Config.ArgsSource.ARGS:
+            check_selected(run)
 
     def _told(self, folder: Path) -> list[str]:
         """Return where the experiments are that are asked for, as a run file in a folder tells."""
@@ -159,19 +170,6 @@ class Invocation:
             marks=option.markexpr,
             trials=sorted(self._only),
         )
-
-    def _resumed(self, value: str | None) -> Path | None:
-        if value is None:
-            return None
-        if value == "last":
-            return last_cut_off(self._runs)
-        if not value.endswith(".jsonl"):
-            raise DeclarationError(
-                "--ab-resume names a run file, or nothing for the newest that was cut off",
-                repr(value),
-                "write --ab-resume=FILE.jsonl, or put paths and node ids before --ab-resume",
-            )
-        return Path(value)
 
     @property
     def plan(self) -> Plan:
@@ -236,7 +234,9 @@ class Invocation:
         if not trials:
             return [f"nothing to measure; what comes with keras-ab: pytest --benchmark {OURS}"]
         if self._resume:
-            return [f"continuing {self._resume} by its own plan and selection: {announced(trials)}"]
+            passed = [f"not continued: {why}" for why in self._passed_over]
+            by = "by its own plan and selection"
+            return [*passed, f"continuing {self._resume} {by}: {announced(trials)}"]
         selected = {trial: item.experiment for trial, item in selected_trials(items).items()}
         names = {trial: experiment.name for trial, experiment in selected.items()}
         told_s = self._config.getoption(plan_option("budget_s"))
@@ -261,16 +261,14 @@ class Invocation:
     def _measure(self, item: ArmItem) -> TrialData:
         if self._session is None:
             gpu = self._device.gpu
-            self._say(
-                f"{starting(self._backend)}{f', on {gpu.name} ({gpu.uuid})' if gpu else ''} …"
-            )
+            self.say(f"{starting(self._backend)}{f', on {gpu.name} ({gpu.uuid})' if gpu else ''} …")
             self._session = self._open()
-            self._say(f"run file: {self._session.path}")
+            self.say(f"run file: {self._session.path}")
             self._progress = Progress(self._expected(item.session.items, self.plan))
-        self._say("\n" + self._progress.begin(item.says))
+        self.say("\n" + self._progress.begin(item.says))
         if item.experiment.first not in self._made:
             self._made.add(item.experiment.first)
-            self._say(f"  {item.experiment.first} …")
+            self.say(f"  {item.experiment.first} …")
         asked = item.task
         task = Task(asked.file, asked.experiment, asked.case, asked.backend, self._session.plan)
         before = self._session.ended([task.trial])
@@ -285,21 +283,23 @@ class Invocation:
         from keras_ab.reports.closing import write_unfinished
 
         assert self._session is not None  # noqa: S101 - a trial has been measured
-        write_unfinished(self._session.path, self._progress.done)
+        with suppress(LabError):  # the last page says why it cannot be written
+            write_unfinished(self._session.path, self._progress.done)
 
     def _open(self) -> Session:
         if self._resume:
             return Session.resume(self._resume, self._backend, self._device)
         if self._asked.ceilings:
-            self._say("measuring the machine's ceilings …")
+            self.say("measuring the machine's ceilings …")
         asked = (self._backend, self._asked, self._selection(), self._device)
         return Session.begin(self._runs, *asked, self._owned.node if self._owned else None)
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:
         if says := said_of(line, data, self.plan, self.prior, self._progress.elapsed_s):
-            self._say(says)
+            self.say(says)
 
-    def _say(self, message: str) -> None:
+    def say(self, message: str) -> None:
+        """Print a line at once, whatever is captured."""
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         capture = self._config.pluginmanager.get_plugin("capturemanager")
         if terminal is None:
@@ -311,13 +311,13 @@ class Invocation:
 
     def close(self, items: Iterable[pytest.Item], *, whole: bool) -> None:
         """End the run: complete where all that was selected has come to its end."""
-        if self._session:
-            self._session.close(seal=whole and self._session.ended(selected_trials(items)))
         if self._session and self.record:
             prior = self.prior()
             for data in self._done.values():
                 for name, verdict in verdicts(data, self.plan, prior).items():
                     self.record(name, verdict)
+        if self._session:
+            self._session.close(seal=whole and self._session.ended(selected_trials(items)))
 
     def summarise(self, terminal: Any) -> None:
         """Print the answers and write the report."""
@@ -329,7 +329,10 @@ class Invocation:
         from keras_ab.reports.closing import close
 
         terminal.section("answers", sep="=")
-        terminal.write_line(close(self._session.path, in_colour=terminal.hasmarkup))
+        try:
+            terminal.write_line(close(self._session.path, in_colour=terminal.hasmarkup))
+        except LabError as error:
+            terminal.write_line(str(error))
         if any(data.profiles for data in self._session.trials.values()):
             terminal.write_line(how_to_open(traces_of(self._session.path)))
         if not self._session.sealed:

@@ -242,7 +242,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     invocation = session.config.stash.get(_INVOCATION, None)
     if invocation:
         stopped = session.shouldstop or session.shouldfail
-        invocation.close(session.items, whole=session.exitstatus in (0, 1) and not stopped)
+        whole = session.exitstatus in (0, 1) and not stopped
+        try:
+            invocation.close(session.items, whole=whole)
+        except LabError as error:
+            invocation.say(str(error))
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

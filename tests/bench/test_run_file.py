@@ -1,6 +1,7 @@
 """The run file: whole lines or nothing, sealed, and refused with the reason when wrong."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from keras_ab.bench.lab.record.locks import locked
 from keras_ab.bench.lab.record.records import SCHEMA, Attempted, End, Header, Round, Seal
 from keras_ab.bench.lab.record.run_file import RunWriter, encode, read_run
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.plan import Plan
+from tests.bench.full_disk import full_disk
 
 HEADER = Header(
     run="r",
@@ -234,3 +237,94 @@ def test_a_runs_folder_that_cannot_be_made_is_refused(tmp_path):
 def test_an_existing_run_is_never_overwritten(sealed):
     with pytest.raises(RecordError, match="File exists"):
         RunWriter.create(sealed, HEADER)
+
+
+def test_a_header_without_room_leaves_no_file(path):
+    with full_disk(), pytest.raises(RecordError, match="start again; nothing was measured"):
+        RunWriter.create(path, HEADER)
+    assert not path.exists()
+
+
+def test_a_line_that_is_written_once_there_is_room_again_leaves_no_hole(path):
+    writer = RunWriter.create(path, HEADER)
+    size = path.stat().st_size
+    with full_disk(size + 10), pytest.raises(RecordError, match="free some space"):
+        writer.write(a_round(0))
+    assert path.stat().st_size == size
+    writer.write(a_round(0))
+    writer.seal()
+    assert read_run(path).records == [a_round(0)]
+
+
+def test_a_seal_without_room_is_refused_and_the_run_can_be_continued(path):
+    writer = RunWriter.create(path, HEADER)
+    writer.write(a_round(0))
+    with full_disk(), pytest.raises(RecordError, match="continue with --ab-resume"):
+        writer.seal()
+    assert not locked(path)
+    RunWriter.reopen(read_run(path)).seal()
+    assert read_run(path).records == [a_round(0)]
+
+
+def test_a_file_that_cannot_be_closed_well_is_refused(path, monkeypatch):
+    writer = RunWriter.create(path, HEADER)
+
+    def no_room(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(RecordError, match="No space left on device"):
+        writer.close()
+    assert not locked(path)
+
+
+@pytest.mark.parametrize("wrong", ["gone", "not writable"])
+def test_a_run_that_cannot_be_opened_to_go_on_is_refused(path, wrong):
+    RunWriter.create(path, HEADER).close()
+    run = read_run(path)
+    path.unlink()
+    if wrong == "not writable":
+        path.mkdir()
+    with pytest.raises(RecordError, match="a run that is continued can be written to"):
+        RunWriter.reopen(run)
+
+
+@pytest.mark.parametrize("begin", ["created", "reopened"])
+def test_a_run_is_measured_by_one_process_at_a_time(path, begin):
+    writer = RunWriter.create(path, HEADER)
+    if begin == "reopened":
+        writer.close()
+        writer = RunWriter.reopen(read_run(path))
+    with path.open("ab") as file:
+        file.write(b'{"kind":"rou')  # a line that is being written
+    before, run = path.read_bytes(), read_run(path)
+    assert locked(path)
+    with pytest.raises(RecordError, match="it is being measured now"):
+        RunWriter.reopen(run)
+    assert path.read_bytes() == before
+    writer.close()
+    assert not locked(path)
+    RunWriter.reopen(run).close()
+
+
+def test_a_run_that_has_gone_on_since_it_was_read_is_not_cut_back(path):
+    RunWriter.create(path, HEADER).close()
+    run = read_run(path)
+    writer = RunWriter.reopen(run)
+    writer.write(a_round(0))
+    writer.seal()
+    with pytest.raises(RecordError, match="has changed since"):
+        RunWriter.reopen(run)
+    assert read_run(path).sealed
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_where_a_filesystem_has_no_locks_runs_are_made_and_continued(path, monkeypatch, number):
+    def no_locks(_file, _how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    RunWriter.create(path, HEADER).close()
+    assert not locked(path)
+    RunWriter.reopen(read_run(path)).seal()
+    assert read_run(path).sealed

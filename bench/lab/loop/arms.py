@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import numpy as np
 
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess, failed
 from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, Workers
+from keras_ab.bench.lab.loop.schedule import groups
 from keras_ab.bench.lab.record.records import Absent, Failure, TrialLine
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import CONTROL, Experiment
 from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.steps import MemoryShare, Products
+
+Returned = TypeVar("Returned")
+
+Observing = dict[ArmProcess, Callable[[], dict[str, np.ndarray]]]
+"""Processes in which arms are being prepared, each with what waits for what the guards compare."""
+
+
+def returned(steps: Generator[Any, None, Returned]) -> Returned:
+    """Carry out a generator for what it returns; what it yields is left out."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 class Arms:
@@ -99,6 +119,36 @@ class Arms:
                 yield unfit(failed)
         return started
 
+    def observing(
+        self,
+        stack: ExitStack,
+        arms: Iterable[str],
+        unfit: Callable[[ArmFailed], TrialLine] | None = None,
+    ) -> Generator[TrialLine, None, Observing]:
+        """Begin to prepare arms side by side, for their guards; see `started`."""
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=self.folder)))
+        processes = yield from self.started(stack, arms, None, unfit, "float32", counted=True)
+        return {
+            process: process.observing(folder / f"{number}.npz")
+            for number, process in enumerate(processes.values())
+        }
+
+    def code(self, cores: int) -> dict[str, dict[str, str]]:
+        """Return the digests of what code each arm imports, by file, in fresh processes.
+
+        An arm that cannot be prepared tells none, and stays in the trial.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for arm in self.active:
+            self.source(arm)  # what runs elsewhere is imported side by side
+        for arms in groups(self.active, cores):
+            with ExitStack() as stack:
+                for process, seen in returned(self.observing(stack, arms, _record_of)).items():
+                    with suppress(ArmFailed):
+                        seen()
+                        found[process.arm] = process.imports()
+        return found
+
     def _start(self, stack: ExitStack, arm: str, timed: bool) -> ArmProcess:
         try:
             worker = self.worker(stack, arm)
@@ -123,3 +173,7 @@ class Arms:
     def backend(self, arm: str) -> str:
         """Return the backend of an arm's processes."""
         return self._experiment.arm(arm).backend or self._task.backend
+
+
+def _record_of(failed: ArmFailed) -> TrialLine:
+    return failed.record

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from keras_ab.bench.lab.judge.contrasts import block_contrasts
 from keras_ab.bench.lab.judge.estimate import blocks_needed
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
-from keras_ab.bench.lab.loop.arms import Arms
+from keras_ab.bench.lab.loop.arms import Arms, returned
 from keras_ab.bench.lab.loop.asking import NoAnswer, Workers
 from keras_ab.bench.lab.loop.attempts import attempting, not_attempted
 from keras_ab.bench.lab.loop.blocks import Blocks
@@ -27,7 +26,7 @@ from keras_ab.bench.lab.loop.guards import checks
 from keras_ab.bench.lab.loop.profiling import profiled
 from keras_ab.bench.lab.loop.quality import learn
 from keras_ab.bench.lab.loop.schedule import groups
-from keras_ab.bench.lab.record.imported import imported
+from keras_ab.bench.lab.record.imported import abridged, changed, imported
 from keras_ab.bench.lab.record.records import (
     Absent,
     Attempted,
@@ -41,22 +40,11 @@ from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.bench_files import load_experiment
 from keras_ab.bench.lab.words.declare import Attempt, Case, Experiment, Quality
-from keras_ab.bench.lab.words.errors import DeclarationError, LabError
+from keras_ab.bench.lab.words.errors import DeclarationError, LabError, RecordError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
-
-Returned = TypeVar("Returned")
 
 PROCESSES = 5
 """In which memory is counted, where those that are timed do not count: what a verdict needs."""
-
-
-def returned(steps: Generator[Any, None, Returned]) -> Returned:
-    """Carry out a generator for what it returns; what it yields is left out."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def measure_trial(
@@ -134,6 +122,8 @@ class _Loop:
             yield Absent(trial=self.task.trial, arm=None, reason=reason)
             yield End(trial=self.task.trial, reason="absent")
             return
+        if any(self.data.imported.values()) and (self.data.rounds or self.data.attempts):
+            self._check_code()
         if not self.data.rounds:
             yield from self._rehearse()
             yield from self._attempt()
@@ -194,21 +184,14 @@ class _Loop:
             self.arms.source(arm)  # what runs elsewhere is imported side by side
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
-                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.arms.folder)))
-                processes = yield from self.arms.started(
-                    stack, arms, products="float32", counted=True
-                )
-                under_way = {
-                    arm: process.observing(folder / f"{number}.npz")
-                    for number, (arm, process) in enumerate(processes.items())
-                }
-                for arm in under_way:
+                under_way = yield from self.arms.observing(stack, arms)
+                for process, seen in under_way.items():
                     try:
-                        observed[arm] = under_way[arm]()
-                        code[arm] = processes[arm].imports()
+                        observed[process.arm] = seen()
+                        code[process.arm] = process.imports()
                         if self.experiment.timed:
-                            yield processes[arm].memory_curve()
-                            processes[arm].finish()
+                            yield process.memory_curve()
+                            process.finish()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
         yield from imported(self.task.trial, code)
@@ -219,6 +202,16 @@ class _Loop:
                 yield from checks(self.experiment.guards, self.task.trial, ordered, reference)
             except DeclarationError as error:
                 yield self._misdeclared(error)
+
+    def _check_code(self) -> None:
+        """Refuse to go on with other code than that of what has been measured."""
+        files = changed(self.data.imported, self.arms.code(self.gauges.cores))
+        if files:
+            raise RecordError(
+                "what is measured of a trial is of the same code",
+                f"{self.task.trial}: {abridged(files)} changed since it began",
+                "restore what it was, or start a new run without --ab-resume",
+            )
 
     def _misdeclared(self, error: DeclarationError) -> Failure:
         """Return that no arm is to blame: what is declared does not fit what they show."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from keras_ab.bench.lab.loop.forkserver import ForkServer
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.declared import Node, Selection
 from keras_ab.bench.lab.record.differences import differences
+from keras_ab.bench.lab.record.locks import UNDER_WAY, locked
 from keras_ab.bench.lab.record.records import (
     Failure,
     Header,
@@ -29,7 +30,7 @@ from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.anonymous import anonymous_facts
 from keras_ab.bench.lab.words.bench_files import load_experiment
-from keras_ab.bench.lab.words.errors import LabError, RecordError
+from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker.protocol import Facts
 
@@ -68,17 +69,58 @@ def describe(
     return facts.machine(device), facts.environment(device) | {"framework": found}
 
 
-def last_cut_off(folder: Path) -> Path:
-    """Return the newest run in a folder that has no seal."""
+def to_continue(value: str, folder: Path) -> tuple[Path, list[str]]:
+    """Return the run that `--ab-resume` means, and what was passed over on the way to it.
+
+    Args:
+        value: "last" for the newest in the folder that was cut off, or a run file.
+        folder: of run files.
+    """
+    if value == "last":
+        return last_cut_off(folder)
+    if not value.endswith(".jsonl"):
+        raise DeclarationError(
+            "--ab-resume names a run file, or nothing for the newest that was cut off",
+            repr(value),
+            "write --ab-resume=FILE.jsonl, or put paths and node ids before --ab-resume",
+        )
+    return Path(value), []
+
+
+def last_cut_off(folder: Path) -> tuple[Path, list[str]]:
+    """Return the newest run in a folder that can be continued, and why not those after it."""
     runs = sorted(folder.glob("*.jsonl"), reverse=True)
+    passed: list[str] = []
     for path in runs:
-        if not read_run(path).sealed:
-            return path
+        try:
+            run = read_run(path)
+        except RecordError as error:
+            passed.append(str(error.received))
+            continue
+        if run.sealed:
+            continue
+        if locked(path):
+            passed.append(f"{path}: {UNDER_WAY}")
+        elif run.header.selection is None:
+            passed.append(f"{path}: it does not tell what was selected")
+        else:
+            return path, passed
     raise RecordError(
         "there is a run to continue",
-        f"{len(runs)} runs in {folder}, all of them ended",
+        "; ".join(passed) or f"{len(runs)} runs in {folder}, all of them ended",
         "start a new run without --ab-resume",
     )
+
+
+def check_selected(run: Run) -> None:
+    """Refuse to continue a run of which nothing tells what it is to measure."""
+    if run.header.selection is None:
+        raise RecordError(
+            "a run that is continued tells what was selected",
+            f"{run.path} does not: pytest did not begin it, or an older keras-ab did",
+            "begin a run of keras-ab try anew (keras-ab report has what was measured), or name "
+            "the bench files of an older run",
+        )
 
 
 class Session:
@@ -112,26 +154,25 @@ class Session:
         """
         check_writable(folder)
         device = device or Device(untouched=True)
-        server = ForkServer(backend, device=device.environment)
-        try:
+        with ExitStack() as stack:
+            server = stack.enter_context(closing(ForkServer(backend, device=device.environment)))
             machine, environment = describe(server, backend, device)
-        except LabError:
-            server.close()
-            raise
-        header = Header(
-            run=node.run if node else new_run_id(),
-            started=timestamp(),
-            backend=backend,
-            machine=machine,
-            environment=environment,
-            conditions=facts.conditions(),
-            plan=plan,
-            selection=selection,
-            node=node,
-        )
-        writer = RunWriter.create(folder / f"{header.run}.jsonl", header)
-        for ceiling in ceilings.measure(server, backend) if plan.ceilings else ():
-            writer.write(ceiling)
+            header = Header(
+                run=node.run if node else new_run_id(),
+                started=timestamp(),
+                backend=backend,
+                machine=machine,
+                environment=environment,
+                conditions=facts.conditions(),
+                plan=plan,
+                selection=selection,
+                node=node,
+            )
+            path = folder / f"{header.run}.jsonl"
+            writer = stack.enter_context(closing(RunWriter.create(path, header)))
+            for ceiling in ceilings.measure(server, backend) if plan.ceilings else ():
+                writer.write(ceiling)
+            stack.pop_all()
         return cls(writer, header, server, device)
 
     @classmethod
@@ -145,15 +186,14 @@ class Session:
                 "start a new run without --ab-resume",
             )
         device = device or Device(untouched=True)
-        server = ForkServer(backend, device=device.environment)
-        try:
+        with ExitStack() as stack:
+            writer = stack.enter_context(closing(RunWriter.reopen(run)))
+            server = stack.enter_context(closing(ForkServer(backend, device=device.environment)))
             check_same(run, backend, *describe(server, backend, device))
-        except LabError:
-            server.close()
-            raise
-        session = cls(RunWriter.reopen(run), run.header, server, device)
+            writer.write(Resumed(at=timestamp(), conditions=facts.conditions()))
+            stack.pop_all()
+        session = cls(writer, run.header, server, device)
         session.trials = group(run.records)
-        session._writer.write(Resumed(at=timestamp(), conditions=facts.conditions()))
         return session
 
     def measure(self, task: Task, progress: Callable[[TrialLine, TrialData], None]) -> TrialData:
@@ -228,11 +268,11 @@ class Session:
     def close(self, *, seal: bool) -> None:
         """End the run: sealed when it is complete, left open for `--ab-resume` when not."""
         self._server.close()
-        self.sealed = seal
         if seal:
             self._writer.seal()
         else:
             self._writer.close()
+        self.sealed = seal
 
 
 def traces_of(path: Path) -> Path:

@@ -11,6 +11,9 @@ from keras_ab.bench.lab.record.bounds import Count
 from keras_ab.bench.lab.record.declared import Record
 from keras_ab.bench.lab.words.digests import Digest
 
+MOST_NAMED = 10
+"""Files in a message: those of a whole package would fill the screen."""
+
 
 class Imported(Record):
     """The files of code, the reader's and ours, that the processes of some arms have imported."""
@@ -36,6 +39,31 @@ def imported(trial: str, code: Mapping[str, Mapping[str, str]]) -> Iterator[Impo
         alike.setdefault(frozenset(files.items()), []).append(arm)
     for arms in alike.values():
         yield Imported(trial=trial, arms=arms, files=dict(code[arms[0]]))
+
+
+def changed(
+    before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Return the files of which an arm imports other content than before.
+
+    Args:
+        before: digests by file, by arm.
+        now: the same, later; a file that is in one of them alone has not changed.
+    """
+    return sorted(
+        {
+            file
+            for arm, files in now.items()
+            for file, digest in files.items()
+            if digest != before.get(arm, {}).get(file, digest)
+        }
+    )
+
+
+def abridged(files: list[str]) -> str:
+    """Return the first names of some files, and how many there are beside them."""
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    return ", ".join(files[:MOST_NAMED]) + more
 
 
 class Told:

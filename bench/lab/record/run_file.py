@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from keras_ab.bench.lab.clock import timestamp
 from keras_ab.bench.lab.record.imported import Imported, Told
+from keras_ab.bench.lab.record.locks import hold
 from keras_ab.bench.lab.record.records import SCHEMA, Header, Line, Notice, Record, Seal
 from keras_ab.bench.lab.words.errors import RecordError
 
@@ -64,7 +65,10 @@ class RunWriter:
 
     @classmethod
     def create(cls, path: Path, header: Header) -> RunWriter:
-        """Start a new run file; its folder is made where it is missing."""
+        """Start a new run file; its folder is made where it is missing.
+
+        A file without its header would be none: where that cannot be written, nothing is left.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("x+b", buffering=0)
@@ -74,16 +78,39 @@ class RunWriter:
                 f"{path.parent}: {error.strerror}",
                 "choose another with --ab-runs FOLDER (try: --runs), or mend its permissions",
             ) from error
+        hold(file, path)
         writer = cls(path, file, hashlib.sha256())
-        writer.write(header)
+        try:
+            writer.write(header)
+        except RecordError as error:
+            file.close()
+            path.unlink(missing_ok=True)
+            do = "free some space, then start again; nothing was measured"
+            raise RecordError(error.must, error.received, do) from error
         return writer
 
     @classmethod
     def reopen(cls, run: Run) -> RunWriter:
-        """Continue a run that was cut off; half a line at its end is dropped."""
-        kept = run.path.read_bytes()[: run.complete_bytes]
-        os.truncate(run.path, len(kept))
-        writer = cls(run.path, run.path.open("a+b", buffering=0), hashlib.sha256(kept))
+        """Continue a run that was cut off; half a line at its end is dropped.
+
+        Raises:
+            RecordError: it is being measured, has changed since it was read, or is not writable.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(run.path.open("r+b", buffering=0))
+                hold(file, run.path)
+                digest = _digest_as_read(run, file.readall())
+                file.truncate(run.complete_bytes)
+                file.seek(run.complete_bytes)
+            except OSError as error:
+                raise RecordError(
+                    "a run that is continued can be written to",
+                    f"{run.path}: {error.strerror}",
+                    "mend its permissions or free some space, or start a new run",
+                ) from error
+            stack.pop_all()
+        writer = cls(run.path, file, digest)
         for record in run.records:
             writer._shortened(record)
         return writer
@@ -99,12 +126,15 @@ class RunWriter:
                 raise OSError(28, os.strerror(28))
         except OSError as error:
             self._drop_half_a_line(size)
-            raise RecordError(
-                "every record reaches the disk",
-                f"{self.path}: {error.strerror}",
-                "free some space, then continue with --ab-resume; what was measured is kept",
-            ) from error
+            raise self._unwritten(error) from error
         self._digest.update(data)
+
+    def _unwritten(self, error: OSError) -> RecordError:
+        return RecordError(
+            "every record reaches the disk",
+            f"{self.path}: {error.strerror}",
+            "free some space, then continue with --ab-resume; what was measured is kept",
+        )
 
     def _shortened(self, record: Record) -> Record:
         """Return a record without what the run has told already."""
@@ -132,16 +162,33 @@ class RunWriter:
     def _drop_half_a_line(self, size: int) -> None:
         if os.path.isfile(self.path):  # noqa: PTH113 - a device such as /dev/full cannot be cut
             os.ftruncate(self._file.fileno(), size)
+            os.lseek(self._file.fileno(), size, os.SEEK_SET)  # a later line leaves no hole
 
     def seal(self) -> None:
-        """Close the run for good."""
-        self.write(Seal(at=timestamp(), sha256=self._digest.hexdigest()))
-        self.close()
+        """Close the run for good; without room for its seal it can be continued."""
+        with contextlib.closing(self):
+            self.write(Seal(at=timestamp(), sha256=self._digest.hexdigest()))
 
     def close(self) -> None:
         """Close the file as it is; a run without its seal can be continued."""
-        os.fsync(self._file.fileno()) if os.path.isfile(self.path) else None  # noqa: PTH113
-        self._file.close()
+        try:
+            with contextlib.closing(self._file) as file:
+                os.fsync(file.fileno()) if os.path.isfile(self.path) else None  # noqa: PTH113
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+
+def _digest_as_read(run: Run, data: bytes) -> Any:
+    """Return the digest of a file up to its seal, if it is still as the run was read from it."""
+    digest = hashlib.sha256(data[: run.complete_bytes])
+    more = data.count(b"\n", run.complete_bytes)
+    if digest.hexdigest() != run.sha256 or more != run.sealed:
+        raise RecordError(
+            "a run that is continued is as it was read",
+            f"{run.path} has changed since",
+            "continue it once more; it is read anew",
+        )
+    return digest
 
 
 def _refuse(path: Path | str, number: int, why: str) -> RecordError:
