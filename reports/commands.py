@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -154,9 +155,22 @@ def run_export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_WORD = re.compile(r"[^/\\:*?\[\]=]+")
+"""A name that somebody gives to a side: nothing that a path, a URL or a glob begins with."""
+
+
 def _is_place(given: str) -> bool:
     """Tell whether files are meant, and not a name."""
     return Path(given).exists() or "://" in given or any(c in given for c in "*?[")
+
+
+def _read(name: str, place: str, only: Sequence[str] = ()) -> Side:
+    """Return a side of what lies at a place."""
+    from keras_ab import reports
+    from keras_ab.reports.compare import side
+
+    found = reports.load(place, only)
+    return side(name, found.runs, found.refused)
 
 
 def _side(given: str, runs: str | Path, only: Sequence[str]) -> Side:
@@ -165,12 +179,13 @@ def _side(given: str, runs: str | Path, only: Sequence[str]) -> Side:
     from keras_ab.reports.compare import side
     from keras_ab.reports.machines import machines
 
-    name, _, path = given.rpartition("=")
+    name, is_named, path = given.partition("=")
+    if is_named and _WORD.fullmatch(name) and not Path(given).exists():
+        return _read(name, path, only)
     if _is_place(given):
-        return side(Path(given).name or given, reports.load(given, only).runs)
-    if name:
-        return side(name, reports.load(path, only).runs)
-    known = machines(reports.load(runs, only).runs)
+        return _read(Path(given).name or given, given, only)
+    read = reports.load(runs, only)
+    known = machines(read.runs)
     found = [machine for machine in known if given.lower() in machine.name.lower()]
     if len(found) != 1:
         raise RecordError(
@@ -178,7 +193,7 @@ def _side(given: str, runs: str | Path, only: Sequence[str]) -> Side:
             f"{given!r}, which {len(found)} of {len(known)} machines in {runs} are called",
             f"use a path, or one of: {'; '.join(machine.name for machine in known)}",
         )
-    return side(found[0].name, found[0].runs)
+    return side(found[0].name, found[0].runs, read.refused)
 
 
 def run_compare(arguments: argparse.Namespace) -> int:
@@ -202,15 +217,18 @@ def run_gate(arguments: argparse.Namespace) -> int:
     """Print a Markdown summary; exit 1 on a regression."""
     from keras_ab import reports
     from keras_ab.reports.compare import comparison, side
-    from keras_ab.reports.gate import gate, run_of_id, summary
+    from keras_ab.reports.gate import gate, summary
     from keras_ab.reports.legible import visible
+    from keras_ab.reports.newest import newest, run_of_id
 
-    runs, baseline = reports.load(arguments.runs).runs, arguments.baseline
-    old = reports.load(baseline).runs if _is_place(baseline) else [run_of_id(baseline, runs)]
-    new = [run_of_id(arguments.run, runs)] if arguments.run else runs[-1:]
-    before, after = side("baseline", old), side("this run", new)
+    runs, named = reports.load(arguments.runs), arguments.baseline
+    at_place = _is_place(named)
+    before = _read("baseline", named) if at_place else side("baseline", [run_of_id(named, runs)])
+    asked, old = arguments.run, before.runs
+    new = run_of_id(asked, runs) if asked else newest(runs, arguments.runs, old)
+    after = side("this run", [new], runs.refused)
     result = gate(comparison([before, after], arguments.allow))
-    words = summary(result, (before.runs[-1].header.run, after.runs[-1].header.run))
+    words = summary(result, (old[-1].header.run, new.header.run))
     print(words, end="")
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:

@@ -56,6 +56,8 @@ def _since(turn: Turn) -> str:
     lines += [
         f"- {escape(k.says)}: {code(answer.arm)} is {answer.word}" for k, answer in turn.invalid
     ]
+    of_machine = (line for line in turn.environment if line.startswith("machine."))
+    lines += [f"- not the same machine: {code(line)}" for line in of_machine]
     heading = f"**worse than in run {escape(turn.before.header.run)}** ({code(turn.command)}):"
     return "\n".join([f"{heading}\n", *lines])
 

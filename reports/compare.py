@@ -14,6 +14,7 @@ from keras_ab.bench.lab.record.declared import Trial
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import DIMENSIONS, Dimension
 from keras_ab.reports.judged import JudgedRun
+from keras_ab.reports.loading import Refused
 from keras_ab.reports.machines import Key, Placed, changes, is_simulated, key, versions
 from keras_ab.reports.same_code import unlike_arms
 
@@ -27,6 +28,8 @@ class Side:
     name: str
     runs: list[JudgedRun]
     trials: dict[Key, Placed]
+    left_out: tuple[str, ...] = ()
+    """Files that could not be read, with why."""
 
     @property
     def simulated(self) -> bool:
@@ -34,10 +37,33 @@ class Side:
         return any(map(is_simulated, self.runs))
 
 
-def side(name: str, runs: list[JudgedRun]) -> Side:
-    """Return runs, oldest first, as one side of a comparison."""
-    placed = (Placed(run, trial) for run in runs for trial in run.trials)
-    return Side(name, runs, {key(p.trial.data): p for p in placed})
+def side(name: str, runs: list[JudgedRun], refused: Iterable[Refused] = ()) -> Side:
+    """Return runs, oldest first, as one side of a comparison.
+
+    Where they are of several backends, none takes the place of another: keys name the backend.
+
+    Args:
+        name: of the side.
+        runs: those that were read.
+        refused: files beside them that could not be.
+    """
+    placed = [Placed(run, trial) for run in runs for trial in run.trials]
+    several = len({p.run.header.backend for p in placed}) > 1
+    left_out = tuple(str(bad.error.received) for bad in refused)
+    return Side(name, runs, {_key(p, several): p for p in placed}, left_out)
+
+
+def _key(placed: Placed, with_backend: bool) -> Key:
+    return replace(
+        key(placed.trial.data), backend=placed.run.header.backend if with_backend else ""
+    )
+
+
+def _alike(sides: Sequence[Side]) -> list[Side]:
+    """Return sides that all name backends in their keys, where one of them has several."""
+    if not any(k.backend for side in sides for k in side.trials):
+        return list(sides)
+    return [replace(s, trials={_key(p, True): p for p in s.trials.values()}) for s in sides]
 
 
 @dataclass(frozen=True)
@@ -92,6 +118,11 @@ class Change:
     thresholds: Thresholds
     verdict: Verdict
     p_value: float
+
+    @property
+    def has_enough_blocks(self) -> bool:
+        """Whether it can be judged at all; what cannot is none of those that Holm corrects for."""
+        return self.estimate.blocks >= self.thresholds.min_blocks
 
     @property
     def shown(self) -> Finding:
@@ -154,12 +185,17 @@ class Apart:
 
 def apart(a: Side, b: Side) -> Apart:
     """Return where an arm is worth more, or less, on side `b` than on side `a`."""
-    judged = [c for c in changes_between(a, b) if c.estimate.blocks >= c.thresholds.min_blocks]
+    judged = [c for c in changes_between(a, b) if c.has_enough_blocks]
+    settled = (Verdict.BETTER, Verdict.WORSE)
+    found = [c for c in surviving(judged, b) if c.verdict in settled]
+    return Apart(len(judged), sorted(found, key=lambda c: -abs(c.estimate.point)))
+
+
+def surviving(judged: Sequence[Change], b: Side) -> list[Change]:
+    """Return the changes that survive Holm's correction for their number, at the level of `b`."""
     level = 1 - min((r.header.plan.confidence for r in b.runs), default=0.95)
     kept = holm([c.p_value for c in judged], level)
-    settled = (Verdict.BETTER, Verdict.WORSE)
-    found = [c for c, keep in zip(judged, kept, strict=True) if keep and c.verdict in settled]
-    return Apart(len(judged), sorted(found, key=lambda c: -abs(c.estimate.point)))
+    return [c for c, keep in zip(judged, kept, strict=True) if keep]
 
 
 @dataclass(frozen=True)
@@ -195,7 +231,12 @@ class Comparison:
     sides: list[Side]
     refused: list[str] = field(default_factory=list)
     environments: dict[str, list[str]] = field(default_factory=dict)
-    """What differs in software and settings from the first side, by the side's name."""
+    """What differs in machine, software and settings from the first side, by the side's name."""
+
+    @property
+    def left_out(self) -> list[str]:
+        """Files of any side that could not be read, with why."""
+        return list(dict.fromkeys(line for side in self.sides for line in side.left_out))
 
 
 def comparison(sides: Sequence[Side], allow: Sequence[str] = ()) -> Comparison:
@@ -208,41 +249,53 @@ def comparison(sides: Sequence[Side], allow: Sequence[str] = ()) -> Comparison:
     Raises:
         RecordError: where nothing can be compared, or versions or cases differ unasked.
     """
-    first, *others = sides
-    refused, kept = [], set(first.trials)
-    for other in others:
-        _check_versions(first, other, allow)
-        kept &= set(other.trials)
-        refused += [] if "code" in allow else differing_code(first, other)
-    unmatched = sorted({k.says for side in sides for k in side.trials if k not in kept})
+    first, *others = sides = _alike(sides)
+    shared = set.intersection(*(set(side.trials) for side in sides))
+    told = list(dict.fromkeys(k for side in sides for k in side.trials))
+    unmatched = sorted(k.says for k in told if k not in shared)
     if unmatched and "cases" not in allow:
         raise RecordError(
             "all sides measured the same experiments and cases",
             f"not on every side: {'; '.join(unmatched)[:1000]}",
             "measure them everywhere, or compare the rest with --allow cases",
         )
-    refused = [f"{says}: not measured on every side" for says in unmatched] + refused
-    bad = {says.partition(": ")[0] for says in refused}
-    narrowed = [
-        replace(s, trials={k: v for k, v in s.trials.items() if k in kept and k.says not in bad})
-        for s in sides
-    ]
-    if not narrowed[0].trials:
+    kept, refused = shared, [f"{says}: not measured on every side" for says in unmatched]
+    for other in others:
+        if "versions" not in allow:
+            _check_versions(first, other, shared)
+        if "code" not in allow:
+            kept = kept - _unlike(first, other).keys()
+            refused += differing_code(first, other)
+    narrowed = [replace(s, trials={k: v for k, v in s.trials.items() if k in kept}) for s in sides]
+    if not kept:
         raise RecordError(
             "the sides have a trial in common",
             "; ".join(refused)[:1000] or "no trial at all",
             "name runs of the same experiments, or say with --allow what may differ",
         )
-    environments = {other.name: changes(first.runs[-1], other.runs[-1]) for other in others}
+    environments = {s.name: _environment(narrowed[0], s, s.trials) for s in narrowed[1:]}
     return Comparison(narrowed, refused, environments)
 
 
-def _check_versions(a: Side, b: Side, allow: Sequence[str]) -> None:
-    old, new = ({versions(p.run) for p in side.trials.values()} for side in (a, b))
-    if old != new and "versions" not in allow:
+def _environment(a: Side, b: Side, keys: Iterable[Key]) -> list[str]:
+    """Return what differs between the runs that the trials of two sides are from."""
+    both = ([side.trials[k].run for side in (a, b)] for k in keys)
+    pairs = {(old.header.run, new.header.run): (old, new) for old, new in both}
+    return list(dict.fromkeys(line for pair in pairs.values() for line in changes(*pair)))
+
+
+def _check_versions(a: Side, b: Side, keys: Iterable[Key]) -> None:
+    """Refuse trials that were measured with other versions, each held against its own."""
+    found: dict[str, list[str]] = {}
+    for k in keys:
+        old, new = (versions(side.trials[k].run) for side in (a, b))
+        if old != new:
+            found.setdefault(f"{a.name}: {old} and {b.name}: {new}", []).append(k.says)
+    if found:
+        lines = (f"{what}, of {'; '.join(sorted(says))}" for what, says in sorted(found.items()))
         raise RecordError(
-            "all sides were measured with the same versions",
-            f"{a.name}: {'; '.join(sorted(old))} and {b.name}: {'; '.join(sorted(new))}",
+            "each trial was measured with the same versions on all sides",
+            "; ".join(lines)[:1000],
             "if the upgrade is what you ask about, say so with --allow versions",
         )
 
@@ -261,9 +314,14 @@ def without(side: Side, keys: Container[Key]) -> Side:
 
 def differing_code(a: Side, b: Side) -> list[str]:
     """Say which trials have arms of the same name with different code: different experiments."""
-    lines = []
-    for k in a.trials.keys() & b.trials.keys():
-        if arms := unlike_arms(*(side.trials[k].trial.data.declared for side in (a, b))):
-            why = f"the code of {', '.join(arms)} differs between {a.name} and {b.name}"
-            lines.append(f"{k.says}: {why}")
-    return sorted(lines)
+    return sorted(
+        f"{k.says}: the code of {', '.join(arms)} differs between {a.name} and {b.name}"
+        for k, arms in _unlike(a, b).items()
+    )
+
+
+def _unlike(a: Side, b: Side) -> dict[Key, list[str]]:
+    """Return the arms whose code differs between two sides, by trial."""
+    shared = (k for k in b.trials if k in a.trials)
+    found = {k: unlike_arms(*(s.trials[k].trial.data.declared for s in (a, b))) for k in shared}
+    return {k: arms for k, arms in found.items() if arms}

@@ -44,6 +44,8 @@ def _parts(result: Comparison, form: Form) -> Iterator[str]:
         yield _machines(result.sides[0], other, form)
     if result.refused:
         yield form.heading("Not compared") + "\n\n" + _listed(result.refused, form)
+    if result.left_out:
+        yield form.heading("Files that were left out") + "\n\n" + _listed(result.left_out, form)
 
 
 def _listed(lines: Iterable[str], form: Form) -> str:

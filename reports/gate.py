@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer, Word
-from keras_ab.bench.lab.judge.verdicts import Verdict, holm
-from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.reports.changed_code import changed_code
-from keras_ab.reports.compare import Change, Comparison, Side, changes_between
-from keras_ab.reports.judged import JudgedRun
-from keras_ab.reports.legible import legible
+from keras_ab.reports.compare import Change, Comparison, Side, changes_between, surviving
 from keras_ab.reports.machines import Key
 from keras_ab.reports.markdown import code, table
 
-FAULTS = {Word.INVALID, Word.FAILED}
+LESS = {Word.NOT_TIMED: 1, Word.NOT_MEASURED: 2, Word.INVALID: 3, Word.FAILED: 3}
+"""How far a word is from a verdict, which has 0: what falls back since is not passed over."""
 SETTLED = {Word.GAIN, Word.TRADE, Word.LOSS, Word.NO_DIFFERENCE}
 
 
@@ -25,20 +23,30 @@ class Gate:
     """What a gate looked at.
 
     Args:
-        changes: every change of a finding since the baseline run.
-        kept: those that survive Holm's correction for their number.
+        changes: every change of a finding since the baseline run that has blocks enough.
+        few: those that have too few blocks to be judged.
+        kept: of `changes`, those that survive Holm's correction for their number.
         invalid: answers of what was measured in the baseline run and cannot be judged now.
+        gone: other numbers that the baseline run has and this one has not, a line each.
         turned: arms whose answer is another word now: trial, arm, word before, word after.
         refused: trials that were not compared, with why.
+        environment: what differs in machine, software and settings, a line each.
         code: files that the arms imported and that differ, a line each.
+        left_out: files that could not be read, a line each.
+        unsealed: runs without a seal, of which later edits cannot be ruled out.
     """
 
     changes: list[Change]
+    few: list[Change]
     kept: list[Change]
     invalid: list[tuple[Key, Answer]]
+    gone: list[str]
     turned: list[tuple[str, str, Word, Word]]
     refused: list[str]
+    environment: list[str]
     code: list[str]
+    left_out: list[str]
+    unsealed: list[str]
 
     @property
     def regressions(self) -> list[Change]:
@@ -60,17 +68,29 @@ def gate(compared: Comparison) -> Gate:
     """Judge the second side of a comparison against the first."""
     before, after = compared.sides
     found = changes_between(before, after)
-    level = 1 - min((r.header.plan.confidence for r in after.runs), default=0.95)
-    survive = holm([change.p_value for change in found], level)
-    kept = [change for change, keep in zip(found, survive, strict=True) if keep]
+    judged = [change for change in found if change.has_enough_blocks]
     pairs = [pair for k in after.trials for pair in _answers(k, before, after)]
-    invalid = [(k, new) for k, old, new in pairs if new.word in FAULTS and old.word not in FAULTS]
-    turned = [
-        (k.says, new.arm, old.word, new.word)
-        for k, old, new in pairs
-        if {old.word, new.word} <= SETTLED and old.word != new.word
-    ]
-    return Gate(found, kept, invalid, turned, compared.refused, changed_code(before, after))
+    return Gate(
+        changes=judged,
+        few=[change for change in found if not change.has_enough_blocks],
+        kept=surviving(judged, after),
+        invalid=[(k, new) for k, old, new in pairs if _less(new) > _less(old)],
+        gone=[line for k in before.trials for line in _gone(k, before, after)],
+        turned=[
+            (k.says, new.arm, old.word, new.word)
+            for k, old, new in pairs
+            if {old.word, new.word} <= SETTLED and old.word != new.word
+        ],
+        refused=compared.refused,
+        environment=compared.environments[after.name],
+        code=changed_code(before, after),
+        left_out=compared.left_out,
+        unsealed=[r.header.run for side in (before, after) for r in side.runs if not r.run.sealed],
+    )
+
+
+def _less(answer: Answer) -> int:
+    return LESS.get(answer.word, 0)
 
 
 def _answers(k: Key, before: Side, after: Side) -> Iterator[tuple[Key, Answer, Answer]]:
@@ -78,23 +98,27 @@ def _answers(k: Key, before: Side, after: Side) -> Iterator[tuple[Key, Answer, A
     old, new = (side.trials[k].trial for side in (before, after))
     for answer in new.answers:
         if answer.arm in old.answered:
-            yield k, old.answer(answer.arm), answer
+            yield k, old.answer(answer.arm), _timed(answer, old.answer(answer.arm))
 
 
-def run_of_id(asked: str, runs: Sequence[JudgedRun]) -> JudgedRun:
-    """Return the run with an id.
+def _timed(answer: Answer, before: Answer) -> Answer:
+    """Return an answer, which is none where the arm was timed before and is not any more."""
+    part = answer.part("time")
+    if part.finding or _less(answer) or not before.part("time").finding:
+        return answer
+    return replace(answer, word=Word.NOT_TIMED, reason=part.reason)
 
-    Raises:
-        RecordError: where none has it.
-    """
-    if found := [run for run in runs if run.header.run == asked]:
-        return found[0]
-    known = "; ".join(run.header.run for run in runs[-20:])
-    raise RecordError(
-        "a run is named by its file, or by its id where its file is among those given",
-        f"{legible(asked, 200)!r}, which none of {text.count(len(runs), 'run')} is called",
-        f"give the folder that holds it, or name one of: {legible(known, 1000)}",
-    )
+
+def _gone(k: Key, before: Side, after: Side) -> Iterator[str]:
+    """Yield what was found on the arms of a trial before and is not there any more."""
+    old, new = (side.trials[k].trial for side in (before, after))
+    for answer in old.answers:
+        if answer.arm not in new.answered:
+            yield f"{k.says}: {answer.arm}: it is no arm of the trial any more"
+        elif not _less(_timed(new.answer(answer.arm), answer)):
+            titles = (f.metric for f in old.of(answer.arm))
+            lost = [m.title for m in titles if not new.find(answer.arm, m.name)]
+            yield from (f"{k.says}: {answer.arm}: {title}" for title in lost)
 
 
 def summary(result: Gate, names: Sequence[str]) -> str:
@@ -117,14 +141,26 @@ def summary(result: Gate, names: Sequence[str]) -> str:
         rows = [(trial, code(arm), old, new) for trial, arm, old, new in result.turned]
         turned = table(("trial", "arm", "before", "after"), rows)
         parts.append(f"Answers that are another word now, chance included:\n\n{turned}")
+    parts.append(_counted(result))
+    for heading, lines in (
+        ("Numbers of the baseline run that are not there any more", result.gone),
+        ("Machine, software and settings that are not the baseline run’s", result.environment),
+        ("Code that is not the baseline run’s", result.code),
+        ("Not compared", result.refused),
+        ("Files that were left out", result.left_out),
+        ("Without a seal, so that later edits cannot be ruled out", result.unsealed),
+    ):
+        if lines:
+            parts.append(f"{heading}:\n\n{_listed(lines)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _counted(result: Gate) -> str:
     better = len(result.improvements)
     open_ = sum(c.verdict is Verdict.INCONCLUSIVE for c in result.changes)
-    parts.append(f"Better: {better}. Too wide to tell: {open_}. Ratios are A/B ratios of each run.")
-    if result.code:
-        parts.append("Code that is not the baseline run’s:\n\n" + _listed(result.code))
-    if result.refused:
-        parts.append("Not compared:\n\n" + _listed(result.refused))
-    return "\n\n".join(parts) + "\n"
+    few = f" Too few blocks to tell: {len(result.few)}." if result.few else ""
+    told = f"Better: {better}. Too wide to tell: {open_}.{few}"
+    return f"{told} Ratios are A/B ratios of each run."
 
 
 def _listed(lines: Sequence[str]) -> str:

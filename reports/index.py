@@ -114,7 +114,7 @@ class Index:
     Args:
         runs: those that are there now, by name.
         rows: of all that the table tells of and that are as they were.
-        unknown: the runs that it does not tell of.
+        unknown: the runs that it does not tell of, or could not be read when it was made.
     """
 
     runs: Mapping[str, Kept]
@@ -124,6 +124,12 @@ class Index:
     def having(self, experiments: Collection[str]) -> list[Kept]:
         """Return the runs that have one of some experiments."""
         names = {row.name for row in self.rows if row.experiment in experiments}
+        return [run for name, run in self.runs.items() if name in names]
+
+    @property
+    def refused(self) -> list[Kept]:
+        """The runs that could not be read, of which nobody knows what they have."""
+        names = {row.name for row in self.rows if row.refused}
         return [run for name, run in self.runs.items() if name in names]
 
 
@@ -136,7 +142,7 @@ def known(store: Store, *, anew: bool = False) -> Index:
     names = store.names()
     runs = {run.name: run for run in kept(names)}
     told = [] if anew or NAME not in names else _read(store)
-    sizes = {row.name: row.size for row in told}
+    sizes = {row.name: row.size for row in told if not row.refused}
     same = {name for name, run in runs.items() if sizes.get(name) == run.size}
     unknown = [run for name, run in runs.items() if name not in same]
     return Index(runs, [row for row in told if row.name in same], unknown)

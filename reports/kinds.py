@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.judge.answers import Word
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.kinds import FEWEST_NODES, OfKind, of_kind, told_by_nodes
+from keras_ab.bench.lab.judge.kinds import (
+    FEWEST_NODES,
+    OfKind,
+    counts,
+    of_kind,
+    told_by_nodes,
+)
 from keras_ab.bench.lab.judge.verdicts import Verdict
-from keras_ab.bench.lab.words.metrics import STEP_ENERGY, STEP_TIME
+from keras_ab.bench.lab.words.metrics import STEP_ENERGY, STEP_TIME, Metric
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
-from keras_ab.reports.machines import Key, Machine, Placed, key
+from keras_ab.reports.machines import Key, Machine, Placed, key, versions
 
 SHOWN = (STEP_TIME.name, STEP_ENERGY.name)
 """The metrics that a kind is told of; sizes are the same on all of its nodes."""
@@ -21,8 +31,28 @@ SHOWN = (STEP_TIME.name, STEP_ENERGY.name)
 MOST_NODES = 8
 """Of a kind with more, a page tells few nodes one by one: its rows tell of all."""
 
-Same = tuple[Key, tuple[tuple[str, str], ...]]
-"""What trials on several nodes share: experiment, case, and the code of their arms."""
+NAMED = 3
+"""Differences that a row names; of more it tells the number."""
+
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+@dataclass(frozen=True)
+class Same:
+    """What trials on several nodes share; where they do not, they are not judged together."""
+
+    key: Key
+    facts: tuple[tuple[str, str], ...]
+    """Versions, what the plan judges by, the code of the arms, and that which they imported."""
+
+    def beside(self, others: Iterable[Same]) -> str:
+        """Return those of its facts that are not the same in others, digests by their beginning."""
+        own, *facts = (dict(same.facts) for same in (self, *others))
+        names = dict.fromkeys(name for these in (own, *facts) for name in these)
+        told = [n for n in names if any(these.get(n) != own.get(n) for these in facts)]
+        lines = [f"{name}: {own.get(name, 'none')}" for name in told[:NAMED]]
+        more = [f"and {len(told) - NAMED} more"] if len(told) > NAMED else []
+        return _DIGEST.sub(lambda found: found[0][:12], "; ".join([*lines, *more]))
 
 
 @dataclass(frozen=True)
@@ -34,6 +64,8 @@ class KindRow:
     found: OfKind
     names: tuple[str, ...]
     """Of the nodes."""
+    beside: str = ""
+    """What is not the same on other nodes, whose row is another; "" where there are none."""
 
     @property
     def finding(self) -> Finding:
@@ -62,7 +94,7 @@ class KindRow:
     @property
     def spread(self) -> str:
         """How far the kind's nodes differ from each other."""
-        if self.found.is_of_one_node:
+        if math.isnan(self.found.spread):
             return "–"
         points = sorted(node.shown(node.estimate.point) for node in self.found.nodes)
         least, most = (text.ratio(x) for x in (points[0], points[-1]))
@@ -92,7 +124,7 @@ class KindView:
     nodes: tuple[str, ...]
     rows: list[KindRow]
     left_out: list[str]
-    """Newest trials of nodes that do not count, each with the reason."""
+    """Newest trials of nodes, and arms of these, that do not count, each with the reason."""
 
 
 def told_apart(machines: Sequence[Machine]) -> list[Machine]:
@@ -137,8 +169,11 @@ def kinds(runs: Iterable[JudgedRun]) -> list[KindView]:
 
 def _view(kind: str, backend: str, runs: Sequence[JudgedRun]) -> KindView:
     nodes = {_node(run) for run in runs}
-    rows = [row for same, placed in _together(runs).items() for row in _rows(same[0], placed)]
-    return KindView(kind, backend, tuple(sorted(nodes)), rows, list(_left_out(runs)))
+    together = _together(runs)
+    rows = [row for same in together for row in _rows(same, together)]
+    arms = (line for same, placed in together.items() for line in _arms_left_out(same, placed))
+    left_out = list(dict.fromkeys([*_left_out(runs), *arms]))
+    return KindView(kind, backend, tuple(sorted(nodes)), rows, left_out)
 
 
 def _node(run: JudgedRun) -> str:
@@ -151,7 +186,7 @@ def _together(runs: Sequence[JudgedRun]) -> dict[Same, dict[str, Placed]]:
     for run in runs:
         for trial in run.trials:
             if trial.data.end and not trial.data.invalid:
-                found.setdefault(_same(trial), {})[_node(run)] = Placed(run, trial)
+                found.setdefault(_same(run, trial), {})[_node(run)] = Placed(run, trial)
     return found
 
 
@@ -163,19 +198,74 @@ def _left_out(runs: Iterable[JudgedRun]) -> Iterator[str]:
             yield f"{node}: {of.says}: {trial.data.invalid or 'cut off before its end'}"
 
 
-def _same(trial: JudgedTrial) -> Same:
-    arms = trial.data.declared.arms
-    return key(trial.data), tuple((arm.name, arm.code) for arm in arms)
+def _same(run: JudgedRun, trial: JudgedTrial) -> Same:
+    plan, data = trial.plan, trial.data
+    facts = {
+        "versions": versions(run),
+        "margin": text.percent(plan.margin),
+        "level": text.level(plan.confidence),
+        "imports": "recorded" if data.imported else "not recorded",
+    }
+    facts |= {f"code of {arm.name}": _digest(arm.code) for arm in data.declared.arms}
+    return Same(key(data), (*facts.items(), *sorted(_imported(data.imported).items())))
 
 
-def _rows(k: Key, placed: dict[str, Placed]) -> Iterator[KindRow]:
-    trial = next(iter(placed.values())).trial
-    for arm in trial.data.treatments:
-        for metric in trial.data.declared.metrics:
-            if metric.name not in SHOWN or not told_by_nodes(metric):
-                continue
-            found = {name: p.trial.find(arm, metric.name) for name, p in placed.items()}
-            there = {name: finding for name, finding in found.items() if finding}
-            if there:
-                judged = of_kind(list(there.values()), trial.plan)
-                yield KindRow(k, arm, judged, tuple(there))
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode(errors="replace")).hexdigest()
+
+
+def _imported(by_arm: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the digest of each file, or by arm where it is not the same for all."""
+    found: dict[str, dict[str, str]] = {}
+    for arm, files in sorted(by_arm.items()):
+        for path, digest in files.items():
+            found.setdefault(path, {})[arm] = digest
+    return {path: _alike(own, len(by_arm)) for path, own in found.items()}
+
+
+def _alike(digests: Mapping[str, str], arms: int) -> str:
+    if len(digests) == arms and len(set(digests.values())) == 1:
+        return next(iter(digests.values()))
+    return ", ".join(f"{digest} for {arm}" for arm, digest in digests.items())
+
+
+def _rows(same: Same, together: Mapping[Same, Mapping[str, Placed]]) -> Iterator[KindRow]:
+    placed = together[same]
+    beside = same.beside(other for other in together if other.key == same.key)
+    for arm, metric in _told(placed):
+        found = {name: _evidence(p.trial, arm, metric) for name, p in placed.items()}
+        there = {name: f for name, f in found.items() if isinstance(f, Finding)}
+        if there:
+            judged = of_kind(list(there.values()), next(iter(placed.values())).trial.plan)
+            yield KindRow(same.key, arm, judged, tuple(there), beside)
+
+
+def _told(placed: Mapping[str, Placed]) -> Iterator[tuple[str, Metric]]:
+    """Yield the arms, each with the metrics that a kind is told of."""
+    data = next(iter(placed.values())).trial.data
+    shown = [m for m in data.declared.metrics if m.name in SHOWN and told_by_nodes(m)]
+    yield from product(data.treatments, shown)
+
+
+def _evidence(trial: JudgedTrial, arm: str, metric: Metric) -> Finding | str:
+    """Return what a node says of an arm, or why that counts for no kind."""
+    answer, finding = trial.answer(arm), trial.find(arm, metric.name)
+    if answer.word is Word.FAILED or (not finding and answer.reason):
+        return f"{answer.word}: {answer.reason}"
+    if not finding:
+        return f"{metric.title}: not measured here"
+    if not counts(finding):
+        there, wanted = finding.estimate.blocks, finding.thresholds.min_blocks
+        return f"{metric.title}: {text.count(there, 'block')} of the {wanted} that it takes"
+    return finding
+
+
+def _arms_left_out(same: Same, placed: Mapping[str, Placed]) -> Iterator[str]:
+    """Yield which arms do not count on which nodes, and why; not what no node of them tells."""
+    for arm, metric in _told(placed):
+        is_told = any(p.trial.find(arm, metric.name) for p in placed.values())
+        for name, p in placed.items():
+            why = _evidence(p.trial, arm, metric)
+            failed = p.trial.answer(arm).word is Word.FAILED
+            if isinstance(why, str) and (is_told or failed):
+                yield f"{name}: {same.key.says}: {arm}: {why}"

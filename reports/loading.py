@@ -163,23 +163,27 @@ def load_some(paths: str | Path | Iterable[str | Path], wanted: Wanted | None = 
 def having(place: str | Path, experiments: Collection[str]) -> list[str | Path]:
     """Return the runs in a store that have one of some experiments, by the store's index.
 
+    Those that the index could not read are among them: they may have it, and a report names them.
+
     Raises:
         RecordError: none has.
     """
-    if not _is_store(place):
+    if not is_of_many(place):
         return [place]
     kept_in = store(place)
-    found = index.current(kept_in).having(experiments)
+    known = index.current(kept_in)
+    found, refused = known.having(experiments), known.refused
     if not found:
+        unread = f"; not read: {', '.join(run.name for run in refused)}" if refused else ""
         raise RecordError(
             "a store has a run with the experiment that is asked for",
-            f"{', '.join(experiments)}: in none of the runs in {place}",
+            f"{', '.join(experiments)}: in none of the runs in {place}{unread}",
             "keras-ab list shows the names of experiments",
         )
-    return [f"{kept_in.url}/{run.place}" for run in found]
+    return [f"{kept_in.url}/{run.place}" for run in (*found, *refused)]
 
 
-def _is_store(place: str | Path) -> bool:
+def is_of_many(place: str | Path) -> bool:
     """Tell whether a place is one of many runs, and not a run itself, or some that a glob names."""
     named = str(place).endswith((WHOLE, PARTS)) or has_magic(str(place))
     return not named and ("://" in str(place) or Path(place).is_dir())

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.record.differences import differences
 from keras_ab.bench.lab.record.records import Round
 from keras_ab.bench.lab.record.trial_data import TrialData
@@ -36,11 +37,14 @@ class Key:
 
     experiment: str
     case: tuple[tuple[str, str], ...]
+    backend: str = ""
+    """Name of the backend, where trials on several lie side by side."""
 
     @property
     def says(self) -> str:
         """The key for people, ``labels, classes=10, batch=256``."""
-        return ", ".join([self.experiment, *(f"{name}={value}" for name, value in self.case)])
+        told = [self.experiment, *(f"{name}={value}" for name, value in self.case)]
+        return ", ".join([*told, f"on {self.backend}"] if self.backend else told)
 
 
 def key(data: TrialData) -> Key:
@@ -79,9 +83,12 @@ def is_simulated(run: JudgedRun) -> bool:
 
 def gpu_names(machine: dict[str, Any]) -> list[str]:
     """Return the names of a machine's GPUs."""
+    return [str(gpu.get("name")) for gpu in _gpu_facts(machine)]
+
+
+def _gpu_facts(machine: dict[str, Any]) -> list[dict[str, Any]]:
     gpus = machine.get("gpus")
-    found = gpus if isinstance(gpus, list) else []
-    return [str(gpu.get("name")) for gpu in found if isinstance(gpu, dict)]
+    return [gpu for gpu in (gpus if isinstance(gpus, list) else []) if isinstance(gpu, dict)]
 
 
 def throttled(line: Round) -> str:
@@ -158,15 +165,35 @@ def machines(runs: Iterable[JudgedRun]) -> list[Machine]:
 
 
 def changes(before: JudgedRun, after: JudgedRun) -> list[str]:
-    """Return a line for each difference in software, settings or drivers between two runs."""
+    """Return a line for each difference in machine, software, settings or drivers of two runs.
+
+    Machines of one name can be two: the GPU's uuid tells, or what else is recorded of them.
+    """
     old, new = (
-        run.header.environment | {"backend": run.header.backend} | _drivers(run)
+        run.header.environment
+        | {"backend": run.header.backend, "machine": _machine(run)}
+        | _drivers(run)
         for run in (before, after)
     )
     return [legible(line, 300) for line in differences(old, new)]
 
 
+def _machine(run: JudgedRun) -> dict[str, Any]:
+    """Return what is recorded of a machine; of its GPUs, all but the driver, by their number."""
+    facts = run.header.machine
+    gpus = {f"{n}": _sized(gpu, {"driver"}) for n, gpu in enumerate(_gpu_facts(facts), 1)}
+    return _sized(facts, {"gpus"}) | {"gpu": gpus}
+
+
+def _sized(facts: dict[str, Any], left_out: set[str]) -> dict[str, Any]:
+    """Return facts with sizes in three digits: what a kernel keeps for itself is no change."""
+    kept = {name: value for name, value in facts.items() if name not in left_out}
+    return {
+        name: text.fact(name, value) if name.endswith("_bytes") else value
+        for name, value in kept.items()
+    }
+
+
 def _drivers(run: JudgedRun) -> dict[str, Any]:
-    gpus = run.header.machine.get("gpus")
-    found = [gpu for gpu in (gpus if isinstance(gpus, list) else []) if isinstance(gpu, dict)]
-    return {"driver": sorted({str(gpu["driver"]) for gpu in found if "driver" in gpu})}
+    gpus = _gpu_facts(run.header.machine)
+    return {"driver": sorted({str(gpu["driver"]) for gpu in gpus if "driver" in gpu})}

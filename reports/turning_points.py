@@ -25,7 +25,7 @@ class Turn:
         worse: what became worse beyond the noise floors, and after Holm's correction.
         better: what became better, likewise.
         invalid: what was measured before and cannot be judged any more.
-        environment: the differences in software and settings that came with it.
+        environment: the differences in machine, software and settings that came with it.
         code: the files of code that the arms imported and that differ.
         allow: what `gate` has to be told may differ.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from keras_ab.bench.fleet.orders import Order
 from keras_ab.bench.fleet.running import Running
 from keras_ab.bench.fleet.state import UnitState, states, told
 from keras_ab.bench.fleet.there import There, check_alike, chosen, said_of_clock
-from keras_ab.bench.lab.clock import timestamp
+from keras_ab.bench.lab.clock import now_utc
 from keras_ab.bench.lab.judge.text import count
 from keras_ab.bench.lab.loop.session import new_run_id
 from keras_ab.bench.lab.record.store import Store, store
@@ -107,7 +107,9 @@ def run(asked: Asked, say: Say) -> bool:
     cluster = connect(asked.address, asked.uv)
     try:
         used = _usable(cluster, asked, selected.backend, say)
-        order = ordered(asked, arguments, selected, used, code)
+        arguments.append(f"--ab-backend={selected.backend}")
+        trials = _trials(cluster, used, arguments, code)
+        order = ordered(asked, arguments, selected.backend, trials, used, code)
         orders.keep(place, order)
         say(f"fleet {order.fleet}: {count(len(order.units), 'run')}, to {place.url}")
         return _run(cluster, place, order, used, code, say)
@@ -146,11 +148,29 @@ def _code(selected: Chosen) -> bytes:
     return software.packed(here)
 
 
-def _usable(cluster: RayCluster, asked: Asked, backend: str, say: Say) -> list[There]:
-    """Return the nodes that measure, all of which are fit and alike."""
+def _trials(
+    cluster: RayCluster, used: Sequence[There], arguments: Sequence[str], code: bytes
+) -> dict[str, dict[str, float]]:
+    """Return the trials of each kind, as a node of it selects them: a GPU has cases of its own."""
+    first = {node.kind: node for node in reversed(used)}
+    return {kind: cluster.select(node, arguments, code).trials for kind, node in first.items()}
+
+
+def _usable(
+    cluster: RayCluster, asked: Asked, backend: str, say: Say, begun: Order | None = None
+) -> list[There]:
+    """Return the nodes that measure, all of which are fit and alike.
+
+    Args:
+        cluster: whose nodes they are.
+        asked: what was asked for, now.
+        backend: that they measure on.
+        say: tells a line.
+        begun: what is left of which they measure; None for what begins now.
+    """
     found = chosen(_there(cluster, say), asked.on)
-    if not asked.uv:
-        check_alike(found, software.software(), asked.allow)
+    if "versions" not in asked.allow:
+        _check_versions(found, asked.uv is not None, begun, say)
     fit = _fit(cluster, found, backend, say) if asked.doctor else found
     if not fit:
         raise LabError(
@@ -161,19 +181,49 @@ def _usable(cluster: RayCluster, asked: Asked, backend: str, say: Say) -> list[T
     return fit
 
 
+def _check_versions(found: Sequence[There], uv: bool, begun: Order | None, say: Say) -> None:
+    """Refuse nodes that are not alike, or not as those that the rest was measured on."""
+    if uv:
+        check_alike(found, found[0].software, f"of node {found[0].name}")
+    else:
+        check_alike(found, software.software(), "that are here")
+    if begun and begun.software:
+        check_alike(found, begun.software, f"that {begun.fleet} was begun with")
+    elif begun:
+        say(
+            f"{begun.fleet} tells of no versions, as an older order: whether they are the same "
+            "as it was begun with is not known"
+        )
+
+
 def ordered(
-    asked: Asked, arguments: list[str], selected: Chosen, used: Sequence[There], code: bytes
+    asked: Asked,
+    arguments: list[str],
+    backend: str,
+    trials: Mapping[str, Mapping[str, float]],
+    used: Sequence[There],
+    code: bytes,
 ) -> Order:
-    """Return what nodes are asked for: the same backend of all, whoever chose it."""
+    """Return what nodes are asked for.
+
+    Args:
+        asked: what was asked for.
+        arguments: of pytest, for all nodes.
+        backend: the same on all, whoever chose it.
+        trials: of each kind; see `orders.divided`.
+        used: the nodes.
+        code: files that they are to have, packed.
+    """
     kinds = Counter(node.kind for node in used)
     return Order(
         fleet=asked.fleet,
-        asked=timestamp(),
-        arguments=[*arguments, f"--ab-backend={selected.backend}"],
-        backend=selected.backend,
+        asked=now_utc().isoformat(timespec="milliseconds"),
+        arguments=arguments,
+        backend=backend,
         code=sha256(code).hexdigest() if code else "",
         allow=list(asked.allow),
-        units=orders.divided(selected.trials, kinds, asked.repeat, shard=asked.shard),
+        software={} if "versions" in asked.allow else used[0].software,
+        units=orders.divided(trials, kinds, asked.repeat, shard=asked.shard),
     )
 
 
@@ -205,10 +255,10 @@ def status(asked: Asked, fleet: str | None, say: Say) -> bool:
 
 
 def newest(place: Store) -> str:
-    """Return the fleet that a store heard of last.
+    """Return the fleet that was asked for last; names tell the minute, and orders tell the rest.
 
     Raises:
-        RecordError: it knows of none.
+        RecordError: the store knows of none.
     """
     if not (found := orders.fleets(place)):
         raise RecordError(
@@ -216,17 +266,21 @@ def newest(place: Store) -> str:
             f"{place.url}: of nothing",
             "name another store with --runs, or ask: keras-ab fleet run",
         )
-    return found[-1]
+    minute = found[-1].rpartition("-")[0]
+    latest = [fleet for fleet in found if fleet.rpartition("-")[0] == minute]
+    return max(latest, key=lambda fleet: orders.kept(place, fleet).asked)
 
 
 def resume(asked: Asked, fleet: str | None, say: Say) -> bool:
     """Measure what is left of a fleet; tell whether all of it came to its end."""
     place = store(_absolute(asked.runs))
     order = orders.kept(place, fleet or newest(place))
+    allow = sorted({*order.allow, *asked.allow})
+    asked, order = replace(asked, allow=allow), order.model_copy(update={"allow": allow})
     code = _same_code(order)
     cluster = connect(asked.address, asked.uv)
     try:
-        used = _usable(cluster, asked, order.backend, say)
+        used = _usable(cluster, asked, order.backend, say, order)
         return _run(cluster, place, order, used, code, say)
     finally:
         cluster.close()

@@ -10,12 +10,14 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keras_ab.bench.fleet import clean
+from keras_ab.bench.fleet.software import unpacked
 from keras_ab.bench.invocation import ArmItem, selected_trials
 from keras_ab.bench.lab.record.declared import Record
 from keras_ab.bench.lab.words.bench_files import OURS
@@ -57,8 +59,17 @@ def _is_theirs(item: ArmItem) -> bool:
     return OURS not in Path(item.task.file).resolve().parents
 
 
-def choose(arguments: Sequence[str]) -> Chosen:
-    """Return what pytest arguments select where this process stands.
+def choose(
+    arguments: Sequence[str],
+    standing: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Chosen:
+    """Return what pytest arguments select.
+
+    Args:
+        arguments: of pytest.
+        standing: the folder to stand in; None for where this process stands.
+        environment: variables; None for those of this process.
 
     Raises:
         DeclarationError: they select nothing, or cannot be understood.
@@ -70,6 +81,8 @@ def choose(arguments: Sequence[str]) -> Chosen:
             capture_output=True,
             text=True,
             check=False,
+            cwd=standing,
+            env=environment,
         )
         chosen = Chosen.model_validate_json(out.read_bytes()) if out.exists() else None
     if done.returncode or not (chosen and chosen.trials):
@@ -80,6 +93,21 @@ def choose(arguments: Sequence[str]) -> Chosen:
             "try them with: pytest --benchmark --collect-only",
         )
     return chosen
+
+
+def choose_on_node(arguments: Sequence[str], code: bytes) -> Chosen:
+    """Return what pytest arguments select on this node: which cases, its device decides.
+
+    Args:
+        arguments: of pytest.
+        code: files that the node is to have, packed; none where it has them.
+
+    Raises:
+        DeclarationError: they select nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        standing = unpacked(code, Path(folder)) if code else Path(folder)
+        return choose(arguments, standing, clean.owners_environment())
 
 
 def main(arguments: Sequence[Any]) -> int:

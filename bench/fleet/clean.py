@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,9 +18,14 @@ from keras_ab.bench.lab.loop.facts import variables
 from keras_ab.bench.lab.loop.gpu import gpus
 from keras_ab.bench.lab.loop.owned import Owned
 from keras_ab.bench.lab.record.declared import Node
+from keras_ab.bench.lab.record.store import InFolder, Taken
+from keras_ab.bench.lab.words.errors import RecordError
 
 RAYS = ("RAY_", "__MODIN_", "GRPC_ENABLE_FORK")
 """Environment variables that are Ray's own."""
+
+DRAWN = "machine.id"
+"""The file with the number that stands for a machine where nothing else does."""
 
 _TIED = """
 import ctypes, os, signal, sys
@@ -57,24 +65,49 @@ def owned(node: Node) -> Owned:
     return Owned(told, variables(owners_environment()))
 
 
-def identity(fallback: str) -> str:
+def folder() -> Path:
+    """Return the folder in which this machine keeps what is a fleet's."""
+    home = os.environ.get("KERAS_AB_FLEET_FOLDER") or Path.home() / ".cache" / "keras-ab" / "fleet"
+    return Path(home)
+
+
+def identity() -> str:
     """Return a name for this machine, the same each time, that tells nothing of it.
 
-    Of its GPUs, or else of its installation, hashed with what is ours alone, so that nobody can
-    find the machine by it.
+    Of its GPUs, or of its installation, hashed with what is ours alone, so that nobody can find
+    the machine by it; or else of a number that was drawn here once.
 
-    Args:
-        fallback: what stands for the machine where nothing does.
+    Raises:
+        RecordError: there is none of them, and no place to keep a number.
     """
-    there = ",".join(sorted(gpu.uuid for gpu in gpus())) or _machine_id() or fallback
+    there = ",".join(sorted(gpu.uuid for gpu in gpus())) or _machine_id() or _drawn()
     return hashlib.sha256(f"a node of keras-ab\n{there}".encode()).hexdigest()[:10]
 
 
 def _machine_id() -> str:
+    """Return what systemd calls this installation; "" where it says nothing yet."""
     try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
+        told = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return ""
+    return told if re.fullmatch("[0-9a-f]{32}", told) else ""
+
+
+def _drawn() -> str:
+    """Return the number that stands for this machine, drawn when it is first asked for."""
+    place, drawn = InFolder(folder()), secrets.token_hex(16).encode()
+    try:
+        with contextlib.suppress(Taken):
+            place.create(DRAWN, drawn)
+        if not place.read(DRAWN):  # as after a power cut
+            place.replace(DRAWN, drawn)
+        return place.read(DRAWN).decode("ascii", "replace")
+    except RecordError as error:
+        raise RecordError(
+            "a node without a GPU or /etc/machine-id keeps a number by which it is known again",
+            str(error.received),
+            "start it with --labels keras-ab-node=NAME, or let KERAS_AB_FLEET_FOLDER be writable",
+        ) from error
 
 
 def start(arguments: Sequence[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:

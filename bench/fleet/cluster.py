@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -21,13 +21,19 @@ from keras_ab.bench.fleet import there as on_there
 from keras_ab.bench.fleet.node import Errand, Event
 from keras_ab.bench.fleet.there import There, by_clock
 from keras_ab.bench.lab import clock
-from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.errors import DeclarationError, LabError
+
+if TYPE_CHECKING:
+    from keras_ab.bench.fleet.choosing import Chosen
 
 SLOT = "keras-ab"
 """The custom resource of which a node has one: whoever holds it is alone."""
 
 ANSWER_S = 90.0
 """How long a node may take to tell what it is: Ray starts a process there, which imports us."""
+
+SELECT_S = 300.0
+"""How long it may take to tell what arguments select there: pytest collects it."""
 
 CONNECT_S = 5.0
 
@@ -164,7 +170,7 @@ class RayCluster:
         try:
             there = There.model_validate_json(self._ray.get(ref, timeout=ANSWER_S))
         except Exception as error:  # noqa: BLE001 - Ray raises what the node did, of any type
-            self.silent.append(f"{node[:8]}: {_first_line(error)}")
+            self.silent.append(f"{node[:8]}: {_refused(error) or _first_line(error)}")
             return None
         return by_clock(there, before, clock.now_utc())
 
@@ -184,6 +190,25 @@ class RayCluster:
         there = self._with_slot().get(node, {"Resources": {}})["Resources"]
         whole = {"num_cpus": there.get("CPU", 0), "num_gpus": there.get("GPU", 0)}
         return self._on(node, function, resources={SLOT: 1}, num_returns="streaming", **whole)
+
+    def select(self, node: There, arguments: Sequence[str], code: bytes) -> Chosen:
+        """Return what arguments of pytest select on a node.
+
+        Raises:
+            DeclarationError: they select nothing there.
+        """
+        from keras_ab.bench.fleet.choosing import Chosen
+
+        task = self._on(node.id, _selected, num_cpus=0).remote(list(arguments), code)
+        try:
+            return Chosen.model_validate_json(self._ray.get(task, timeout=SELECT_S))
+        except Exception as error:
+            refused = _refused(error)
+            raise DeclarationError(
+                "the arguments after -- select at least one trial on a node of each kind",
+                f"on {node.name}: {refused.received if refused else _first_line(error)}",
+                "try them there with: pytest --benchmark --collect-only; or choose others by --on",
+            ) from error
 
     def begin(self, node: There, errand: Errand, code: bytes) -> None:
         """Have a node carry something out, alone."""
@@ -231,6 +256,12 @@ class RayCluster:
             self._ray.cancel(stream, force=True)
 
 
+def _refused(error: Exception) -> LabError | None:
+    """Return what a node refused, of which Ray raises an error of its own; None for another."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, LabError) else None
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1] if lines else ''}"[:300]
@@ -238,6 +269,12 @@ def _first_line(error: Exception) -> str:
 
 def _told(node: str, labels: Mapping[str, str]) -> str:
     return on_there.told(node, labels).model_dump_json()
+
+
+def _selected(arguments: Sequence[str], code: bytes) -> str:
+    from keras_ab.bench.fleet.choosing import choose_on_node
+
+    return choose_on_node(arguments, code).model_dump_json()
 
 
 def _carried_out(errand: str, code: bytes) -> Iterator[str]:

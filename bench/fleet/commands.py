@@ -70,7 +70,8 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         "--runs",
         default=str(runs_folder()),
         metavar="URL",
-        help="where runs are kept: a folder, or what fsspec opens, s3://bucket/team",
+        help="where runs are kept: a folder that all nodes have, or what fsspec opens, "
+        "s3://bucket/team",
     )
 
 

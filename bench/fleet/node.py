@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -17,11 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pydantic import Field
 
-from keras_ab.bench.fleet import clean
+from keras_ab.bench.fleet import clean, orders
 from keras_ab.bench.fleet.shipping import Shipping
 from keras_ab.bench.fleet.software import unpacked
 from keras_ab.bench.fleet.state import Claim
@@ -30,8 +29,8 @@ from keras_ab.bench.lab.loop.owned import written
 from keras_ab.bench.lab.record.declared import Node, Record
 from keras_ab.bench.lab.record.parts import PARTS, WHOLE, joined, kept
 from keras_ab.bench.lab.record.run_file import read_run
-from keras_ab.bench.lab.record.store import Store, store
-from keras_ab.bench.lab.words.errors import LabError
+from keras_ab.bench.lab.record.store import InFolder, Store, store
+from keras_ab.bench.lab.words.errors import LabError, RecordError
 
 LOCK = Path(tempfile.gettempdir()) / "keras-ab-node.lock"
 """Held by whoever measures on this machine, whichever cluster asked for it."""
@@ -77,20 +76,37 @@ class Event(Record):
 
 def folder_of(node: Node) -> Path:
     """Return the folder in which a node keeps what it measures, until it is shipped and after."""
-    home = os.environ.get("KERAS_AB_FLEET_FOLDER") or Path.home() / ".cache" / "keras-ab" / "fleet"
-    return Path(home) / node.name / node.fleet
+    return clean.folder() / node.name / node.fleet
 
 
 @contextmanager
 def alone(lock: Path) -> Iterator[bool]:
-    """Hold a machine for oneself; tell whether that was possible."""
-    with lock.open("a") as file:
+    """Hold a machine for oneself; tell whether that was possible.
+
+    Raises:
+        RecordError: the lock is of another user, who lets nobody read it.
+    """
+    with _opened(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = True
-        except OSError:
+        except BlockingIOError:
             free = False
         yield free
+
+
+def _opened(lock: Path) -> BinaryIO:
+    """Open a lock, whoever made it: it is held by reading, for only its owner may write to it."""
+    try:
+        if not lock.exists():
+            lock.touch()
+        return lock.open("rb")
+    except OSError as error:
+        raise RecordError(
+            "all who measure on a machine can read its lock",
+            f"{lock}: {error.strerror}",
+            "have its owner allow it (chmod a+r), or remove it while nobody measures there",
+        ) from error
 
 
 def carry_out(errand: Errand, code: bytes = b"", lock: Path = LOCK) -> Iterator[Event]:
@@ -117,6 +133,7 @@ def carry_out(errand: Errand, code: bytes = b"", lock: Path = LOCK) -> Iterator[
 
 def _made(errand: Errand, code: bytes) -> Iterator[Event]:
     place, node = store(errand.store), errand.node
+    _check_place(place, node)
     folder = folder_of(node)
     runs = folder / "runs"
     runs.mkdir(parents=True, exist_ok=True)
@@ -137,12 +154,33 @@ def _made(errand: Errand, code: bytes) -> Iterator[Event]:
     yield _ended(shipping, path, log, node.unit)
 
 
+def _check_place(place: Store, node: Node) -> None:
+    """Refuse a store that is not the one where the fleet was asked: a folder of this node's own.
+
+    Raises:
+        RecordError: it does not have what the fleet was asked for.
+    """
+    try:
+        place.read(orders.place(node.fleet))
+    except RecordError as error:
+        raise RecordError(
+            "a node finds in the store what its fleet was asked for",
+            f"on node {node.name}, {error.received}",
+            "name a store that all nodes have: --runs s3://bucket/team, or a folder they share",
+        ) from error
+
+
 def _fetch(place: Store, run: str, path: Path) -> None:
-    """Bring a run here that this node has lost."""
-    if path.exists():
-        return
+    """Bring a run here, or the end of it, where this node has lost that: as by a power cut."""
+    data = path.read_bytes() if path.exists() else b""
+    lines = data[: data.rfind(b"\n") + 1]
     for found in kept(place.names(f"{run}{PARTS}")):
-        path.write_bytes(joined(place, found.parts))
+        there = joined(place, found.parts)
+        if len(there) > len(lines) and there.startswith(lines):
+            InFolder(path.parent).replace(path.name, there)
+            return
+    if not lines:
+        path.unlink(missing_ok=True)
 
 
 def _command(errand: Errand, path: Path) -> list[str]:
@@ -217,6 +255,13 @@ def _ended(shipping: Shipping, path: Path, log: Path, unit: str) -> Event:
 
 def examine(backend: str, node: str, lock: Path = LOCK) -> Iterator[Event]:
     """Ask the doctor about this machine, in a clean process; the last event has what it says."""
+    try:
+        yield from _examined(backend, node, lock)
+    except (LabError, OSError) as error:
+        yield Event(unit=node, what="failed", said=str(error))
+
+
+def _examined(backend: str, node: str, lock: Path) -> Iterator[Event]:
     with tempfile.TemporaryDirectory() as folder, alone(lock) as free:
         if not free:
             yield Event(unit=node, what="failed", said="another measures on this machine")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from keras_ab.bench.lab.record.bounds import PositiveCount
+from keras_ab.bench.lab.record.bounds import Facts, PositiveCount
 from keras_ab.bench.lab.record.declared import Record, Word
 from keras_ab.bench.lab.record.store import Store
 from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
@@ -43,12 +43,16 @@ class Order(Record):
 
     fleet: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
     asked: str
+    """When."""
     arguments: list[str]
     """Of pytest."""
     backend: str
     code: str = ""
     """SHA-256 of the code that was sent along; "" where the nodes have it."""
     allow: list[str] = Field(default_factory=list)
+    """What may differ among nodes, now and when it is resumed."""
+    software: Facts = Field(default_factory=dict)
+    """The versions that all its nodes have; none where they may differ, and in older orders."""
     units: list[Unit]
 
     def unit(self, name: str) -> Unit:
@@ -85,7 +89,7 @@ def _forbidden(argument: str) -> bool:
 
 
 def divided(
-    trials: Mapping[str, float],
+    trials: Mapping[str, Mapping[str, float]],
     kinds: Mapping[str, int],
     repeat: int | None = 1,
     *,
@@ -94,7 +98,7 @@ def divided(
     """Divide trials among the nodes of each kind.
 
     Args:
-        trials: how long each is expected to take, seconds, by name.
+        trials: of each kind, how long each is expected to take, seconds, by name.
         kinds: how many nodes there are of each kind.
         repeat: how many nodes of a kind measure the same trials; None for as many as there are.
         shard: whether the nodes of a kind share the trials, so that each measures a part.
@@ -114,7 +118,7 @@ def divided(
         Unit(name=f"{word(kind)}-{next(numbers[word(kind)])}", kind=kind, repeat=n, trials=part)
         for kind, nodes in kinds.items()
         for n in range(1, (repeat or nodes) + 1)
-        for part in shares(trials, nodes // (repeat or nodes) if shard else 1)
+        for part in shares(trials[kind], nodes // (repeat or nodes) if shard else 1)
     ]
 
 

@@ -197,9 +197,17 @@ class Running:
         return True
 
     def _come_back(self, gone: There) -> list[There]:
-        """Return a node that was lost and is there again, by another id."""
+        """Return a node that was lost and is there again, by another id and with its versions."""
         known = {node.id for node in self.nodes}
-        return [n for n in self.cluster.nodes() if n.name == gone.name and n.id not in known]
+        found = [n for n in self.cluster.nodes() if n.name == gone.name and n.id not in known]
+        alike = [n for n in found if self._any_versions or n.software == gone.software]
+        if len(alike) < len(found):
+            self.say(f"{gone.name}: is back with other versions, and is left out")
+        return alike
+
+    @property
+    def _any_versions(self) -> bool:
+        return "versions" in self.order.allow
 
     def _silent(self) -> list[str]:
         """Return the units whose nodes began and have said nothing for too long."""

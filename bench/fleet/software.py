@@ -73,11 +73,8 @@ def _is_left_out(part: str) -> bool:
 
 
 def unpacked(data: bytes, folder: Path) -> Path:
-    """Lay files out that were packed, in a folder of their own, unless they are there."""
+    """Lay files out that were packed, in a folder of their own: anew, whatever is left there."""
     place = folder / hashlib.sha256(data).hexdigest()[:16]
-    if not place.exists():
-        beside = place.with_name(f".{place.name}")
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            file.extractall(beside)
-        beside.rename(place)
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        file.extractall(place)
     return place

@@ -72,7 +72,7 @@ def told(node: str, labels: Mapping[str, str]) -> There:
     kind = labels.get(KIND) or f"{hardware(machine)}, {machine['cores_usable']} cores"
     return There(
         id=node,
-        name=word(labels.get(NAME, "")) if NAME in labels else clean.identity(node),
+        name=word(labels.get(NAME, "")) if NAME in labels else clean.identity(),
         kind=kind[:120],
         machine=machine,
         software=software(),
@@ -136,24 +136,28 @@ def _check_names(nodes: Sequence[There]) -> None:
         )
 
 
-def check_alike(nodes: Sequence[There], here: Mapping[str, Any], allow: Sequence[str]) -> None:
-    """Refuse nodes with other versions of packages or of this code than are here.
+def check_alike(nodes: Sequence[There], versions: Mapping[str, Any], whose: str) -> None:
+    """Refuse nodes with other versions of packages or of this code.
+
+    Args:
+        nodes: that are to measure.
+        versions: which all are to have; see `software`.
+        whose: says of those who has them.
 
     Raises:
-        RecordError: some have, and that was not allowed.
+        RecordError: some have others.
     """
-    if "versions" in allow:
-        return
     other = [
         f"{node.name}: {'; '.join(changed)}"
         for node in nodes
-        if (changed := differences(dict(here), node.software))
+        if (changed := differences(dict(versions), node.software))
     ]
     if other:
         raise RecordError(
-            "all nodes have the versions of packages and code that are here",
+            f"all nodes have the versions of packages and code {whose}",
             "\n    ".join(other),
-            "install the same, let uv do it with --uv requirements.txt, or --allow versions",
+            "install the same, let uv do it with --uv and a file that pins them, or "
+            "--allow versions",
         )
 
 

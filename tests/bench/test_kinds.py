@@ -8,7 +8,7 @@ import pytest
 
 from keras_ab.bench.lab.judge.estimate import interval
 from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.kinds import FEWEST_NODES, of_kind
+from keras_ab.bench.lab.judge.kinds import FEWEST_NODES, counts, of_kind
 from keras_ab.bench.lab.judge.verdicts import Thresholds, Verdict
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.bench.lab.words.plan import Plan
@@ -44,6 +44,19 @@ def test_by_hand():
 
 def test_nodes_that_differ_by_less_than_their_blocks_tell_have_no_spread():
     assert of_kind([finding([-0.1, 0.3]), finding([0.3, -0.1])], PLAN).spread == 0.0
+
+
+def test_of_a_node_of_one_block_no_spread_is_told_and_it_does_not_count():
+    """Nothing is known of its error, and none between nodes would be as if they were the same."""
+    one, *others = nodes = [
+        finding([0.1]),
+        finding([-0.5, -0.4, -0.5, -0.4, -0.5]),
+        finding([0.3] * 5),
+    ]
+    assert math.isnan(of_kind(nodes, PLAN).spread)
+    assert [counts(node) for node in nodes] == [False, True, True]
+    assert of_kind(others, PLAN).spread > 0.4
+    assert not counts(replace(one, thresholds=replace(one.thresholds, min_blocks=2)))
 
 
 def test_one_node_says_nothing_of_its_kind():

@@ -15,7 +15,8 @@ FLEET = "2026-01-02T0304-abcdef"
 
 
 def order(kinds, repeat=1, shard=False):
-    units = divided(dict.fromkeys(NAMES, 1.0), kinds, repeat, shard=shard)
+    trials = {kind: dict.fromkeys(NAMES, 1.0) for kind in kinds}
+    units = divided(trials, kinds, repeat, shard=shard)
     told = {"arguments": ["-k", "tiny"], "backend": "plain", "units": units}
     return Order(fleet=FLEET, asked="2026-01-02T03:04:05+00:00", **told)
 

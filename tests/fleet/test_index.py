@@ -112,6 +112,36 @@ def test_a_file_that_is_no_run_is_left_out_and_said(kept_in, capsys):
     assert capsys.readouterr().out == "3 runs, 4 trials; 2 files left out\n"
 
 
+def test_a_run_that_could_not_be_read_once_is_read_again(kept_in, monkeypatch):
+    """Its size is what it was, and still its rows say nothing of what it has."""
+    whole = InFolder.read
+
+    def failing(self, name):
+        if name == "c.jsonl":
+            raise RecordError("a store can be read", f"{name}: timed out", "try again")
+        return whole(self, name)
+
+    monkeypatch.setattr(InFolder, "read", failing)
+    assert [run.name for run in index.write(kept_in).refused] == ["c"]
+    monkeypatch.setattr(InFolder, "read", whole)
+    assert [run.name for run in index.known(kept_in).unknown] == ["c"]
+    assert [run.header.run for run in reports.load(kept_in.url, ["labels"]).runs] == ["a", "c"]
+    assert experiments(index.write(kept_in)) == ALL
+
+
+def test_a_report_on_one_experiment_names_what_cannot_be_read(kept_in, tmp_path):
+    kept_in.create("bad.jsonl", b"{}\n")
+    index.write(kept_in)
+    runs = reports.load(kept_in.url, ["labels"])
+    assert [run.header.run for run in runs.runs] == ["a", "c"]
+    assert ["bad.jsonl" in str(bad.path) for bad in runs.refused] == [True]
+    page = tmp_path / "page.html"
+    assert main(["report", kept_in.url, "--only", "labels", "-o", str(page)]) == 0
+    assert "a file of another kind" in page.read_text()
+    with pytest.raises(RecordError, match=r"alchemy: in none of the runs in .*; not read: bad"):
+        reports.load(kept_in.url, ["alchemy"])
+
+
 def test_an_experiment_that_no_run_has_is_refused(kept_in):
     with pytest.raises(RecordError, match="alchemy: in none of the runs in"):
         reports.load(kept_in.url, ["alchemy"])

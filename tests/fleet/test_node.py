@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, takewhile
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from keras_ab.bench.fleet import clean, node
-from keras_ab.bench.fleet.asked import Asked, ordered
-from keras_ab.bench.fleet.choosing import choose
+from keras_ab.bench.fleet import clean, node, orders
+from keras_ab.bench.fleet.choosing import choose, choose_on_node
 from keras_ab.bench.fleet.node import Errand, alone, carry_out, examine, folder_of
-from keras_ab.bench.fleet.orders import checked
 from keras_ab.bench.fleet.software import packed
 from keras_ab.bench.lab.loop.owned import Owned
 from keras_ab.bench.lab.record.declared import Node
@@ -26,11 +23,12 @@ from keras_ab.bench.lab.record.parts import content, kept
 from keras_ab.bench.lab.record.run_file import parse_run, read_run
 from keras_ab.bench.lab.record.store import store
 from keras_ab.bench.lab.record.trial_data import group
-from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
 from tests.bench.invocation import FAST, TINY
 
 NODE = Node(name="n1", kind="cpu", fleet="f", unit="cpu-1")
 TRIALS = ["tiny[scale:1]", "tiny[scale:2]"]
+ORDER = orders.place("f")
 RAYS = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_X": "1"}
 """What Ray sets for its workers."""
 
@@ -42,6 +40,7 @@ def standing(folder, patch):
     shutil.copy(TINY, sent)
     patch.chdir(sent)
     patch.setenv("KERAS_AB_FLEET_FOLDER", str(folder / "node"))
+    store(folder / "store").replace(ORDER, b"what was asked for")
     patch.setattr(node, "LOOK_S", 0.02)
     return packed(sent)
 
@@ -124,11 +123,18 @@ def test_the_trials_that_arguments_select_are_chosen_here(code):
     assert [Path(file).name for file in chosen.files] == ["bench_tiny.py"]
 
 
-def test_a_backend_that_nobody_asked_for_is_chosen_here_and_told_to_every_node(code):
+def test_a_backend_that_nobody_asked_for_is_chosen_here(code):
     chosen = choose(["bench_tiny.py"])
     assert chosen.backend == "plain"
-    order = ordered(Asked("store"), ["bench_tiny.py"], chosen, [SimpleNamespace(kind="a")], b"")
-    assert checked(order.arguments) == ["bench_tiny.py", "--ab-backend=plain"]
+
+
+def test_a_node_chooses_from_what_it_was_sent_without_what_ray_sets(code, tmp_path, monkeypatch):
+    with (tmp_path / "sent" / "bench_tiny.py").open("a") as file:
+        file.write("import os\nassert 'RAY_X' not in os.environ\n")
+    sent = packed(tmp_path / "sent")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_X", "1")
+    assert list(choose_on_node(["bench_tiny.py", *FAST], sent).trials) == TRIALS
 
 
 @pytest.mark.parametrize("arguments", [["-k", "alchemy"], ["--ab-rounds", "x"]])
@@ -142,7 +148,7 @@ def test_a_run_is_made_and_shipped_whole(made):
     assert (last.what, last.said) == ("measured", "f.cpu-1.1.jsonl")
     assert any("trial 1 of 1" in event.said for event in said)
     names = sorted(store(made.folder / "store").names())
-    assert names == ["f/cpu-1/1.json", "f/cpu-1/f.cpu-1.1.jsonl"]
+    assert names == ["f/cpu-1/1.json", "f/cpu-1/f.cpu-1.1.jsonl", ORDER]
     run = shipped(made.folder)
     assert run.sealed
     assert run.header.run == "f.cpu-1.1"
@@ -188,7 +194,7 @@ def test_other_threads_or_processors_than_the_owners_are_refused(
     assert "a node measures with the processors, threads and devices" in last.said
     assert "variables.OMP_NUM_THREADS: '64' → None" in last.said
     assert "cores: [0, 1, 2, 999] → " in last.said
-    assert list(store(tmp_path / "store").names()) == ["f/cpu-1/1.json"]
+    assert list(store(tmp_path / "store").names()) == ["f/cpu-1/1.json", ORDER]
 
 
 def rounds(run):
@@ -201,7 +207,9 @@ def assert_no_gap(run):
         assert listed == list(range(len(listed)))
 
 
-@pytest.mark.parametrize("lost", ["the last part", "the file"])
+@pytest.mark.parametrize(
+    "lost", ["the last part", "the file", "the end of the file", "all in the file"]
+)
 def test_a_run_is_continued_from_the_node_or_from_the_store(half, monkeypatch, lost):
     code = standing(half, monkeypatch)
     for name in ("node", "store"):
@@ -215,6 +223,13 @@ def test_a_run_is_continued_from_the_node_or_from_the_store(half, monkeypatch, l
     if lost == "the file":
         path.unlink()
         there = shipped(half)
+    if lost == "the end of the file":
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:4]) + b"\0\0\0")
+        there = shipped(half)
+    if lost == "all in the file":
+        path.write_bytes(b"")
+        there = shipped(half)
     last = carried_out(errand(half, slowly=True, continued=True), code, half)[-1]
     assert last.what == "measured"
     run = shipped(half)
@@ -224,12 +239,59 @@ def test_a_run_is_continued_from_the_node_or_from_the_store(half, monkeypatch, l
     assert all(data.end for data in group(run.records).values())
 
 
+def test_a_run_is_fetched_whole_or_not_at_all(half, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RecordError, match="No space left"):
+        node._fetch(store(half / "as it was" / "store"), NODE.place, tmp_path / "r.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_store_that_cannot_be_written_is_said_before_anything_is_measured(code, asked, tmp_path):
-    (tmp_path / "store").write_text("no folder")
+    (tmp_path / "store" / "f").write_text("no folder")
     (only,) = carried_out(asked(), code, tmp_path)
     assert only.what == "failed"
     assert "a store can be written to" in only.said
     assert not list((folder_of(NODE) / "runs").iterdir())
+
+
+def test_a_run_of_which_nothing_reached_disk_or_store_is_begun(code, asked, tmp_path):
+    runs = folder_of(NODE) / "runs"
+    runs.mkdir(parents=True)
+    (runs / "f.cpu-1.1.jsonl").write_bytes(b'{"kind":"head')
+    last = carried_out(asked(continued=True), code, tmp_path)[-1]
+    assert last.what == "measured"
+    assert list(group(shipped(tmp_path).records)) == TRIALS[1:]
+
+
+def test_a_store_in_which_nobody_asked_is_refused_before_anything_is_written(code, asked, tmp_path):
+    """As a folder of the asker's is where it is not shared: each node would have its own."""
+    (only,) = carried_out(asked(store=str(tmp_path / "own")), code, tmp_path)
+    assert only.what == "failed"
+    assert "finds in the store what its fleet was asked for" in only.said
+    assert "on node n1, " in only.said
+    assert "what to do: name a store that all nodes have" in only.said
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_lock_that_cannot_be_read_is_said_in_three_parts(code, asked, tmp_path):
+    (tmp_path / "lock").mkdir()
+    (only,) = carried_out(asked(), code, tmp_path)
+    (looked,) = examine("plain", "n1", tmp_path / "lock")
+    for event in (only, looked):
+        assert event.what == "failed"
+        assert "all who measure on a machine can read its lock" in event.said
+        assert "what to do: " in event.said
+
+
+def test_a_lock_is_held_by_reading_so_that_another_user_can(tmp_path):
+    (tmp_path / "lock").touch(0o444)
+    with node._opened(tmp_path / "lock") as file:
+        assert not file.writable()
+    with alone(tmp_path / "lock") as first, alone(tmp_path / "lock") as second:
+        assert (first, second) == (True, False)
 
 
 def test_a_run_that_another_has_claimed_is_not_made(code, asked, tmp_path):

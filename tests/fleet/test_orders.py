@@ -7,12 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_ab.bench.fleet import orders
-from keras_ab.bench.fleet.orders import Order, checked, divided, shares
+from keras_ab.bench.fleet.asked import newest
+from keras_ab.bench.fleet.orders import Order, checked, shares
 from keras_ab.bench.lab.record.store import store
 from keras_ab.bench.lab.words.errors import DeclarationError, RecordError
 
 TRIALS = {"a": 10.0, "b": 60.0, "c": 30.0, "d": 20.0}
 KINDS = {"h100": 4, "cpu": 2}
+
+
+def divided(trials, kinds, *how, **more):
+    """Divide the same trials among the nodes of each kind."""
+    return orders.divided(dict.fromkeys(kinds, trials), kinds, *how, **more)
 
 
 def test_by_default_one_node_of_each_kind_measures_all():
@@ -42,6 +48,12 @@ def test_shared_and_repeated_each_repeat_has_all():
     by_repeat = [sorted(t for u in units if u.repeat == n for t in u.trials) for n in (1, 2)]
     assert by_repeat == [["a", "b", "c", "d"]] * 2
     assert len(units) == 4
+
+
+def test_each_kind_has_trials_of_its_own():
+    own = {"h100": {"large": 9.0}, "cpu": {"small": 1.0}}
+    units = orders.divided(own, {"h100": 1, "cpu": 1})
+    assert [(u.kind, u.trials) for u in units] == [("h100", ["large"]), ("cpu", ["small"])]
 
 
 def test_more_repeats_than_nodes_are_refused():
@@ -99,6 +111,24 @@ def test_an_order_is_kept_once(tmp_path):
     assert orders.fleets(place) == [order().fleet]
     with pytest.raises(RecordError, match="is there already"):
         orders.keep(place, order(backend="jax"))
+
+
+def test_an_order_of_before_versions_were_kept_is_still_read(tmp_path):
+    place, told = store(tmp_path), json.loads(order().model_dump_json())
+    del told["software"]
+    place.create(orders.place(order().fleet), json.dumps(told).encode())
+    assert orders.kept(place, order().fleet) == order()
+
+
+def test_of_two_fleets_of_one_minute_the_newest_is_the_one_that_was_asked_for_last(tmp_path):
+    place = store(tmp_path)
+    for fleet, asked in [
+        ("2026-01-02T0303-ffffff", "2026-01-02T03:03:59.999+00:00"),
+        ("2026-01-02T0304-ffffff", "2026-01-02T03:04:05+00:00"),
+        ("2026-01-02T0304-aaaaaa", "2026-01-02T03:04:05.002+00:00"),
+    ]:
+        orders.keep(place, order(fleet=fleet, asked=asked))
+    assert newest(place) == "2026-01-02T0304-aaaaaa"
 
 
 def test_an_order_that_names_other_code_is_not_carried_out(tmp_path):

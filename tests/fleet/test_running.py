@@ -125,6 +125,17 @@ def test_a_node_that_comes_back_by_another_id_goes_on(running):
     ]
 
 
+@pytest.mark.parametrize(("allow", "goes_on"), [([], False), (["versions"], True)])
+def test_a_node_that_comes_back_with_other_versions_is_left_out(running, allow, goes_on):
+    told = order({"cpu": 1}).model_copy(update={"allow": allow})
+    run, cluster = running([there("a")], told, {"a": [(1, "failed")]})
+    said = []
+    run.say = said.append
+    cluster.there.append(there("a", id="id-again", software={"python": "3.99"}))
+    assert run.run()[0].complete == goes_on
+    assert any("is back with other versions" in line for line in said) != goes_on
+
+
 def test_a_unit_is_not_tried_for_ever(running):
     run, cluster = running([there("a")], order({"cpu": 1}), {"a": [(0, "cut off")] * 9})
     assert not run.run()[0].complete

@@ -1,7 +1,9 @@
 """Stores: names written once, runs in parts, and files shipped as they grow."""
 
 import importlib.util
+import os
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,27 @@ def test_names_are_those_of_a_folder_and_fresh(place):
     assert ours.names() == {"a/one": 1, "b/two": 2}
     assert ours.names("a") == {"a/one": 1}
     assert ours.names("c") == {}
+
+
+@pytest.mark.parametrize(("through", "last"), [("os.scandir", "a"), ("pathlib.Path.stat", "one")])
+def test_what_is_removed_while_names_are_listed_is_passed_over(
+    tmp_path, monkeypatch, through, last
+):
+    ours, gone, true = store(tmp_path), [], {"a": os.scandir, "one": Path.stat}[last]
+    for name in ("a/one", "b/two"):
+        ours.create(name, b"1")
+
+    def removing(path, **more):
+        if Path(path).name != last or gone:
+            return true(path, **more)
+        told = true(path, **more) if last == "one" else None  # it was there a moment ago
+        gone.append(path)
+        ours.remove(["a/one"])
+        return told or true(path, **more)
+
+    monkeypatch.setattr(through, removing)
+    assert "b/two" in ours.names()
+    assert gone
 
 
 def test_what_is_derived_is_replaced_and_what_is_removed_is_gone(place):
@@ -178,6 +201,46 @@ def test_another_that_goes_on_with_a_run_is_stopped(run, tmp_path):
         second.ship(all_of_it=True)
     with pytest.raises(RecordError, match="begins as it was shipped"):
         Shipping(theirs.path, kept_in, "r")
+
+
+class Unheard(InFolder):
+    """A store that writes what it is given, and whose answers are lost now and then."""
+
+    lost = False
+
+    def create(self, name, data):
+        super().create(name, data)
+        if self.lost:
+            raise RecordError("a store can be written to", "timed out", "wait")
+
+
+def test_what_arrived_without_an_answer_is_gone_on_from(run, tmp_path):
+    growing, kept_in = Growing(run, tmp_path / "local"), Unheard(tmp_path / "store")
+    shipping = Shipping(growing.path, kept_in, "r")
+    kept_in.lost = True
+    for lines in (3, 5, 9):
+        growing.grow_to(lines)
+        shipping.ship(all_of_it=True)
+        assert "timed out" in str(shipping.away)
+    kept_in.lost = False
+    growing.grow_to(growing.count - 1)
+    shipping.ship(all_of_it=True)
+    assert shipping.away is None
+    (found,) = kept(kept_in.names())
+    assert content(kept_in, found) == growing.path.read_bytes()
+    growing.grow_to(growing.count)
+    shipping.ship()
+    assert kept_in.names() == {"r.jsonl": run.stat().st_size}
+
+
+@pytest.mark.parametrize("there", [b"", b"of another\n"])
+def test_what_is_not_the_beginning_of_a_part_is_not_gone_on_from(run, tmp_path, there):
+    growing, kept_in = Growing(run, tmp_path / "local"), store(tmp_path / "store")
+    shipping = Shipping(growing.path, kept_in, "r")
+    growing.grow_to(5)
+    kept_in.create(part("r", 0), there)
+    with pytest.raises(Taken):
+        shipping.ship(all_of_it=True)
 
 
 class Away(InFolder):

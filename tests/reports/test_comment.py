@@ -9,6 +9,7 @@ from keras_ab import reports
 from keras_ab.command_line import main
 from keras_ab.reports.comment import comment
 from keras_ab.reports.page import page
+from tests.reports import simulated
 from tests.reports.test_compare import written
 from tests.reports.test_page import Elements
 from tests.reports.test_summary import ARMS, scene
@@ -69,3 +70,12 @@ def test_what_became_worse_is_told_with_its_line_of_gate(tmp_path):
     said = comment(reports.load(tmp_path))
     assert "**worse than in run a** (`keras-ab gate --baseline a --run b`):" in said
     assert re.search(r"- trick, batch=64: `fast`, step time 0\.6\d+× .*, not 0\.5\d+× ", said)
+
+
+def test_what_became_worse_on_another_machine_of_the_name_is_told_so(tmp_path):
+    steps = ({"fast": 0.5}, {"fast": 0.6})
+    for (name, memory), step in zip((("a", 2**35), ("b", 2**36)), steps, strict=True):
+        head = simulated.header(name, simulated.MACHINE | {"memory_bytes": memory})
+        simulated.write(tmp_path / f"{name}.jsonl", head, [scene(step=ARMS | step)])
+    told = "- not the same machine: `machine.memory_bytes: '32.0 GiB' → '64.0 GiB'`\n"
+    assert told in comment(reports.load(tmp_path))

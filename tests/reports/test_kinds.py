@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keras_ab import reports
 from keras_ab.bench.lab.record.declared import Node
+from keras_ab.bench.lab.record.imported import Imported
+from keras_ab.bench.lab.record.records import Absent, Failure
 from keras_ab.reports.kinds import MOST_NODES, kinds, told_apart
 from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
 from keras_ab.reports.verify import verify
 from tests.reports.scenes import scenes
 from tests.reports.simulated import Scene, header, machine, write
+from tests.reports.test_compare import UPGRADED
 
 TRIALS = scenes()[1:2]
+ARMS = list(TRIALS[0].step)
 
 
 def made(
@@ -26,11 +31,12 @@ def made(
     attempt: int = 1,
     trials: Sequence[Scene] = TRIALS,
     started: str = "2026-01-02T03:04:05+00:00",
+    **more: Any,
 ) -> Path:
     """Write a run of a node of a kind."""
     told = Node(name=node, kind=kind, fleet="f", unit=node, attempt=attempt)
     head = header(told.run, machine(0 if kind == "fast" else 1))
-    head = head.model_copy(update={"node": told, "started": started})
+    head = head.model_copy(update={"node": told, "started": started} | more)
     return write(folder / f"{told.run}.jsonl", head, list(trials), first_seed=seed)
 
 
@@ -84,6 +90,94 @@ def test_other_code_is_another_experiment(fleet: Path) -> None:
     path.write_text("".join(lines).replace("optimizer='sparse_int32'", "optimizer='another'"))
     fast, _ = kinds(reports.load(fleet).runs)
     assert {row.names for row in fast.rows} == {("a1", "a2", "a3"), ("a4",)}
+
+
+def rows_of(folder: Path) -> dict[tuple[str, ...], str]:
+    """Return what the rows of the fast kind say beside others, by the names of their nodes."""
+    fast, *_ = kinds(reports.load(folder).runs)
+    return {row.names: row.beside for row in fast.rows}
+
+
+def imported(digit: str) -> list[Scene]:
+    files = {"bench_labels.py": digit * 64, "helper.py": "f" * 64}
+    told = [Imported(trial=TRIALS[0].name, arms=ARMS, files=files)]
+    return [replace(TRIALS[0], extra=told)]
+
+
+def test_nodes_of_other_versions_are_not_judged_with_the_rest(fleet: Path) -> None:
+    assert rows_of(fleet) == {("a1", "a2", "a3"): ""}
+    environment = header("").environment | {"packages": UPGRADED}
+    made(fleet, "a4", "fast", 61, environment=environment)
+    beside = rows_of(fleet)
+    assert beside["a4",] == "versions: TensorFlow 2.22.0, Keras 3.15.1, Python 3.11.7"
+    assert beside["a1", "a2", "a3"].startswith("versions: TensorFlow 2.21.0")
+    assert "versions: TensorFlow 2.22.0" in page(reports.load(fleet))
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [({"margin": 0.1}, "margin: 10.0 %"), ({"confidence": 0.99}, "level: 99 %")],
+)
+def test_nodes_of_other_plans_are_not_judged_with_the_rest(
+    plan: dict[str, float], says: str, fleet: Path
+) -> None:
+    made(fleet, "a0", "fast", 61, plan=replace(header("").plan, **plan))
+    assert rows_of(fleet)["a0",] == says
+    fast, *_ = kinds(reports.load(fleet).runs)
+    margins = {row.names: row.finding.thresholds.margin for row in fast.rows}
+    assert (margins["a0",] != margins["a1", "a2", "a3"]) == ("margin" in plan)
+
+
+def test_nodes_that_imported_other_code_are_not_judged_with_the_rest(tmp_path: Path) -> None:
+    for seed, (node, digit) in enumerate((("a1", "a"), ("a2", "a"), ("a3", "b"))):
+        made(tmp_path, node, "fast", seed, trials=imported(digit))
+    assert rows_of(tmp_path) == {
+        ("a1", "a2"): f"bench_labels.py: {'a' * 12}",
+        ("a3",): f"bench_labels.py: {'b' * 12}",
+    }
+    (own,) = imported("a")
+    one = Imported(trial=own.name, arms=ARMS[1:2], files={"fast.py": "c" * 64})
+    made(tmp_path, "a4", "fast", 9, trials=[replace(own, extra=[*own.extra, one])])
+    made(tmp_path, "a5", "fast", 10)
+    beside = rows_of(tmp_path)
+    assert set(beside) == {("a1", "a2"), ("a3",), ("a4",), ("a5",)}
+    assert f"fast.py: {'c' * 12} for sparse_int32" in beside["a4",]
+    assert beside["a5",].startswith("imports: not recorded; bench_labels.py: none; ")
+    assert beside["a5",].endswith("and 1 more")
+
+
+def test_an_arm_that_failed_on_a_node_is_no_evidence_and_is_named(fleet: Path) -> None:
+    names = {"trial": TRIALS[0].name, "arm": "sparse_int32", "stage": "quality"}
+    nan = Failure(**names, what="not finite", message="the outcome of seed 1 is NaN")
+    for node, lost in (("a4", ()), ("a5", ("sparse_int32",))):
+        made(fleet, node, "fast", 61, trials=[replace(TRIALS[0], lost=lost, extra=[nan])])
+    fast, *_ = kinds(reports.load(fleet).runs)
+    nodes = {row.arm: row.names for row in fast.rows}
+    assert nodes["sparse_int32"] == ("a1", "a2", "a3")
+    assert nodes["sparse_uint16"] == ("a1", "a2", "a3", "a4", "a5")
+    assert len(fast.left_out) == 2
+    for node, line in zip(("a4", "a5"), fast.left_out, strict=True):
+        assert line.startswith(f"{node}: labels, ")
+        assert "sparse_int32: failed: not finite during quality" in line
+
+
+def test_an_arm_of_too_few_blocks_is_no_evidence_and_is_named(fleet: Path) -> None:
+    made(fleet, "a4", "fast", 61, trials=[replace(TRIALS[0], blocks=1)])
+    fast, *_ = kinds(reports.load(fleet).runs)
+    assert {row.names for row in fast.rows} == {("a1", "a2", "a3")}
+    assert {line.rpartition(": ")[2] for line in fast.left_out} == {
+        "1 block of the 5 that it takes"
+    }
+    assert len(fast.left_out) == len(ARMS) - 1
+
+
+def test_an_arm_that_one_node_has_not_is_named(fleet: Path) -> None:
+    why = Absent(trial=TRIALS[0].name, arm="sparse_int32", reason="no such dtype")
+    made(fleet, "a4", "fast", 61, trials=[replace(TRIALS[0], lost=("sparse_int32",), extra=[why])])
+    fast, *_ = kinds(reports.load(fleet).runs)
+    (line,) = fast.left_out
+    assert line.startswith("a4: labels, ")
+    assert line.endswith("sparse_int32: not measured here: no such dtype")
 
 
 def test_without_a_fleet_there_is_no_such_section(folder: Path) -> None:
@@ -148,4 +242,4 @@ def test_what_counts_for_no_kind_is_said_of_nodes_that_are_not_told(many: Path) 
     assert first.startswith("broken: labels, ")
     assert "a guard is broken" in first
     assert second.endswith("cut off before its end")
-    assert "2 trials that count for no kind" in page(runs)
+    assert "2 trials or arms that count for no kind" in page(runs)

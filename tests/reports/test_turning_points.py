@@ -14,7 +14,7 @@ from keras_ab.reports.machines import machines
 from keras_ab.reports.page import page
 from keras_ab.reports.turning_points import turns
 from tests.reports import simulated
-from tests.reports.simulated import Scene, machine
+from tests.reports.simulated import GPU, Scene, machine
 from tests.reports.test_compare import UPGRADED, jit
 from tests.reports.test_page import Elements
 
@@ -112,6 +112,33 @@ def test_machines_are_not_held_against_each_other(tmp_path: Path) -> None:
         head = simulated.header(f"run{n}", machine(n))
         simulated.write(tmp_path / f"{n}.jsonl", head, [jit(jit=step)])
     assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ({"gpus": [GPU | {"uuid": "GPU-a"}]}, {"gpus": [GPU | {"uuid": "GPU-b"}]},
+         "machine.gpu.1.uuid: 'GPU-a' → 'GPU-b'"),
+        ({"memory_bytes": 2**35}, {"memory_bytes": 2**36},
+         "machine.memory_bytes: '32.0 GiB' → '64.0 GiB'"),
+        ({"cpu_flags": ["avx2"]}, {"cpu_flags": ["avx2", "avx512f"]},
+         "machine.cpu_flags: ['avx2'] → ['avx2', 'avx512f']"),
+        ({"memory_bytes": 25276514304}, {"memory_bytes": 25276063744}, ""),
+    ],
+)  # fmt: skip
+def test_two_machines_of_one_name_are_marked(
+    first: dict, second: dict, says: str, tmp_path: Path
+) -> None:
+    for n, facts in enumerate((first, second), 1):
+        head = simulated.header(f"run{n}", simulated.MACHINE | facts)
+        head = head.model_copy(update={"started": f"2026-01-{n:02d}T00:00:00+00:00"})
+        simulated.write(tmp_path / f"{n}.jsonl", head, [jit(jit=0.8 + 0.1 * n)])
+    (turn,) = found(tmp_path)
+    assert turn.environment == ([says] if says else [])
+    runs = reports.load(tmp_path)
+    assert runs.history.environment_changed.iloc[-1] == says
+    text = " ".join(Elements(page(runs)).text.split())
+    assert says in text.partition("What changed with it: ")[2]
 
 
 def test_equal_runs_change_nothing(tmp_path: Path) -> None:

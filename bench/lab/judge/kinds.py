@@ -26,7 +26,7 @@ class OfKind:
         finding: on the kind. What counts as blocks in it are nodes.
         nodes: the finding on each node.
         spread: standard deviation of what is true of the kind's nodes, on the estimate's scale;
-            NaN of one node, which tells nothing of others.
+            NaN where it is not known: of one node, or with one of whose error nothing is known.
     """
 
     finding: Finding
@@ -44,6 +44,11 @@ def told_by_nodes(metric: Metric) -> bool:
     return metric.per != "seed" and metric.name != PEAK_DEVICE_MEMORY.name
 
 
+def counts(node: Finding) -> bool:
+    """Tell whether what a node says is evidence: a verdict on the node takes as many blocks."""
+    return node.estimate.blocks >= node.thresholds.min_blocks
+
+
 def of_kind(nodes: Sequence[Finding], plan: Plan) -> OfKind:
     """Judge a kind by the findings on some of its nodes.
 
@@ -55,8 +60,9 @@ def of_kind(nodes: Sequence[Finding], plan: Plan) -> OfKind:
     same, whatever its own interval: weights would have to be estimated as well, from as few nodes.
 
     Args:
-        nodes: findings on one metric of one arm, one a node, of the same trial.
-        plan: of their runs.
+        nodes: findings on one metric of one arm, one a node, of the same trial; those that
+            `counts` takes.
+        plan: of their runs, with the one margin and confidence of all.
 
     Source: H. Scheffé, The Analysis of Variance, 1959, chapter 7: the one-way layout with a random
     factor; of benchmarks, T. Kalibera and R. Jones, Rigorous benchmarking in reasonable time, 2013,
@@ -95,4 +101,6 @@ def _spread(nodes: Sequence[Finding]) -> float:
         return math.nan
     points = [node.estimate.point for node in nodes]
     errors = fmean(node.estimate.standard_error**2 for node in nodes)
+    if not math.isfinite(errors):
+        return math.nan
     return math.sqrt(max(0.0, variance(points).value - errors))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -131,8 +132,9 @@ class InFolder:
     def names(self, under: str = "") -> dict[str, int]:
         """Return sizes by name; see `Store`."""
         with _reading(self.url):
-            found = (self._folder / under).rglob("*")
-            sizes = {path: path.stat().st_size for path in sorted(found) if path.is_file()}
+            walked = os.walk(self._folder / under, onerror=_passed_over)
+            found = sorted(Path(folder) / name for folder, _, names in walked for name in names)
+            sizes = {path: size for path in found if (size := _size(path)) is not None}
         told = {path.relative_to(self._folder).as_posix(): size for path, size in sizes.items()}
         return {name: size for name, size in told.items() if not _is_hidden(name)}
 
@@ -178,6 +180,21 @@ class InFolder:
         for folder in {(self._folder / name).parent for name in names} - {self._folder}:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _passed_over(error: OSError) -> None:
+    """Pass a folder over that was removed since it was listed, or may not be read."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError, PermissionError)):
+        raise error
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a file; None of what is none, or was removed since it was listed."""
+    try:
+        told = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return told.st_size if stat.S_ISREG(told.st_mode) else None
 
 
 def _is_hidden(name: str) -> bool:
