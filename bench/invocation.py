@@ -43,6 +43,7 @@ from keras_ab.bench.progress import (
     Sparingly,
     announced,
     beyond,
+    counts_beside,
     expected,
     one_alone,
 )
@@ -65,7 +66,8 @@ class ArmItem(pytest.Function):
     def expected(self, plan: Plan) -> Expected:
         """Return how long its trial is expected to take."""
         case = self.experiment.case(self.task.case)
-        return expected(self.experiment, case, plan, self.task.backend)
+        backend = self.task.backend
+        return expected(self.experiment, case, plan, backend, counts_beside(backend))
 
 
 def selected_trials(items: Iterable[pytest.Item]) -> dict[str, ArmItem]:

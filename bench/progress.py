@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge.text import count
+from keras_ab.bench.lab.loop.facts import cpu_flags
+from keras_ab.bench.lab.loop.gpu import gpus
+from keras_ab.bench.lab.loop.measure import PROCESSES
 from keras_ab.bench.lab.words.backend_names import KERAS, is_installed
 from keras_ab.bench.lab.words.declare import Case, Experiment
 from keras_ab.bench.lab.words.plan import Plan, option
@@ -22,11 +26,20 @@ took on two virtual cores. One of them took 460 s, for its steps last long; with
 TRAINING_S = 0.85
 """What a training takes, two side by side: the mean of 496 in that run; by trial 0.5 to 1.6."""
 
+COUNTED = 0.9
+"""What a process in which memory is counted takes, two side by side, as a share of a timed one.
+
+Ten took 22 s where a timed one took 2.5 s to start, build and take its first step.
+"""
+
 ATTEMPT_S = 0.2
 """What an attempt takes: 86 in 17 s, together with the processes of four arms, in that run."""
 
 PLAIN_PROCESS_S = 0.1
 """The same without a framework."""
+
+FOR_ONE_DNN = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
+"""Instruction sets of which TensorFlow wants one before it takes oneDNN's kernels by itself."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +60,31 @@ class Expected:
         return f"about {least}" if is_one else f"{least} to {most}"
 
 
-def expected(experiment: Experiment, case: Case, plan: Plan, backend: str) -> Expected:
+def counts_beside(backend: str) -> bool:
+    """Tell whether memory is counted in processes of its own: where those that are timed do not.
+
+    TensorFlow's do not on a CPU without oneDNN, which is off by default where the processor lacks
+    AVX-512 VNNI, AVX-VNNI and AMX.
+    """
+    told = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    one_dnn = told == "1" if told else bool(FOR_ONE_DNN & cpu_flags())
+    return backend == "tensorflow" and not one_dnn and not gpus()
+
+
+def expected(
+    experiment: Experiment, case: Case, plan: Plan, backend: str, counted_beside: bool = False
+) -> Expected:
     """Return how long a trial is expected to take.
 
     Every arm and the control have a process in each block, and one before for the guards; arms of
-    frameworks that are not installed have none. What is learnt is judged after the blocks. So is
-    memory counted where the timed processes do not, several side by side, which is left out.
+    frameworks that are not installed have none. What is learnt is judged after the blocks.
+
+    Args:
+        experiment: as declared.
+        case: of it.
+        plan: of the run.
+        backend: that it runs on.
+        counted_beside: see `counts_beside`.
     """
     if backend not in experiment.backends:
         return Expected(0.0, 0.0)
@@ -62,9 +94,11 @@ def expected(experiment: Experiment, case: Case, plan: Plan, backend: str) -> Ex
     if not experiment.timed:
         return Expected(before_s, before_s)
     block_s = arms * (process_s + plan.rounds * plan.sample_time_s)
-    learning_s = TRAINING_S * trainings(experiment, case)
-    least_s = before_s + plan.min_blocks * block_s + learning_s
-    return Expected(least_s, max(least_s, plan.budget_s + block_s + learning_s))
+    after_s = TRAINING_S * trainings(experiment, case)
+    if counted_beside:
+        after_s += PROCESSES * (arms - 1) * COUNTED * process_s
+    least_s = before_s + plan.min_blocks * block_s + after_s
+    return Expected(least_s, max(least_s, plan.budget_s + block_s + after_s))
 
 
 def trainings(experiment: Experiment, case: Case) -> int:

@@ -1,14 +1,18 @@
 """How long it takes: said before anything is measured, and while it is."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
+from keras_ab.bench import progress
 from keras_ab.bench.lab.judge.text import WIDTH
+from keras_ab.bench.lab.loop.measure import PROCESSES
 from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Quality, Source
 from keras_ab.bench.lab.words.metrics import Metric
 from keras_ab.bench.lab.words.plan import LOOKS, Plan
 from keras_ab.bench.progress import (
+    COUNTED,
     PROCESS_S,
     TRAINING_S,
     Expected,
@@ -97,6 +101,44 @@ def test_what_is_learnt_takes_its_trainings(told, number):
         found = expected(learning(**told), CASE, plan, "tensorflow")
         assert found.least_s - plain.least_s == pytest.approx(number * TRAINING_S)
         assert found.most_s - plain.most_s == pytest.approx(number * TRAINING_S)
+
+
+def test_memory_that_is_counted_beside_takes_its_processes():
+    plain = expected(EXPERIMENT, CASE, QUICK, "tensorflow")
+    found = expected(EXPERIMENT, CASE, QUICK, "tensorflow", counted_beside=True)
+    processes = PROCESSES * 3  # of three arms, the control not
+    assert found.least_s - plain.least_s == pytest.approx(processes * COUNTED * PROCESS_S)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told", "gpu", "beside"),
+    [
+        ({"avx2"}, None, False, True),
+        ({"avx2", "avx_vnni"}, None, False, False),
+        ({"avx2", "avx_vnni"}, "0", False, True),
+        ({"avx2"}, "1", False, False),
+        ({"avx2"}, None, True, False),
+    ],
+)
+def test_memory_is_counted_beside_where_no_timed_process_counts(
+    monkeypatch, flags, told, gpu, beside
+):
+    monkeypatch.setattr(progress, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(progress, "gpus", lambda: ["a GPU"] if gpu else [])
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if told:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", told)
+    assert progress.counts_beside("tensorflow") is beside
+    assert not progress.counts_beside("jax")
+
+
+def test_the_rule_is_tensorflows_own(monkeypatch):
+    from keras_ab.bench.lab.worker.backends import tensorflow
+
+    if "TF_ENABLE_ONEDNN_OPTS" in os.environ:
+        pytest.skip("it was told otherwise")
+    monkeypatch.setattr(progress, "gpus", list)
+    assert progress.counts_beside("tensorflow") is not tensorflow.one_dnn()
 
 
 def test_what_a_backend_does_not_run_takes_no_time():

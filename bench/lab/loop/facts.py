@@ -73,11 +73,16 @@ def _cpu_flags() -> list[str]:
         "asimd",
         "sve",
     )
+    present = cpu_flags()
+    return [flag for flag in wanted if flag in present]
+
+
+def cpu_flags() -> set[str]:
+    """Return all instruction sets that the kernel tells of."""
     for line in (_text("/proc/cpuinfo") or "").splitlines():
         if line.startswith(("flags", "Features")):
-            present = set(line.partition(":")[2].split())
-            return [flag for flag in wanted if flag in present]
-    return []
+            return set(line.partition(":")[2].split())
+    return set()
 
 
 def governors() -> list[str]:
