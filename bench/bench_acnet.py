@@ -86,7 +86,7 @@ TRAINING = Experiment(
         metric=replace(TEST_ACCURACY, margin=0.005),
         train=partial(STEP.train_and_score, TRAINED_STEPS),
         seeds=(11, 12, 13, 14, 15),
-        learning_rates=(3e-4, 1e-3, 3e-3),
+        learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
         tuning_seeds=(1, 2, 3),
         tune=partial(STEP.choosing().train_and_score, TRAINED_STEPS),
         quick=False,

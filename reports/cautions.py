@@ -214,6 +214,7 @@ def _rates(trial: JudgedTrial) -> Iterator[Caution]:
             "the best learning rate was the lowest or the highest of those tried, so that a better "
             f"one may lie beyond, of {', '.join(at_an_end)}",
             "add rates to the experiment's learning_rates",
+            "an arm's best learning rate was the lowest or the highest of those tried",
         )
 
 

@@ -27,6 +27,8 @@ def test_an_end_of_the_grid_is_named(tmp_path: Path, rates: dict[str, float], to
     for line in trial.data.learned:
         if line.purpose == "judged":
             line.learning_rate.update(rates)
+    on_the_terminal = [c for c in cautions.of_all(run) if "best learning rate" in c.says]
+    assert len(on_the_terminal) == bool(told)
     found = [c.says for c in cautions.of_trial(trial) if "learning rate" in c.says]
     assert [says.rpartition("beyond, ")[2] for says in found] == [told] * bool(told)
 
