@@ -14,7 +14,7 @@ namespace {
 // read from memory once; a larger one is shared, pass after pass, in blocks of whole rows. There are
 // kBlocks at most, of kRows at least: each has its own sums, joined in the order of the blocks, so
 // that the result does not depend on the threads, and they are to be small beside what is summed.
-constexpr int64_t kWhole = 1 << 20, kBlocks = 32, kRows = 8;
+constexpr int64_t kWhole = 1 << 20, kBlocks = 32, kRows = 16;
 
 template <class T>
 const T* at(const void* p, int64_t i) {
