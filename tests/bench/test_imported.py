@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,7 +13,7 @@ from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.imported import Imported, Told, imported
 from keras_ab.bench.lab.record.run_file import RunWriter, read_run
 from keras_ab.bench.lab.record.task import Task
-from keras_ab.bench.lab.record.trial_data import group
+from keras_ab.bench.lab.record.trial_data import TrialData, group
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker.imported import code_files, is_told
@@ -154,6 +155,30 @@ def test_what_others_wrote_is_not_told():
     assert is_told("keras_ab.bench", Path("/env/lib/site-packages/keras_ab/bench/__init__.py"))
     assert not is_told("numpy", Path("/env/lib/site-packages/numpy/__init__.py"))
     assert not is_told("json", Path(json.__file__))
+
+
+def test_what_frameworks_make_of_code_is_not_told(tmp_path, monkeypatch):
+    """AutoGraph's and TorchInductor's files have another name or place in every process."""
+    for name, file in (
+        ("__autograph_generated_fileab12cd_3", "__autograph_generated_fileab12cd_3.py"),
+        ("numpy.codecache.abc", "abc.py"),
+        ("of_the_reader", "of_the_reader.py"),
+    ):
+        path = tmp_path / file
+        path.touch()
+        module = ModuleType(name)
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, name, module)
+    found = code_files()
+    assert "of_the_reader.py" in found
+    assert not [path for path in found if "autograph" in path or "abc" in path]
+
+
+def test_older_runs_that_tell_it_are_read_without():
+    trial = TrialData(declared=None)
+    files = {"__autograph_generated_file1.py": "0" * 64, "a.py": "1" * 64}
+    trial.add(Imported(trial="t", arms=["plain"], files=files))
+    assert trial.imported == {"plain": {"a.py": "1" * 64}}
 
 
 def test_what_a_package_compiles_is_told_with_it(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from keras_ab.bench.lab.record.records import (
     Work,
 )
 from keras_ab.bench.lab.words.declare import CONTROL
+from keras_ab.bench.lab.words.digests import GENERATED
 from keras_ab.bench.lab.words.metrics import LEAST_MOVED, PEAK_DEVICE_MEMORY, STEP_FLOP, Metric
 
 
@@ -73,8 +74,9 @@ class TrialData:
             case Learned():
                 self.learned.append(record)
             case Imported():
+                files = {f: d for f, d in record.files.items() if not f.startswith(GENERATED)}
                 for arm in record.arms:
-                    self.imported[arm] = self.imported.get(arm, {}) | record.files
+                    self.imported[arm] = self.imported.get(arm, {}) | files
             case Failure():
                 self.failures.append(record)
             case Absent():

@@ -8,3 +8,6 @@ from pydantic import Field
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of a file of code."""
+
+GENERATED = "__autograph_generated_file"
+"""What TensorFlow's AutoGraph calls what it makes of a function, with random letters after it."""

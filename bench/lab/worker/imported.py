@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from keras_ab.bench.lab.words.digests import GENERATED
 from keras_ab.bench.lab.worker.wire import clipped
 
 OURS = "keras_ab"
@@ -32,17 +33,27 @@ def code_files() -> dict[str, str]:
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
-    """Yield the modules of the reader's and ours by name, each with its file."""
-    for name, module in sorted(sys.modules.items()):
-        file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-        if isinstance(file, str) and is_told(name, Path(file)):
-            yield name, Path(file)
+    """Yield the modules of the reader's and ours by name, each with its file.
+
+    What a framework compiles into a temporary folder bears its name, and is no more told than it.
+    """
+    files = {
+        name: Path(file)
+        for name, module in sorted(sys.modules.items())
+        if isinstance(module, ModuleType) and isinstance(file := vars(module).get("__file__"), str)
+    }
+    for name, file in files.items():
+        top = name.partition(".")[0]
+        if is_told(name, file) and is_told(top, files.get(top, file)):
+            yield name, file
 
 
 def is_told(name: str, file: Path) -> bool:
     """Tell whether a module is the reader's or ours."""
     if name.partition(".")[0] == OURS:
         return True
+    if name.startswith(GENERATED):
+        return False
     return not INSTALLED & set(file.parts) and not any(file.is_relative_to(s) for s in STANDARD)
 
 
