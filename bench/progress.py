@@ -66,8 +66,8 @@ def counts_beside(backend: str) -> bool:
     TensorFlow's do not on a CPU without oneDNN, which is off by default where the processor lacks
     AVX-512 VNNI, AVX-VNNI and AMX.
     """
-    told = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    one_dnn = told == "1" if told else bool(FOR_ONE_DNN & cpu_flags())
+    told = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
+    one_dnn = told in ("1", "true") if told else bool(FOR_ONE_DNN & cpu_flags())
     return backend == "tensorflow" and not one_dnn and not gpus()
 
 

@@ -37,17 +37,29 @@ NAMED = 3
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Same:
     """What trials on several nodes share; where they do not, they are not judged together."""
 
     key: Key
-    facts: tuple[tuple[str, str], ...]
-    """Versions, what the plan judges by, the code of the arms, and that which they imported."""
+    facts: dict[str, str]
+    """Versions, what the plan judges by, and the code of the arms."""
+    imported: Mapping[str, Mapping[str, str]]
+    """Digests of what each arm imported, of those that did not fail: these may tell a part."""
+
+    def agrees(self, other: Same) -> bool:
+        """Tell whether nothing is known that differs."""
+        both = self.imported.keys() & other.imported.keys()
+        return (self.key, self.facts) == (other.key, other.facts) and all(
+            self.imported[arm] == other.imported[arm] for arm in both
+        )
+
+    def _told(self) -> dict[str, str]:
+        return self.facts | dict(sorted(_imported(self.imported).items()))
 
     def beside(self, others: Iterable[Same]) -> str:
         """Return those of its facts that are not the same in others, digests by their beginning."""
-        own, *facts = (dict(same.facts) for same in (self, *others))
+        own, *facts = (same._told() for same in (self, *others))
         names = dict.fromkeys(name for these in (own, *facts) for name in these)
         told = [n for n in names if any(these.get(n) != own.get(n) for these in facts)]
         lines = [f"{name}: {own.get(name, 'none')}" for name in told[:NAMED]]
@@ -186,7 +198,9 @@ def _together(runs: Sequence[JudgedRun]) -> dict[Same, dict[str, Placed]]:
     for run in runs:
         for trial in run.trials:
             if trial.data.end and not trial.data.invalid:
-                found.setdefault(_same(run, trial), {})[_node(run)] = Placed(run, trial)
+                own = _same(run, trial)
+                same = next((known for known in found if known.agrees(own)), own)
+                found.setdefault(same, {})[_node(run)] = Placed(run, trial)
     return found
 
 
@@ -207,7 +221,8 @@ def _same(run: JudgedRun, trial: JudgedTrial) -> Same:
         "imports": "recorded" if data.imported else "not recorded",
     }
     facts |= {f"code of {arm.name}": _digest(arm.code) for arm in data.declared.arms}
-    return Same(key(data), (*facts.items(), *sorted(_imported(data.imported).items())))
+    lost = {line.arm for line in (*data.failures, *data.absences)}
+    return Same(key(data), facts, {a: code for a, code in data.imported.items() if a not in lost})
 
 
 def _digest(code: str) -> str:

@@ -69,7 +69,7 @@ def _may_be_newer(bad: Refused, runs: Runs) -> bool:
     What is a copy of a run that was read is none.
     """
     header = _header(bad.path)
-    if header.get("run") in {run.header.run for run in runs.runs}:
+    if str(header.get("run")) in {run.header.run for run in runs.runs}:
         return False
     began = _moment(header.get("started")) or _changed(bad.path)
     last = _moment(runs.runs[-1].header.started)

@@ -117,6 +117,7 @@ def test_memory_that_is_counted_beside_takes_its_processes():
         ({"avx2", "avx_vnni"}, None, False, False),
         ({"avx2", "avx_vnni"}, "0", False, True),
         ({"avx2"}, "1", False, False),
+        ({"avx2"}, "True", False, False),
         ({"avx2"}, None, True, False),
     ],
 )

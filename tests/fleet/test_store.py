@@ -74,6 +74,12 @@ def test_what_is_removed_while_names_are_listed_is_passed_over(
     assert gone
 
 
+def test_a_link_that_leads_to_itself_is_passed_over(tmp_path):
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    (tmp_path / "one").write_bytes(b"1")
+    assert store(tmp_path).names() == {"one": 1}
+
+
 def test_what_is_derived_is_replaced_and_what_is_removed_is_gone(place):
     ours = store(place)
     ours.replace("index", b"old")

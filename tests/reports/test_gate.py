@@ -98,14 +98,15 @@ def test_an_older_file_that_cannot_be_read_and_a_copy_are_named_and_not_in_the_w
     assert "run 'day3' again" in left_out
 
 
+@pytest.mark.parametrize("line", ["[]", '{"run": {"id": 1}}', '{"run": [2]}'])
 @pytest.mark.parametrize(("changed", "ends"), [("2025-12-01", 0), ("2026-02-01", 2)])
 def test_a_file_without_a_header_is_as_new_as_its_last_change(
-    changed: str, ends: int, tmp_path: Path
+    changed: str, ends: int, line: str, tmp_path: Path
 ) -> None:
     base = str(measured(tmp_path, 1))
     measured(tmp_path, 2)
     other = tmp_path / "other.jsonl"
-    other.write_text("[]\n")
+    other.write_text(line + "\n")
     moment = {"2025-12-01": 1_764_547_200, "2026-02-01": 1_769_904_000}[changed]
     os.utime(other, (moment, moment))
     assert main(["gate", str(tmp_path), "--baseline", base]) == ends

@@ -161,6 +161,26 @@ def test_an_arm_that_failed_on_a_node_is_no_evidence_and_is_named(fleet: Path) -
         assert "sparse_int32: failed: not finite during quality" in line
 
 
+def test_an_arm_that_failed_before_it_told_its_code_leaves_the_others_their_node(
+    tmp_path: Path,
+) -> None:
+    own = Imported(trial=TRIALS[0].name, arms=[ARMS[1]], files={"own.py": "a" * 64})
+    rest = Imported(
+        trial=TRIALS[0].name, arms=[*ARMS[:1], *ARMS[2:]], files={"shared.py": "b" * 64}
+    )
+    for seed, node in enumerate(("a1", "a2")):
+        made(tmp_path, node, "fast", seed, trials=[replace(TRIALS[0], extra=[own, rest])])
+    names = {"trial": TRIALS[0].name, "arm": ARMS[1], "stage": "build"}
+    failed = Failure(**names, what="raised", message="out of memory")
+    trial = replace(TRIALS[0], lost=(ARMS[1],), extra=[rest, failed])
+    made(tmp_path, "a3", "fast", 9, trials=[trial])
+    fast, *_ = kinds(reports.load(tmp_path).runs)
+    nodes = {row.arm: row.names for row in fast.rows}
+    assert nodes[ARMS[1]] == ("a1", "a2")
+    assert nodes[ARMS[2]] == ("a1", "a2", "a3")
+    assert not any(row.beside for row in fast.rows)
+
+
 def test_an_arm_of_too_few_blocks_is_no_evidence_and_is_named(fleet: Path) -> None:
     made(fleet, "a4", "fast", 61, trials=[replace(TRIALS[0], blocks=1)])
     fast, *_ = kinds(reports.load(fleet).runs)

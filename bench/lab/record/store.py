@@ -8,6 +8,7 @@ well.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -194,6 +195,10 @@ def _size(path: Path) -> int | None:
         told = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
     return told.st_size if stat.S_ISREG(told.st_mode) else None
 
 

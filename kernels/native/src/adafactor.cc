@@ -13,7 +13,7 @@ namespace {
 // A tensor up to kWhole elements is one worker's from the first pass to the last, so that it is
 // read from memory once; a larger one is shared, pass after pass, in blocks of whole rows. There are
 // kBlocks at most, of kRows at least: each has its own sums, joined in the order of the blocks, so
-// that the result does not depend on the threads, and they are to be small beside what is summed.
+// that the result does not depend on the threads; beside matrices of many rows they are small.
 constexpr int64_t kWhole = 1 << 20, kBlocks = 32, kRows = 16;
 
 template <class T>
