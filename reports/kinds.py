@@ -221,7 +221,7 @@ def _same(run: JudgedRun, trial: JudgedTrial) -> Same:
         "imports": "recorded" if data.imported else "not recorded",
     }
     facts |= {f"code of {arm.name}": _digest(arm.code) for arm in data.declared.arms}
-    lost = {line.arm for line in (*data.failures, *data.absences)}
+    lost = {line.arm for line in data.failures} | {line.arm for line in data.absences}
     return Same(key(data), facts, {a: code for a, code in data.imported.items() if a not in lost})
 
 
