@@ -59,7 +59,8 @@ TRAINING = Experiment(
     held_fixed="first 3×3 kernels and head, images, batches and their order, optimizer, precision",
     does_not_show=(
         "Networks and images of the paper's size. Other momenta of the moving statistics than "
-        f"{convolving.SOON}: at Keras' 0.99 they are too far behind after {TRAINED_STEPS} steps."
+        f"{convolving.MOMENTUM}: at Keras' 0.99 they are too far behind after {TRAINED_STEPS} "
+        "steps."
     ),
     sources=(DING, sources.TEN),
     arms=(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
+from typing import Any
 
 from keras_ab import (
     KERAS,
@@ -14,6 +15,7 @@ from keras_ab import (
     Quality,
     Recipe,
     Source,
+    Workload,
     arm,
     grid,
     metrics,
@@ -44,6 +46,12 @@ MENON = Source(
 )
 
 
+def tested(on: Workload, model: Any, case: Params) -> dict[str, float]:
+    """Return the accuracies of a model on the examples that a workload tests on."""
+    images, labels = on.test(case)
+    return accuracies(model.predict_on_batch(images).argmax(axis=-1), labels, case)
+
+
 def train_and_score(
     recipe: Recipe, case: Params, seed: int, learning_rate: float
 ) -> dict[str, float]:
@@ -51,9 +59,8 @@ def train_and_score(
 
     A target that is not reached counts as reached after twice the training (PAR2).
     """
-    images, labels = LONG_TAIL.test(case)
     looks = [
-        accuracies(model.predict_on_batch(images).argmax(axis=-1), labels, case)
+        tested(LONG_TAIL, model, case)
         for model in LONG_TAIL.trained(STEPS, LOOK, recipe, case, seed, learning_rate)
     ]
     curve = [look["balanced_accuracy"] for look in looks]
@@ -70,9 +77,7 @@ def train_and_score(
 def balanced(recipe: Recipe, case: Params, seed: int, learning_rate: float) -> float:
     """Train from a seed; return the balanced accuracy by which a rate is chosen."""
     model = CHOOSING.train(STEPS, recipe, case, seed, learning_rate)
-    images, labels = CHOOSING.test(case)
-    found = accuracies(model.predict_on_batch(images).argmax(axis=-1), labels, case)
-    return found["balanced_accuracy"]
+    return tested(CHOOSING, model, case)["balanced_accuracy"]
 
 
 def accuracy(name: str, title: str) -> Metric:

@@ -145,8 +145,8 @@ EXPERIMENT = Experiment(
     does_not_show=(
         "Networks so deep that they do not train without normalisation, for which the paper "
         "standardises; its scaled activations and residual branches. BatchNorm with another "
-        f"momentum of its moving statistics than {convolving.SOON}: at Keras' 0.99 they are too "
-        f"far behind after {TRAINED_STEPS} steps."
+        f"momentum of its moving statistics than {convolving.MOMENTUM}: at Keras' 0.99 they are "
+        f"too far behind after {TRAINED_STEPS} steps."
     ),
     sources=(sources.TEN, sources.BROCK),
     arms=(

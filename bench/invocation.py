@@ -66,8 +66,8 @@ class ArmItem(pytest.Function):
     def expected(self, plan: Plan) -> Expected:
         """Return how long its trial is expected to take."""
         case = self.experiment.case(self.task.case)
-        backend = self.task.backend
-        return expected(self.experiment, case, plan, backend, counts_beside(backend))
+        backend, device = self.task.backend, self.invocation.device
+        return expected(self.experiment, case, plan, backend, counts_beside(backend, device))
 
 
 def selected_trials(items: Iterable[pytest.Item]) -> dict[str, ArmItem]:
@@ -138,8 +138,8 @@ class Invocation:
         self.record: Callable[[str, object], None] | None = None
         """Puts a property into the file for JUnit, where there will be one."""
         check_writable(self._runs)
-        self._device = choose(self._asked_device)
-        self._choice = Choice.of(self._asked_cases, self._device)
+        self.device = choose(self._asked_device)
+        self._choice = Choice.of(self._asked_cases, self.device)
 
     def _take_over(self, run: Run, folder: Path) -> None:
         """Select what a run selected when it began, by its plan."""
@@ -262,7 +262,7 @@ class Invocation:
 
     def _measure(self, item: ArmItem) -> TrialData:
         if self._session is None:
-            gpu = self._device.gpu
+            gpu = self.device.gpu
             self.say(f"{starting(self._backend)}{f', on {gpu.name} ({gpu.uuid})' if gpu else ''} …")
             self._session = self._open()
             self.say(f"run file: {self._session.path}")
@@ -290,10 +290,10 @@ class Invocation:
 
     def _open(self) -> Session:
         if self._resume:
-            return Session.resume(self._resume, self._backend, self._device)
+            return Session.resume(self._resume, self._backend, self.device)
         if self._asked.ceilings:
             self.say("measuring the machine's ceilings …")
-        asked = (self._backend, self._asked, self._selection(), self._device)
+        asked = (self._backend, self._asked, self._selection(), self.device)
         return Session.begin(self._runs, *asked, self._owned.node if self._owned else None)
 
     def _tell(self, line: TrialLine, data: TrialData) -> None:

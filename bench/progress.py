@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge.text import count
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.facts import cpu_flags
-from keras_ab.bench.lab.loop.gpu import gpus
 from keras_ab.bench.lab.loop.measure import PROCESSES
 from keras_ab.bench.lab.words.backend_names import KERAS, is_installed
 from keras_ab.bench.lab.words.declare import Case, Experiment
@@ -60,7 +60,7 @@ class Expected:
         return f"about {least}" if is_one else f"{least} to {most}"
 
 
-def counts_beside(backend: str) -> bool:
+def counts_beside(backend: str, device: Device) -> bool:
     """Tell whether memory is counted in processes of its own: where those that are timed do not.
 
     TensorFlow's do not on a CPU without oneDNN, which is off by default where the processor lacks
@@ -68,7 +68,7 @@ def counts_beside(backend: str) -> bool:
     """
     told = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
     one_dnn = told in ("1", "true") if told else bool(FOR_ONE_DNN & cpu_flags())
-    return backend == "tensorflow" and not one_dnn and not gpus()
+    return backend == "tensorflow" and not one_dnn and not device.gpu
 
 
 def expected(

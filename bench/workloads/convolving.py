@@ -14,7 +14,7 @@ Convolution = Callable[[Any, int, int], Any]
 """Called with an image tensor, the filters and the stride; returns what ReLU is applied to."""
 
 
-SOON = 0.9
+MOMENTUM = 0.9
 """Momentum of moving statistics, PyTorch's default: they follow the weights by some ten steps.
 
 At Keras' 0.99 they are a hundred behind, and after a training of three hundred they say more about
@@ -61,7 +61,7 @@ def plain(x: Any, filters: int, stride: int) -> Any:
     )
 
 
-def normalised(x: Any, filters: int, stride: int, momentum: float = SOON) -> Any:
+def normalised(x: Any, filters: int, stride: int, momentum: float = MOMENTUM) -> Any:
     """Convolve, then normalise over the batch, whose offset takes the bias' place."""
     import keras
 
@@ -100,7 +100,7 @@ def asymmetric(x: Any, filters: int, stride: int) -> Any:
 
     initializer = he_normal()
     block = AsymmetricConvolution2D(
-        filters, 3, stride, kernel_initializer="he_normal", momentum=SOON
+        filters, 3, stride, kernel_initializer="he_normal", momentum=MOMENTUM
     )
     outputs = block(x)
     square = block.convolutions[0].kernel

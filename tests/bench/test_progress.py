@@ -7,6 +7,7 @@ import pytest
 
 from keras_ab.bench import progress
 from keras_ab.bench.lab.judge.text import WIDTH
+from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.measure import PROCESSES
 from keras_ab.bench.lab.words.declare import Arm, Case, Experiment, Prepared, Quality, Source
 from keras_ab.bench.lab.words.metrics import Metric
@@ -125,21 +126,20 @@ def test_memory_is_counted_beside_where_no_timed_process_counts(
     monkeypatch, flags, told, gpu, beside
 ):
     monkeypatch.setattr(progress, "cpu_flags", lambda: flags)
-    monkeypatch.setattr(progress, "gpus", lambda: ["a GPU"] if gpu else [])
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if told:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", told)
-    assert progress.counts_beside("tensorflow") is beside
-    assert not progress.counts_beside("jax")
+    device = Device("a GPU" if gpu else None)
+    assert progress.counts_beside("tensorflow", device) is beside
+    assert not progress.counts_beside("jax", device)
 
 
-def test_the_rule_is_tensorflows_own(monkeypatch):
+def test_the_rule_is_tensorflows_own():
     from keras_ab.bench.lab.worker.backends import tensorflow
 
     if "TF_ENABLE_ONEDNN_OPTS" in os.environ:
         pytest.skip("it was told otherwise")
-    monkeypatch.setattr(progress, "gpus", list)
-    assert progress.counts_beside("tensorflow") is not tensorflow.one_dnn()
+    assert progress.counts_beside("tensorflow", Device()) is not tensorflow.one_dnn()
 
 
 def test_what_a_backend_does_not_run_takes_no_time():

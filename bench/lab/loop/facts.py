@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,13 @@ def _cpu_flags() -> list[str]:
     return [flag for flag in wanted if flag in present]
 
 
-def cpu_flags() -> set[str]:
+@cache
+def cpu_flags() -> frozenset[str]:
     """Return all instruction sets that the kernel tells of."""
     for line in (_text("/proc/cpuinfo") or "").splitlines():
         if line.startswith(("flags", "Features")):
-            return set(line.partition(":")[2].split())
-    return set()
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
 
 
 def governors() -> list[str]:

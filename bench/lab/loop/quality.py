@@ -70,8 +70,8 @@ def _lesson(
 ) -> Iterator[Learned | ArmFailed]:
     """Train every arm from one seed. A divergence is a low score while tuning, later a failure."""
     found: dict[str, dict[str, float]] = {}
+    tuning = purpose == "tuning"
     for arms in groups((arm for arm in pupils if arm in rates), cores):
-        tuning = purpose == "tuning"
         under_way = {arm: pupils[arm].training(seed, rates[arm], tuning=tuning) for arm in arms}
         for arm, outcome in under_way.items():
             try:
@@ -86,7 +86,6 @@ def _lesson(
                 known = {name: value for name, value in outcomes.items() if value is not None}
                 if len(known) == len(outcomes):
                     found[arm] = known
-    also = [] if purpose == "tuning" else quality.also
     if found:
         yield Learned(
             trial=trial,
@@ -96,6 +95,6 @@ def _lesson(
             values={arm: outcomes[quality.metric.name] for arm, outcomes in found.items()},
             also={
                 metric.name: {arm: outcomes[metric.name] for arm, outcomes in found.items()}
-                for metric in also
+                for metric in (() if tuning else quality.also)
             },
         )
