@@ -158,7 +158,8 @@ def _imprecise(trial: JudgedTrial, end: End) -> Caution:
 
 
 def _others(trial: JudgedTrial) -> Iterator[Caution]:
-    loads = [line.others_cpu for line in _judged_rounds(trial) if line.others_cpu is not None]
+    looked = (line.others_cpu_cores for line in _judged_rounds(trial))
+    loads = [cores for cores in looked if cores is not None]
     if loads and median(loads) > BUSY_CORES:
         yield Caution(
             f"other processes kept {text.number(median(loads), 2)} cores busy in the median round; "

@@ -26,7 +26,7 @@ from keras_ab.reports.views import also_learnt, other_sizes
 BLOCK = re.compile(r"(<!-- run: (\S+) -->\n)(.*?)(<!-- end of run -->)", re.DOTALL)
 ADVICE = re.compile(r"(<!-- advice: (\S+) -->\n)(.*?)(<!-- end of advice -->)", re.DOTALL)
 HEADINGS = ("technique", "arm", "case", "answer", "step time", "memory", "besides")
-_ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)` \|.*")
+_ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)`(?: [^|]*)?\|.*")
 
 
 QUOTED = re.compile(r"(<!-- (number|sentence): (\S+) (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
@@ -41,11 +41,11 @@ def filled(document: str, folder: Path) -> str:
     """Return a document with all that runs give in it made anew.
 
     Between ``<!-- run: FILE -->`` and ``<!-- end of run -->`` stands a table: each row keeps its
-    first two cells, a technique in words and ``experiment/arm``, and below it stands what became of
-    the run's claims. Between ``<!-- number: FILE ID -->`` and ``<!-- end -->`` stands a number,
-    after ``<!-- sentence: FILE ID -->`` the sentence that quotes it; `ID` is what `keras-ab cite`
-    takes. Between ``<!-- advice: FILE -->`` and ``<!-- end of advice -->`` stands what the run
-    says to do with a reader's own model.
+    first two cells, a technique in words and ``experiment/arm``, which gets the baseline beside it;
+    below it stands what became of the run's claims. Between ``<!-- number: FILE ID -->`` and
+    ``<!-- end -->`` stands a number, after ``<!-- sentence: FILE ID -->`` the sentence that quotes
+    it; `ID` is what `keras-ab cite` takes. Between ``<!-- advice: FILE -->`` and
+    ``<!-- end of advice -->`` stands what the run says to do with a reader's own model.
 
     Args:
         document: the text, as Markdown.
@@ -123,7 +123,8 @@ def _row(run: JudgedRun, says: str, experiment: str, arm: str) -> tuple[str, ...
     for trial in run.trials:
         if trial.data.declared.experiment == experiment and arm in trial.answered:
             answer = trial.answer(arm)
-            about = says, f"`{experiment}/{arm}`", case_text(trial), str(answer.word)
+            named = f"`{experiment}/{arm}` against `{trial.data.baseline}`"
+            about = says, named, case_text(trial), str(answer.word)
             parts = (_part(answer.part(dimension).finding) for dimension in ("time", "memory"))
             return *about, *parts, _besides(trial, answer)
     raise RecordError(

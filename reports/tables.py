@@ -123,7 +123,7 @@ def _add_round(
         "block_finished": block in trial.data.blocks,
         "round": line.round,
         "steps": line.steps,
-        "others_cpu_cores": line.others_cpu,
+        "others_cpu_cores": line.others_cpu_cores,
         "gpu_lowest_sm_clock_hz": (line.gpu or {}).get("lowest_sm_clock_hz"),
         "gpu_throttled": throttled(line),
     }

@@ -24,6 +24,12 @@ def loaded_by(code):
     return set(done.stdout.split())
 
 
+def test_what_a_reference_manager_takes_names_this_version():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {keras_ab.__version__}\n" in cited
+    assert "\nlicense: Apache-2.0\n" in cited
+
+
 def test_importing_it_loads_nothing_else():
     loaded = loaded_by("import keras_ab")
     assert not loaded & set(HEAVY)

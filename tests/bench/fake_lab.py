@@ -29,8 +29,8 @@ class NoLoad:
     def begin(self):
         pass
 
-    def others(self, own_cpu_s):
-        return own_cpu_s
+    def others(self, workers_cpu_s):
+        return workers_cpu_s
 
 
 class FakeWorker:

@@ -37,6 +37,16 @@ def programs(monkeypatch):
     gc.collect()  # a callback's folder ends with its arm, and warns; no other test shall hear it
 
 
+@pytest.fixture(autouse=True)
+def _switches_as_they_were():
+    """Switch off again what an arm has switched on in TensorFlow, for the rest of its process."""
+    options = tf.config.optimizer.get_experimental_options
+    before = options()
+    yield
+    switched = {name: before.get(name, False) for name in options()}
+    tf.config.optimizer.set_experimental_options(switched)
+
+
 def work_of(arm, case, programs):
     """Return an arm's counts by what is counted; nothing where no program tells them."""
     if arm.backend or arm.environment:

@@ -234,6 +234,23 @@ def test_the_hand_over_ends_before_the_device_does(asked, monkeypatch):
     assert (sampled.duration_s, sampled.hand_over_s) == (11.0, 6.0)
 
 
+def test_all_that_a_worker_uses_of_processors_from_sample_to_sample_is_its_own(asked, monkeypatch):
+    """A step uses 2 s, collecting garbage 3 s; before each sample a step is not timed."""
+    used = [0.0]
+
+    def uses(seconds):
+        used[0] += seconds
+
+    monkeypatch.setattr(handler.clock, "cpu_now", lambda: used[0])
+    monkeypatch.setattr(handler.gc, "collect", lambda: uses(3.0))
+    asked.open(protocol.Open("some"))
+    asked.backend.synchronise = lambda: None
+    asked.prepared = SimpleNamespace(step=lambda: uses(2.0))
+    asked.sample(protocol.Sample(2))
+    uses(0.5)  # to answer
+    assert asked.sample(protocol.Sample(4)).cpu_s == 0.5 + 3.0 + 5 * 2.0
+
+
 @pytest.mark.parametrize("held_up", range(12))
 def test_a_sample_that_was_held_up_does_not_decide_how_many_steps_there_are(
     asked, monkeypatch, held_up

@@ -145,6 +145,11 @@ def test_one_side_too_small_to_be_counted_is_a_bound(at_most, outcome):
     assert claim.outcome == outcome  # 256 KiB of 4 MiB are 0.0625
 
 
+def test_a_baseline_too_small_to_be_counted_is_said_to_be_so():
+    data = trial([0.0] * 5, [0.0] * 5, [4 * MIB] * 5, at_most=0.5)
+    assert text.compact(found(data)) == "4.00 MiB, the baseline’s too small to be counted"
+
+
 def test_identical_arms_are_never_told_apart_whatever_their_orders():
     """Two to four values of any likelihood: 4000 trials of 5 blocks, held against 10."""
     rng, apart = random.Random(1), 0

@@ -66,6 +66,7 @@ def bytes_of(baseline, arm):
     ("baseline", "arm", "words"),
     [
         (2.0**22, 2.0**21, "0.50× exactly"),
+        (2.0**22, 2.0**19, "0.125× exactly"),
         (2.0**22, 0.0, "0 B, not 4.00 MiB"),
         (0.0, 2.0**22, "4.00 MiB, not 0 B"),
         (0.0, 0.0, "the same"),

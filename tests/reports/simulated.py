@@ -156,7 +156,7 @@ def _block(scene: Scene, block: int, rounds: int, rng: random.Random) -> list[Ro
                 order=order,
                 steps=8,
                 step_time_s=times,
-                others_cpu=abs(rng.gauss(scene.others_cpu, scene.others_cpu / 10)),
+                others_cpu_cores=abs(rng.gauss(scene.others_cpu, scene.others_cpu / 10)),
                 gpu=scene.gpu
                 if number % 3 == 0 or scene.gpu is None
                 else scene.gpu | {"throttled": []},

@@ -48,6 +48,7 @@ def test_a_row_gets_what_the_run_found(document: str, tmp_path: Path) -> None:
     step = trial.find(trial.answered[0], "step_time_s")
     assert step
     assert f"| {text.compact(step)} {step.verdict} |" in made
+    assert f"/{trial.answered[0]}` against `{trial.data.baseline}` |" in made
     assert made.startswith("Before.")
     assert made.endswith("After.\n")
     assert filled(made, tmp_path) == made

@@ -7,8 +7,9 @@ claims beside it, docs/claims-of-sources.tsv, and from the runs in examples/; a 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from keras_ab.bench import sources
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.words.plan import Plan
+from keras_ab.reports.judged import JudgedRun
 from keras_ab.reports.loading import load
 from tests.bench.declared import DECLARED
 
@@ -35,12 +37,19 @@ SUPERSEDED = ("-earlier", "-schema-1")
 FAULTY = {("2026-11-22T0327-4eaa37", "data_echoing"), ("2026-11-22T0327-4eaa37", "tf_data_debug")}
 """Experiments that were not sound yet when a run was made: their pipelines loaded ahead."""
 
+Outcomes = Mapping[str, Counter[tuple[str, str]]]
+"""How often a claim came out how on which processor, by the claim's id."""
+
 HEAD = """# Every claim in the sources
 
 Each sentence of the sources that promises or warns of something, by source and line, with the
 claims of the suite that decide it and what became of them in the runs under `examples/`: in the
 newest run of each machine that has the claim as it is declared today, in a case that there still
-is. A claim has an outcome for each such case and machine. What no experiment can decide says why.
+is. A claim has an outcome for each such case and machine; `keras-ab list --claims` says of each
+claim what it bounds. What no experiment can decide says why. Lines are those of our copies of the
+sources, which are not published here; what they say is in our words.
+
+The runs: {runs}.
 
 This page is made by `python -m tests.studies.claims_of_sources`; no outcome in it was typed.
 
@@ -81,17 +90,23 @@ def sentences() -> list[Sentence]:
         ]
 
 
-def published() -> list[Path]:
-    """Return the runs whose outcomes count."""
+def published() -> list[JudgedRun]:
+    """Return the runs whose outcomes count, from the oldest to the newest."""
     found = sorted((ROOT / "examples").glob("*.jsonl"))
-    return [path for path in found if not path.stem.endswith(SUPERSEDED)]
+    paths = [path for path in found if not path.stem.endswith(SUPERSEDED)]
+    return sorted(load(paths).runs, key=lambda run: run.header.started)
 
 
-def outcomes(paths: Iterable[Path]) -> dict[str, Counter[str]]:
-    """Return how often each claim came out how, by its id."""
+def processor(run: JudgedRun) -> str:
+    """Return the name of a run's processor without what says nothing, ``Intel Xeon``."""
+    return re.sub(r"\(R\)| Processor", "", str(run.header.machine["cpu"]))
+
+
+def outcomes(runs: Iterable[JudgedRun]) -> Outcomes:
+    """Return how often each claim came out how, and on which processor, by its id."""
     newest: dict[tuple[str, str, str], str] = {}
     claimed, tried = declared(), attempts()
-    for run in sorted(load(list(paths)).runs, key=lambda run: run.header.started):
+    for run in runs:
         for trial in run.trials:
             told = trial.data.declared
             if (run.header.run, told.experiment) in FAULTY:
@@ -106,12 +121,11 @@ def outcomes(paths: Iterable[Path]) -> dict[str, Counter[str]]:
             }
             for found in trial.claims:
                 if bounds(found.claim) in own:
-                    newest[found.claim.id, told.trial, str(run.header.machine["cpu"])] = (
-                        found.outcome.value
-                    )
-    counted: dict[str, Counter[str]] = {}
-    for (claim, _, _), outcome in newest.items():
-        counted.setdefault(claim, Counter())[outcome] += 1
+                    where = found.claim.id, told.trial, processor(run)
+                    newest[where] = found.outcome.value
+    counted: dict[str, Counter[tuple[str, str]]] = {}
+    for (claim, _, machine), outcome in newest.items():
+        counted.setdefault(claim, Counter())[outcome, machine] += 1
     return counted
 
 
@@ -140,22 +154,28 @@ def bounds(claim: ClaimRecord) -> tuple[Any, ...]:
     return tuple(kept.values())
 
 
-def told(claim: str, found: Mapping[str, Counter[str]]) -> str:
-    """Return a claim with its outcome, ``confirmed``, or ``2 confirmed, 1 refuted``."""
+def told(claim: str, found: Outcomes) -> str:
+    """Return a claim with its outcomes, ``confirmed (2 on AMD EPYC), refuted (Intel Xeon)``."""
     counted = found.get(claim)
     if not counted:
         return f"`{claim}`: not in a published run"
-    alone = len(counted) == 1 and counted.total() == 1
-    said = ", ".join(word if alone else f"{n} {word}" for word, n in sorted(counted.items()))
+    where: dict[str, list[str]] = {}
+    for (outcome, machine), n in sorted(counted.items()):
+        where.setdefault(outcome, []).append(machine if n == 1 else f"{n} on {machine}")
+    said = ", ".join(f"{outcome} ({', '.join(machines)})" for outcome, machines in where.items())
     return f"`{claim}`: {said}"
 
 
-def table(found: Mapping[str, Counter[str]]) -> str:
+def table(runs: Sequence[JudgedRun]) -> str:
     """Return the page."""
-    return HEAD + "\n".join(_lines(found)) + "\n"
+    own: dict[str, list[str]] = {}
+    for run in runs:
+        own.setdefault(processor(run), []).append(run.header.run)
+    names = "; ".join(f"{', '.join(ids)} ({machine})" for machine, ids in own.items())
+    return HEAD.format(runs=names) + "\n".join(_lines(outcomes(runs))) + "\n"
 
 
-def _lines(found: Mapping[str, Counter[str]]) -> Iterator[str]:
+def _lines(found: Outcomes) -> Iterator[str]:
     number, said = 0, sentences()
     for name, source in SOURCES.items():
         yield f"## {source.title}\n\n{source}\n"
@@ -169,4 +189,4 @@ def _lines(found: Mapping[str, Counter[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    TABLE.write_text(table(outcomes(published())), encoding="utf-8")
+    TABLE.write_text(table(published()), encoding="utf-8")

@@ -250,7 +250,7 @@ def block(kernel: str, problem: Problem, seed: int, rounds: int = ROUNDS) -> Blo
     rng, size = np.random.default_rng(seed), moved(kernel, problem.shapes)
     own_step = problem.make(c.Cpu(register.library(), CORES), problem.shapes)
     steps = own_step, arithmetic(kernel, problem), copy(size), update(size)
-    load, own = Load(), clock.cpu_now()
+    load = Load()
     load.begin()
     lasted = np.empty((rounds + 2, len(steps)))
     for turn in lasted:
@@ -258,7 +258,7 @@ def block(kernel: str, problem: Problem, seed: int, rounds: int = ROUNDS) -> Blo
             turn[i] = _lasts(steps[i])
     logs = np.log(lasted[2:])  # the first find pages and clocks asleep
     alone, copied, updated = (hodges_lehmann(list(logs[:, i] - logs[:, 0])) for i in (1, 2, 3))
-    return Block(min(copied, updated), alone, load.others(clock.cpu_now() - own))
+    return Block(min(copied, updated), alone, load.others(workers_cpu_s=0.0))
 
 
 def in_fresh_process(kernel: str, seed: int) -> Block:

@@ -256,7 +256,7 @@ def page(outcomes: Mapping[str, Outcome], commit: str, where: str) -> str:
     """Return the page of what came of each example."""
     rows = [
         f"| {name} | {outcome.found or 'could not be made'} | {len(outcome.worked)} | "
-        f"{_codes(outcome.troubles) or 'none'} |"
+        f"{_codes(outcome.troubles) or ('none' if outcome.worked else 'none was tried in time')} |"
         for name, outcome in outcomes.items()
     ]
     troubles = [

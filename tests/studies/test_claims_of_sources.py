@@ -3,7 +3,7 @@
 import pytest
 
 from tests.bench.declared import DECLARED
-from tests.studies.claims_of_sources import SOURCES, TABLE, outcomes, published, sentences, table
+from tests.studies.claims_of_sources import SOURCES, TABLE, published, sentences, table
 
 IDS = {
     f"{name}.{claim.id}": claim.source or experiment.sources[0]
@@ -27,4 +27,4 @@ def test_every_claim_from_the_sources_has_a_row():
 
 
 def test_the_committed_page_is_the_one_that_the_command_makes():
-    assert TABLE.read_text(encoding="utf-8") == table(outcomes(published()))
+    assert TABLE.read_text(encoding="utf-8") == table(published())

@@ -24,7 +24,9 @@ whole quick runs, each of two cores without a GPU, held against each other: {run
 
 A trial is compared where both runs have its case and the code of its arms is the same; what is left
 out is listed, with the reason. The two were not measured at the same time, and that matters to none
-of the ratios: each is of arms that took turns on one machine.
+of the ratios: each is of arms that took turns on one machine. Peaks of memory are of one process an
+arm where allocators did not count in those that were timed, and decide only what is twice as far
+apart: where one side says better and the other inconclusive, that is often why.
 
 This page is made by `python -m tests.studies.two_machines`, from what `keras-ab compare {command}`
 says; no number in it was typed.

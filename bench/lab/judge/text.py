@@ -124,8 +124,8 @@ def _from_nothing(finding: Finding) -> str:
         return ""
     if not isinstance(finding.estimate, Ranges):
         return f"{size(arm)}, not {size(baseline)}"
-    counted = (f"{size(x)}" if x else "too small to be counted" for x in (arm, baseline))
-    return ", not ".join(counted)
+    small = "too small to be counted"
+    return f"{size(arm)}, the baseline’s {small}" if arm else f"{small}, not {size(baseline)}"
 
 
 def _over_ranges(finding: Finding) -> str:
@@ -209,8 +209,13 @@ def _compact(finding: Finding) -> str:
     if abs(finding.estimate.point) < ROUNDING:
         return "the same"
     point = finding.shown(finding.estimate.point)
-    exact = signed(point) if finding.metric.scale == "difference" else ratio(point)
-    return f"{exact} exactly"
+    return f"{signed(point) if finding.metric.scale == 'difference' else _exact(point)} exactly"
+
+
+def _exact(x: float) -> str:
+    """Return a ratio that is known exactly: to three digits where two decimals are not all."""
+    cut = 0.1 <= x < 1 and _decimals(x) == 2 and not math.isclose(round(x, 2), x, rel_tol=1e-4)
+    return f"{x:.3f}×" if cut else ratio(x)
 
 
 def brief(finding: Finding) -> str:

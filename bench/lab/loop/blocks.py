@@ -142,7 +142,7 @@ class Blocks:
         times: dict[str, float] = {}
         handed_over: dict[str, float] = {}
         gpu_states: list[dict[str, Any]] = []
-        own_cpu_s, before = 0.0, self.gauges.gpu_state()
+        workers_cpu_s, before = 0.0, self.gauges.gpu_state()
         self.gauges.load.begin()
         for arm in order:
             try:
@@ -154,7 +154,7 @@ class Blocks:
             times[arm] = sampled.duration_s / self.steps
             if processes[arm].on_gpu:
                 handed_over[arm] = sampled.hand_over_s / self.steps
-            own_cpu_s += sampled.cpu_s
+            workers_cpu_s += sampled.cpu_s
             gpu_states += filter(None, [self.gauges.gpu_state()])
         if times:
             yield Round(
@@ -164,7 +164,7 @@ class Blocks:
                 order=list(times),
                 steps=self.steps,
                 step_time_s=times,
-                others_cpu=self.gauges.load.others(own_cpu_s),
+                others_cpu_cores=self.gauges.load.others(workers_cpu_s),
                 gpu=worst_gpu_state(gpu_states, before),
                 hand_over_s=handed_over or None,
             )

@@ -12,11 +12,12 @@ class Load:
 
     def begin(self) -> None:
         """Look at the machine as the round begins."""
-        self._busy, self._wall = _busy_s(), clock.now()
+        self._busy, self._wall, self._own = _busy_s(), clock.now(), clock.cpu_now()
 
-    def others(self, own_cpu_s: float) -> float:
-        """Return the cores that other processes kept busy since `begin`."""
+    def others(self, workers_cpu_s: float) -> float:
+        """Return the cores that neither the workers nor this process kept busy since `begin`."""
         used, wall = _busy_s() - self._busy, clock.now() - self._wall
+        own_cpu_s = workers_cpu_s + clock.cpu_now() - self._own
         return round(max(0.0, used - own_cpu_s) / wall, 3) if wall > 0 else 0.0
 
 

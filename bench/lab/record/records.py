@@ -133,15 +133,14 @@ class Round(Record):
     order: list[str]
     steps: PositiveCount
     step_time_s: dict[str, StepSeconds]
+    others_cpu_cores: FiniteFloat | None = None
+    """Cores kept busy by other processes during the round; None in older runs."""
     others_cpu: FiniteFloat | None = None
-    """Cores kept busy by other processes during the round."""
+    """The same in older runs, but with some of what the lab itself used: it tells nothing."""
     gpu: Facts | None = None
     """Lowest clock and throttle reasons seen on the GPU during the round."""
     hand_over_s: dict[str, FiniteFloat] | None = None
-    """Seconds per step until the host had handed the sample over, of arms that compute on a GPU.
-
-    None in older runs, and where none does.
-    """
+    """Seconds per step until the host had handed the sample over, of arms that compute on a GPU."""
 
 
 class RoundsChosen(Record):

@@ -47,8 +47,10 @@ class Built:
 
 @dataclass(frozen=True)
 class Sampled:
-    """How long some steps lasted together, and the processor time that they used.
+    """How long some steps lasted together, and the processor time that it took.
 
+    ``cpu_s`` is all that the process used since it told so last: an untimed step, collecting
+    garbage and answering are its own as well, and no load of others'.
     ``hand_over_s`` is how long it took until the last of them was handed over to the device.
     """
 
