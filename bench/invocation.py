@@ -49,7 +49,7 @@ from keras_ab.bench.progress import (
 )
 from keras_ab.bench.telling import broken_guards, how_to_open, said_of, starting
 
-PAGES_SHARE = 0.02
+PAGES_SHARE = 0.01
 """The share of the time that may go into pages of a run that is under way."""
 
 

@@ -88,7 +88,8 @@ class FakeWorker:
         return protocol.Peaks(10**6, 10**6 * self.number + self.looks if counts else None)
 
     def watch_memory(self, _asked):
-        return protocol.Curve([0.0, 1.0], [3, 4], None)
+        counts = self.counted and self.lab.counts
+        return protocol.Curve([0.0, 1.0], [3, 4], [1, 2] if counts else None)
 
     def work(self, _asked):
         return StepWork({"float32": 4e6 * len(self.arm)}, 100.0)

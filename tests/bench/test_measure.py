@@ -26,9 +26,9 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
         return [next(calls) for _ in range(count)]
 
     assert take(4) == ["start", "start", "Open", "Open"]
-    looks = ["WatchMemory", *["Memory"] * 5, "Finish"]
-    for arm in ("once", "twice"):
-        assert take(9) == [f"{do} {arm}" for do in ("Build", "Imports", *looks)]
+    for does in (("Build", "Imports"), ("WatchMemory", "Finish")):  # side by side
+        for arm in ("once", "twice"):
+            assert take(2) == [f"{do} {arm}" for do in does]
     assert take(2) == ["stop twice", "stop once"]
     for block in range(2):
         assert take(6) == [*["start"] * 3, *["Open"] * 3]

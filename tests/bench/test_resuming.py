@@ -1,5 +1,6 @@
 """What is continued, and what is not: runs under way, broken files, other code, full disks."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,11 @@ def begun(path, selection=SELECTED):
 def test_a_run_under_way_is_not_continued_and_loses_nothing(tmp_path):
     process = start(tmp_path, TINY, "--ab-sample-time", "0.03")
     wait_for_lines(process, tmp_path, 12)
+    process.send_signal(signal.SIGSTOP)  # however long the two below take, it is not over
     (path,) = (tmp_path / "runs").glob("*.jsonl")
     newest = benchmark(tmp_path, TINY, "--ab-resume")
     named = benchmark(tmp_path, TINY, f"--ab-resume={path}")
-    assert process.poll() is None, "the run was over before it was to be continued"
+    process.send_signal(signal.SIGCONT)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert newest.returncode == 4

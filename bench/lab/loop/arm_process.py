@@ -44,9 +44,9 @@ CURVE_STEPS = 2
 """Steps in which memory is watched: how it comes and goes, twice."""
 
 PEAKS = 5
-"""Steps of which the allocator's peak is read: the executor's order may move it; see `peaks`.
+"""Steps of a process in which memory is counted; the peak of the last is what it tells.
 
-Where they are of one process each, the last counts: the pool has been through all that a step asks.
+The pool has been through all that a step asks by then.
 """
 
 
@@ -176,18 +176,11 @@ class ArmProcess:
                 break
         return peak
 
-    def memory_curve(self) -> MemoryCurve:
-        """Run a few steps, watched, and more; return what was in use and the device's peaks."""
-        curve = self._ask("watching memory", protocol.WatchMemory(CURVE_STEPS))
-        looks = [self._ask("memory", protocol.Memory()) for _ in range(PEAKS)]
-        found = [look.peak_device_memory_bytes for look in looks]
-        return MemoryCurve(
-            trial=self._task.trial,
-            arm=self.arm,
-            steps=CURVE_STEPS,
-            peak_device_bytes=[peak for peak in found if peak is not None],
-            **vars(curve),
-        )
+    def watching(self) -> Callable[[], MemoryCurve]:
+        """Begin to take a few steps, watched; return what waits for what was in use in them."""
+        watched = self._begin("watching memory", protocol.WatchMemory(CURVE_STEPS))
+        names: dict[str, Any] = {"trial": self._task.trial, "arm": self.arm}
+        return lambda: MemoryCurve(**names, steps=CURVE_STEPS, **vars(watched()))
 
     def counting(self) -> Callable[[], int | None]:
         """Begin to prepare the arm; return what waits for the device's peak in a step."""

@@ -32,6 +32,7 @@ from keras_ab.bench.lab.record.records import (
     Attempted,
     End,
     Failure,
+    MemoryCurve,
     Profile,
     Round,
     TrialLine,
@@ -185,13 +186,19 @@ class _Loop:
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
                 under_way = yield from self.arms.observing(stack, arms)
+                watched: dict[ArmProcess, Callable[[], MemoryCurve]] = {}
                 for process, seen in under_way.items():
                     try:
                         observed[process.arm] = seen()
                         code[process.arm] = process.imports()
                         if self.experiment.timed:
-                            yield process.memory_curve()
-                            process.finish()
+                            watched[process] = process.watching()
+                    except ArmFailed as failed:
+                        yield self.arms.drop(failed)
+                for process, curve in watched.items():
+                    try:
+                        yield curve()
+                        process.finish()
                     except ArmFailed as failed:
                         yield self.arms.drop(failed)
         yield from imported(self.task.trial, code)
@@ -258,7 +265,7 @@ class _Loop:
 
         An arm of which that fails stays in the trial: its measurement is done.
         """
-        uncounted = [arm for arm in self.arms.active if self.data.peaks_of(arm) == "step"]
+        uncounted = [arm for arm in self.arms.active if self.data.counts_beside(arm)]
         for arms in groups(uncounted, self.gauges.cores):
             peaks: dict[str, list[int]] = {arm: [] for arm in arms}
             for _ in range(PROCESSES):

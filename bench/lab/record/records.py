@@ -199,7 +199,7 @@ class MemoryCurve(Record):
     device_bytes: list[Count] | None
     """None where nobody counts."""
     peak_device_bytes: list[Count] = Field(default_factory=list)
-    """The allocator's own peak in each of some more steps; none where nobody counts."""
+    """The allocator's own peak in each of some more steps; in older runs."""
     peak_device_bytes_elsewhere: list[Count] = Field(default_factory=list)
     """Likewise in one step of each of some other processes, where the timed ones do not count."""
 

@@ -152,13 +152,23 @@ class TrialData:
 
         Blocks, where timed processes tell them; else processes beside these, or steps of one.
         """
-        told = any(PEAK_DEVICE_MEMORY.name in b.values.get(arm, {}) for b in self.blocks.values())
         curve = self.curves.get(arm)
-        if told or curve is None:
+        if self._blocks_count(arm) or curve is None:
             return "block"
         if curve.peak_device_bytes_elsewhere:
             return "process"
         return "step" if curve.peak_device_bytes else "block"
+
+    def counts_beside(self, arm: str) -> bool:
+        """Tell whether an arm's memory can be counted, is not in its blocks, and was not beside."""
+        curve = self.curves.get(arm)
+        if self._blocks_count(arm) or curve is None or curve.device_bytes is None:
+            return False
+        return not curve.peak_device_bytes_elsewhere
+
+    def _blocks_count(self, arm: str) -> bool:
+        blocks = self.blocks.values()
+        return any(PEAK_DEVICE_MEMORY.name in block.values.get(arm, {}) for block in blocks)
 
     def metric(self, name: str) -> Metric:
         """Return the declared metric called `name`."""
