@@ -120,8 +120,8 @@ EXPERIMENT = Experiment(
     cases=(
         *grid(depth=(2,), channels=(16,), batch=(4,), optimizer=("sgd",)),
         *sweep("batch", (2, 8, 16, 32), depth=2, channels=16, optimizer="sgd"),
-        *grid(quick=False, depth=(4,), channels=(32,), batch=(2, 32)),
-        *grid(quick=False, gpu=False, depth=(4,), channels=(32,), batch=(4,)),
+        *grid(quick=False, depth=(4,), channels=(32,), batch=(2,)),
+        *grid(quick=False, gpu=False, depth=(4,), channels=(32,), batch=(32, 4)),
     ),
     guards=(
         Guard("kernels", 1e-6, "same first kernels and head"),

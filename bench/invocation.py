@@ -15,6 +15,7 @@ from keras_ab.bench.choosing import Choice, backend_for, said_of_backend
 from keras_ab.bench.entries import Replay, durations, extra_info, verdicts
 from keras_ab.bench.lab.judge.moderation import Prior, run_prior
 from keras_ab.bench.lab.loop.device import AUTO, choose, device_of
+from keras_ab.bench.lab.loop.facts import usable_cores
 from keras_ab.bench.lab.loop.owned import checked
 from keras_ab.bench.lab.loop.session import (
     Session,
@@ -65,9 +66,9 @@ class ArmItem(pytest.Function):
 
     def expected(self, plan: Plan) -> Expected:
         """Return how long its trial is expected to take."""
-        case = self.experiment.case(self.task.case)
-        backend, device = self.task.backend, self.invocation.device
-        return expected(self.experiment, case, plan, backend, counts_beside(backend, device))
+        case, backend = self.experiment.case(self.task.case), self.task.backend
+        beside = counts_beside(backend, self.invocation.device)
+        return expected(self.experiment, case, plan, backend, beside, usable_cores())
 
 
 def selected_trials(items: Iterable[pytest.Item]) -> dict[str, ArmItem]:

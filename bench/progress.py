@@ -72,7 +72,12 @@ def counts_beside(backend: str, device: Device) -> bool:
 
 
 def expected(
-    experiment: Experiment, case: Case, plan: Plan, backend: str, counted_beside: bool = False
+    experiment: Experiment,
+    case: Case,
+    plan: Plan,
+    backend: str,
+    counted_beside: bool = False,
+    cores: int = 2,
 ) -> Expected:
     """Return how long a trial is expected to take.
 
@@ -85,6 +90,7 @@ def expected(
         plan: of the run.
         backend: that it runs on.
         counted_beside: see `counts_beside`.
+        cores: as many arms train, and are counted, at a time.
     """
     if backend not in experiment.backends:
         return Expected(0.0, 0.0)
@@ -97,6 +103,7 @@ def expected(
     after_s = TRAINING_S * trainings(experiment, case)
     if counted_beside:
         after_s += PROCESSES * (arms - 1) * COUNTED * process_s
+    after_s *= 2 / max(1, min(cores, arms - 1))  # both are told of two at a time
     least_s = before_s + plan.min_blocks * block_s + after_s
     return Expected(least_s, max(least_s, plan.budget_s + block_s + after_s))
 

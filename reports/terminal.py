@@ -16,6 +16,7 @@ from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.reports import cautions
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible, short_names
+from keras_ab.reports.summary import near
 
 WIDTH = text.WIDTH
 HEADINGS = ("trial and arm", "answer", "step time", "", "memory", "quality", "energy")
@@ -78,7 +79,15 @@ def _verdicts(trials: list[JudgedTrial], names: list[str]) -> list[str]:
         timed = trial.data.declared.timed
         rows.append((legible(f"{name}{_against(trial)}" if timed else name),))
         rows += [row for answer in trial.answers for row in _rows(answer)]
-    return _aligned(rows) if trials else []
+    return [*_aligned(rows), *_undecided(trials)] if trials else []
+
+
+def _undecided(trials: list[JudgedTrial]) -> list[str]:
+    """Say how many arms are undecided, and of how many it is known that they are nearly alike."""
+    found = [a for trial in trials for a in trial.answers if a.word is Word.UNDECIDED]
+    if not (nearly := near(found)):
+        return []
+    return ["", *textwrap.wrap(f"{text.count(len(found), 'arm')} undecided; {nearly}", WIDTH)]
 
 
 def _against(trial: JudgedTrial) -> str:

@@ -1,8 +1,11 @@
 """Mixed precision is tried where activations dominate memory, as a source of the claim would."""
 
+import math
+
 import pytest
 
 from keras_ab.bench import bench_amp
+from keras_ab.bench.lab.judge.peaks import COUNTED
 from keras_ab.bench.workloads.by_name import model
 from keras_ab.bench.workloads.recipe import Recipe
 
@@ -30,6 +33,12 @@ def test_activations_take_many_times_the_memory_of_weights_and_state(case):
     kept = 4 * (1 + ADAM) * built.count_params()
     assert activations > 2**20
     assert activations > 2 * kept
+
+
+def test_an_activation_is_counted_in_sixteen_bits_too():
+    shapes = {layer.output.shape for layer in model(bench_amp.QUICK.params, Recipe()).layers}
+    largest = max(math.prod(shape[1:]) for shape in shapes)
+    assert 2 * bench_amp.QUICK.params["batch"] * largest > COUNTED
 
 
 def test_both_experiments_take_these_cases_in_quick():

@@ -55,6 +55,7 @@ class Clock:
 
 def test_the_looks_differ_in_what_they_cost():
     plans = [Plan.looking(look, {}) for look in LOOKS]
+    assert [plan.asks_for_precision for plan in plans] == [False, True, True]
     costs = [expected(EXPERIMENT, CASE, plan, "tensorflow").most_s for plan in plans]
     assert costs == sorted(costs)
     assert costs[-1] > 10 * costs[0]
@@ -102,6 +103,15 @@ def test_what_is_learnt_takes_its_trainings(told, number):
         found = expected(learning(**told), CASE, plan, "tensorflow")
         assert found.least_s - plain.least_s == pytest.approx(number * TRAINING_S)
         assert found.most_s - plain.most_s == pytest.approx(number * TRAINING_S)
+
+
+@pytest.mark.parametrize(("cores", "share"), [(1, 2.0), (2, 1.0), (3, 2 / 3), (16, 2 / 3)])
+def test_as_many_arms_train_at_a_time_as_there_are_cores(cores, share):
+    assert len(EXPERIMENT.arms) == 3
+    plain = expected(EXPERIMENT, CASE, QUICK, "tensorflow", cores=cores)
+    found = expected(learning(), CASE, QUICK, "tensorflow", cores=cores)
+    wanted = share * TRAINING_S * trainings(learning(), CASE)
+    assert found.least_s - plain.least_s == pytest.approx(wanted)
 
 
 def test_memory_that_is_counted_beside_takes_its_processes():

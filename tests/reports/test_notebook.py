@@ -34,7 +34,7 @@ def test_frames_hold_what_the_run_says(shown: list[dict[str, Any]]) -> None:
     assert "sqrt_segments" in recompute
     assert "peak_device_memory_bytes" in recompute
     assert "refuted" in outcomes
-    assert "2026-11-22T0327-4eaa37" in history
+    assert "2026-11-28T1101-835d65" in history
 
 
 def test_figures_are_pictures_of_some_size(shown: list[dict[str, Any]]) -> None:

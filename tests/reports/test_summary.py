@@ -23,10 +23,13 @@ from keras_ab.reports.summary import (
     distance,
     groups,
     matrix,
+    near,
     refuted,
     title,
     weight,
 )
+from keras_ab.reports.terminal import verdict_table
+from tests.reports import simulated
 from tests.reports.simulated import MIB, Scene, claim
 from tests.reports.test_compare import sides, written
 
@@ -112,6 +115,23 @@ def test_what_is_open_or_absent_is_named_with_what_it_takes(tmp_path):
     assert told.do in html[html.index('id="summary"') : html.index('id="answers"')]
 
 
+@pytest.mark.parametrize(("noise", "some"), [(0.3, False), (0.03, True)])
+def test_of_undecided_arms_those_are_counted_that_are_nearly_alike(tmp_path, noise, some):
+    unclear = scene("unclear", step=dict.fromkeys(ARMS, 1.01), noise=noise, peak={})
+    runs = reports.load([written(tmp_path, "a", [unclear])])
+    every, _ = trial_views(machines(runs.runs))
+    answered = [row.answer for row in answers(every)]
+    steps = [a.part("time").finding.estimate for a in answered if a.word is Word.UNDECIDED]
+    inside = sum(-math.log(1.05) < e.low and e.high < math.log(1.05) for e in steps)
+    assert bool(inside) == some
+    says = f"of {inside} the step time lies within ±5 % of the baseline’s" if some else ""
+    assert near(answered) == says
+    table = " ".join(verdict_table(runs.runs[0]).split())
+    assert says in page(runs)
+    assert says in table
+    assert ("undecided;" in table) == some
+
+
 def test_the_claims_that_are_farthest_off_come_first_one_of_each_experiment(tmp_path):
     bounds = {"trick.near": 0.45, "trick.far": 0.1, "other.near": 0.45}
     scenes = [
@@ -133,6 +153,20 @@ def test_what_trials_share_is_said_once(tmp_path):
     html = page(reports.load([written(tmp_path, "b", [*noisy[:1], *map(scene, names[1:])])]))
     assert "of 4 trials: the time budget" not in html
     assert 'class="line warned"' in html
+
+
+@pytest.mark.parametrize(("budget_s", "said"), [(5.0, 0), (300.0, 1)])
+def test_of_a_quick_look_nobody_says_that_no_precision_was_reached(tmp_path, budget_s, said):
+    head = simulated.header("a", budget_s=budget_s)
+    simulated.write(tmp_path / "a.jsonl", head, [scene(end="budget")])
+    assert page(reports.load(tmp_path)).count("was spent before the asked precision") == said
+
+
+@pytest.mark.parametrize(("peak", "said"), [(0.4, 1), (0.0, 0), (1.1, 0)])
+def test_small_peaks_that_are_told_apart_come_with_a_warning(tmp_path, peak, said):
+    peaks = dict.fromkeys(ARMS, 4 / 26) | {"small": peak / 26}  # of 26 MiB
+    html = page(reports.load([written(tmp_path, "a", [scene(peak=peaks)])]))
+    assert html.count("peaks of device memory below 1.00 MiB were told apart (small)") == said
 
 
 def test_marks_lie_on_one_axis_with_no_difference_in_its_middle(rows):

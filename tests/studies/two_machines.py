@@ -13,7 +13,10 @@ from keras_ab.reports.loading import load
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "two-machines.md"
-SIDES = {"Xeon": "examples/cpu-xeon-2-cores.jsonl", "EPYC": "examples/cpu-epyc-2-cores.jsonl"}
+SIDES = {
+    "Xeon": "examples/quick-cpu-xeon-2-cores.jsonl",
+    "EPYC": "examples/cpu-epyc-2-cores-later.jsonl",
+}
 ALLOWED = ("cases",)
 """The suite went on between the two runs: some have cases that the other has not."""
 

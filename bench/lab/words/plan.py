@@ -85,6 +85,11 @@ class Plan:
         """
         return cls(**{**LOOKS[look], **{name: x for name, x in told.items() if x is not None}})
 
+    @property
+    def asks_for_precision(self) -> bool:
+        """Whether blocks follow until intervals are narrow; a quick look ends with its first."""
+        return self.budget_s > LOOKS["quick"]["budget_s"]
+
     def __post_init__(self) -> None:
         if not self.max_blocks:
             object.__setattr__(self, "max_blocks", max(MOST_BLOCKS, self.min_blocks))
