@@ -76,6 +76,11 @@ def test_nothing_has_no_ratio(baseline, arm, words):
     assert text.compact(bytes_of(baseline, arm)) == words
 
 
+def test_what_could_have_been_seen_may_be_beyond_all_numbers():
+    found = replace(bytes_of(2.0**22, 2.0**21), smallest_effect=800.0, verdict=Verdict.INCONCLUSIVE)
+    assert "would have been found 4 times in 5" in text.power(found)
+
+
 @pytest.mark.parametrize(
     ("needed", "block_s", "says"),
     [

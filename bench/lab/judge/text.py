@@ -178,7 +178,7 @@ def power(finding: Finding, *, brief: bool = False) -> str:
         return "within what the order of operations moves"
     if not math.isfinite(smallest):
         return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
-    seen = number(smallest) if difference else percent(math.expm1(smallest))
+    seen = number(smallest) if difference else percent(math.expm1(min(smallest, 700.0)))
     text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return text
