@@ -36,10 +36,10 @@ def test_an_example_that_cannot_be_made_says_why(tmp_path):
     assert "no such data" in found.troubles["make"]
 
 
-def test_an_example_that_ends_its_process_says_how(tmp_path):
+def test_an_example_that_ends_its_process_says_how(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")  # which TensorFlow would speak of
     found = outcome("import os; os._exit(3)", tmp_path)
-    assert list(found.troubles) == ["make"]
-    assert found.troubles["make"].startswith("exit 3: ")
+    assert found.troubles == {"make": "exit 3: no word"}
 
 
 def test_an_example_without_an_end_is_stopped(tmp_path):

@@ -178,7 +178,7 @@ def power(finding: Finding, *, brief: bool = False) -> str:
         return "within what the order of operations moves"
     if not math.isfinite(smallest):
         return f"{blocks(finding.estimate.blocks, word)}: too few to say anything"
-    seen = number(smallest) if difference else percent(math.expm1(min(smallest, 700.0)))
+    seen = number(smallest) if difference else _share(smallest)
     text = seen if brief else f"a difference of {seen} would have been found 4 times in 5"
     if finding.verdict is not Verdict.INCONCLUSIVE:
         return text
@@ -293,7 +293,12 @@ def level(confidence: float) -> str:
 
 def beyond(x: float, scale: str) -> str:
     """Return a distance from "no difference" (``±2.0 %``), given on the estimate's scale."""
-    return f"±{number(x)}" if scale == "difference" else f"±{percent(math.expm1(min(x, 700.0)))}"
+    return f"±{number(x)}" if scale == "difference" else f"±{_share(x)}"
+
+
+def _share(log: float) -> str:
+    """Return how far a log ratio lies from none, as a share; one beyond all numbers has an end."""
+    return percent(math.expm1(min(log, 700.0)))
 
 
 def error(x: float | None) -> str:

@@ -265,7 +265,7 @@ class _Loop:
 
         An arm of which that fails stays in the trial: its measurement is done.
         """
-        uncounted = [arm for arm in self.arms.active if self.data.counts_beside(arm)]
+        uncounted = [arm for arm in self.arms.active if self.data.uncounted(arm)]
         for arms in groups(uncounted, self.gauges.cores):
             peaks: dict[str, list[int]] = {arm: [] for arm in arms}
             for _ in range(PROCESSES):

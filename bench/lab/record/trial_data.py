@@ -159,8 +159,8 @@ class TrialData:
             return "process"
         return "step" if curve.peak_device_bytes else "block"
 
-    def counts_beside(self, arm: str) -> bool:
-        """Tell whether an arm's memory can be counted, is not in its blocks, and was not beside."""
+    def uncounted(self, arm: str) -> bool:
+        """Tell whether an arm's memory could be counted, and was not, in blocks or beside."""
         curve = self.curves.get(arm)
         if self._blocks_count(arm) or curve is None or curve.device_bytes is None:
             return False
