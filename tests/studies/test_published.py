@@ -38,6 +38,7 @@ def test_an_example_that_cannot_be_made_says_why(tmp_path):
 
 def test_an_example_that_ends_its_process_says_how(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")  # which TensorFlow would speak of
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
     found = outcome("import os; os._exit(3)", tmp_path)
     assert found.troubles == {"make": "exit 3: no word"}
 
