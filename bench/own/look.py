@@ -144,12 +144,15 @@ def look(subject: Subject) -> str:
     made, stream, first = _begun(subject, Change())
     built = clock.now()
     loss = float(training.untrained_loss(made.model, first))
-    check_finite(loss, "before anything is trained")
-    step = training.steps(made.model, stream, made.model.steps_per_execution, first).step
-    step()
+    training.check_finite({"loss": loss}, "before anything is trained")
+    stepping = training.steps(made.model, stream, made.model.steps_per_execution, first)
+    stepping.step()
     ready = clock.now()
-    times = list(_timed(step, made.model.steps_per_execution))
-    check_finite(float(batches.on_host(step())), f"after {len(times)} batches")
+    times = list(_timed(stepping.step, made.model.steps_per_execution))
+    learnt = {"loss": batches.on_host(stepping.step())}
+    stepping.settle()
+    learnt |= {f"weights {v.path}": v for v in made.model.trainable_variables}
+    training.check_finite(learnt, f"after {len(times)} batches")
     found = Found(
         **_of_model(made.model),
         **_of_data(made, first),
@@ -202,16 +205,6 @@ def _timed(step: Any, batches_each: int) -> Iterator[float]:
         start = clock.now()
         float(batches.on_host(step()))  # waits for the device
         yield (clock.now() - start) / batches_each
-
-
-def check_finite(loss: float, when: str) -> None:
-    """Refuse a subject that does not learn: techniques cannot be held against NaN."""
-    if not math.isfinite(loss):
-        raise DeclarationError(
-            "a subject's loss is finite",
-            f"{loss} {when}",
-            f"look for NaN in the data{', or lower the learning rate' * when.startswith('after')}",
-        )
 
 
 def _of_model(model: Any) -> dict[str, Any]:

@@ -297,6 +297,22 @@ def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping
     return Stepping(lambda: loss, partial(_one_by_one, training, stream, count), training.settle)
 
 
+def check_finite(values: dict[str, Any], when: str) -> None:
+    """Refuse a subject that does not learn: techniques cannot be held against NaN.
+
+    A loss tells it alone only where a processor's ReLU keeps NaN; oneDNN's makes 0 of it.
+    """
+    import keras
+
+    for name, value in values.items():
+        if not keras.ops.all(keras.ops.isfinite(value)):
+            raise DeclarationError(
+                "a subject's loss and weights are finite",
+                f"{name} that is not, {when}",
+                "look for NaN in the data, or lower the learning rate",
+            )
+
+
 def _nothing() -> None:
     """Do nothing: TensorFlow trains a model's variables in place."""
 

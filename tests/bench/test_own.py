@@ -288,7 +288,7 @@ BAD = {
     "rows that differ": ("def make():\n    return model(), (x[1:], y)", "a row for each example"),
     "one batch only": ("def make():\n    return model(), (x[:32], y[:32])", "two batches or more"),
     "does not fit": ("def make():\n    return model(), (x[:, :5], y)", "fits the model"),
-    "NaN from the start": ("def make():\n    return model(), (x * np.nan, y)", "loss is finite"),
+    "NaN from the start": ("def make():\n    return model(), (x * np.nan, y)", "are finite"),
     "NaN after a few": (
         "def make():\n    return model(optimizer=keras.optimizers.SGD(1e30)), (x * 1e20, y)",
         "finite",
