@@ -9,21 +9,14 @@ from dataclasses import dataclass
 from statistics import median
 
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.judge.findings import Finding
-from keras_ab.bench.lab.judge.peaks import COUNTED
-from keras_ab.bench.lab.judge.verdicts import Verdict
 from keras_ab.bench.lab.record.records import End, Round
-from keras_ab.bench.lab.words.metrics import PEAK_DEVICE_MEMORY, STEP_TIME
+from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports import identical, integrity
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.machines import throttled
 
 BUSY_CORES = 0.1
 """Median cores in use by others that call for a warning; an idle desktop shows 0.02."""
-
-
-FEW_COUNTED = 4
-"""Of the smallest tensors that a CPU's allocator counts: a peak of fewer is told with a warning."""
 
 MOSTLY = 0.5
 """Share of a step for which the host hands it over to a GPU that calls for a warning."""
@@ -118,7 +111,6 @@ def of_trial(trial: JudgedTrial) -> list[Caution]:
         *_gpu(trial),
         *_hand_over(trial),
         *_floor(trial),
-        *_small_peaks(trial),
         *_rates(trial),
     ]
 
@@ -224,29 +216,6 @@ def _rates(trial: JudgedTrial) -> Iterator[Caution]:
             "add rates to the experiment's learning_rates",
             "an arm's best learning rate was the lowest or the highest of those tried",
         )
-
-
-def _small_peaks(trial: JudgedTrial) -> Iterator[Caution]:
-    """Name the arms whose peaks are small beside what a CPU's allocator leaves out."""
-    found = (answer.part("memory").finding for answer in trial.answers)
-    small = [f.arm for f in found if f and _is_decided(f) and 0 < _least(f) < FEW_COUNTED * COUNTED]
-    if small:
-        yield Caution(
-            f"peaks of device memory below {text.size(FEW_COUNTED * COUNTED)} were told apart "
-            f"({', '.join(small)}): on a CPU no tensor of less than about {text.size(COUNTED)} is "
-            "counted, so that what makes tensors smaller seems to save more than it does",
-            "look at a larger case for memory, such as a larger batch",
-            "small peaks of device memory were told apart, of which a CPU does not count all",
-        )
-
-
-def _is_decided(finding: Finding) -> bool:
-    decided = finding.verdict in (Verdict.BETTER, Verdict.WORSE)
-    return decided and finding.metric.name == PEAK_DEVICE_MEMORY.name
-
-
-def _least(finding: Finding) -> float:
-    return min(finding.arm_value, finding.baseline_value)
 
 
 def _floor(trial: JudgedTrial) -> Iterator[Caution]:

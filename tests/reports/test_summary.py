@@ -162,13 +162,6 @@ def test_of_a_quick_look_nobody_says_that_no_precision_was_reached(tmp_path, bud
     assert page(reports.load(tmp_path)).count("was spent before the asked precision") == said
 
 
-@pytest.mark.parametrize(("peak", "said"), [(0.4, 1), (0.0, 0), (1.1, 0)])
-def test_small_peaks_that_are_told_apart_come_with_a_warning(tmp_path, peak, said):
-    peaks = dict.fromkeys(ARMS, 4 / 26) | {"small": peak / 26}  # of 26 MiB
-    html = page(reports.load([written(tmp_path, "a", [scene(peak=peaks)])]))
-    assert html.count("peaks of device memory below 1.00 MiB were told apart (small)") == said
-
-
 def test_marks_lie_on_one_axis_with_no_difference_in_its_middle(rows):
     found = [p.finding for row in rows for p in row.answer.parts if p.finding]
     axis = forest(found)

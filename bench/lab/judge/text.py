@@ -122,10 +122,7 @@ def _from_nothing(finding: Finding) -> str:
     arm, baseline = finding.arm_value, finding.baseline_value
     if finding.metric.unit != "B" or bool(arm) == bool(baseline):
         return ""
-    if not isinstance(finding.estimate, Ranges):
-        return f"{size(arm)}, not {size(baseline)}"
-    small = "too small to be counted"
-    return f"{size(arm)}, the baseline’s {small}" if arm else f"{small}, not {size(baseline)}"
+    return f"{size(arm)}, not {size(baseline)}"
 
 
 def _over_ranges(finding: Finding) -> str:
