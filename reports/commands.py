@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from keras_ab.bench.lab.words.errors import RecordError
 
 if TYPE_CHECKING:
     from keras_ab.reports.compare import Side
+    from keras_ab.reports.loading import Runs
 
 ALLOW = {
     "nargs": "+",
@@ -133,7 +135,9 @@ def run_comment(arguments: argparse.Namespace) -> int:
     from keras_ab import reports
     from keras_ab.reports.comment import comment
 
-    print(comment(reports.load(arguments.runs)), end="")
+    runs = reports.load(arguments.runs)
+    _say_left_out(runs)
+    print(comment(runs), end="")
     return 0
 
 
@@ -151,8 +155,17 @@ def run_export(arguments: argparse.Namespace) -> int:
     from keras_ab.reports.export import export
 
     runs, place, form = reports.load(arguments.runs), arguments.output, arguments.format
+    _say_left_out(runs)
     print("\n".join(export(runs, place, form, overwrite=arguments.overwrite)))
     return 0
+
+
+def _say_left_out(runs: Runs) -> None:
+    """Name the files that could not be read, beside what is written of the others."""
+    from keras_ab.reports.legible import visible
+
+    for bad in runs.refused:
+        print(visible(f"left out: {bad.error.received}"), file=sys.stderr)
 
 
 _WORD = re.compile(r"[^/\\:*?\[\]=]+")

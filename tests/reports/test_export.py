@@ -43,6 +43,20 @@ def test_the_command_writes_where_it_says(
         export(reports.load(folder), tmp_path / "file", "csv")
 
 
+def test_files_that_cannot_be_read_are_named_beside_what_is_written_of_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cpu.jsonl").write_bytes((folder / "cpu.jsonl").read_bytes())
+    (tmp_path / "bad\x1b[1m.jsonl").write_text("no run\n")
+    out = str(tmp_path / "out")
+    for command in (["export", str(tmp_path), "-o", out], ["comment", str(tmp_path)]):
+        assert main(command) == 0
+        said = capsys.readouterr()
+        assert said.err.startswith("left out: ")
+        assert "bad�[1m.jsonl" in said.err
+        assert "left out" not in said.out
+
+
 def test_runs_are_read_from_urls(folder: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.makedirs("/bucket/deep", exist_ok=True)
