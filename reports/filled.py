@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from statistics import median
 from textwrap import wrap
 
 from keras_ab.bench.lab.judge import text
@@ -14,6 +17,7 @@ from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.words.errors import RecordError
+from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports.advice import advice
 from keras_ab.reports.citing import Quotable, cite
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
@@ -31,6 +35,8 @@ _ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)`(?: [^|]*)?\|.*")
 
 QUOTED = re.compile(r"(<!-- (number|sentence): (\S+) (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
 """What stands for a number in a line, and for a sentence in lines of its own."""
+OF_RUN = re.compile(r"(<!-- (id|minutes|half-width): (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
+"""What stands for something of a whole run in a line."""
 WIDTH = 100
 """Characters in a line of a sentence."""
 MOST_SAID = 2000
@@ -44,7 +50,9 @@ def filled(document: str, folder: Path) -> str:
     first two cells, a technique in words and ``experiment/arm``, which gets the baseline beside it;
     below it stands what became of the run's claims. Between ``<!-- number: FILE ID -->`` and
     ``<!-- end -->`` stands a number, after ``<!-- sentence: FILE ID -->`` the sentence that quotes
-    it; `ID` is what `keras-ab cite` takes. Between ``<!-- advice: FILE -->`` and
+    it; `ID` is what `keras-ab cite` takes. In the place of a number, ``id: FILE`` is the run's,
+    ``minutes: FILE`` how long it took, and ``half-width: FILE`` that of its intervals of step time,
+    at the median. Between ``<!-- advice: FILE -->`` and
     ``<!-- end of advice -->`` stands what the run says to do with a reader's own model.
 
     Args:
@@ -57,7 +65,26 @@ def filled(document: str, folder: Path) -> str:
     runs = cache(lambda file: load(folder / file).runs)
     with_tables = BLOCK.sub(lambda b: f"{b[1]}{_table(b, *runs(b[2]))}{b[4]}", document)
     advised = ADVICE.sub(lambda a: f"{a[1]}{_advice(*runs(a[2]))}{a[4]}", with_tables)
-    return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", advised)
+    told = OF_RUN.sub(lambda r: f"{r[1]}{_of_run(r[2], *runs(r[3]))}{r[5]}", advised)
+    return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", told)
+
+
+def _of_run(form: str, run: JudgedRun) -> str:
+    """Return something of a whole run, as a line has it."""
+    if form == "id":
+        return f"`{run.header.run}`"
+    if form == "half-width":
+        found = [f for t in run.trials for f in t.findings if f.metric.name == STEP_TIME.name]
+        return f"±{text.percent(math.expm1(median(f.estimate.half_width for f in found)))}"
+    try:
+        took = datetime.fromisoformat(run.run.ended) - datetime.fromisoformat(run.header.started)
+    except ValueError as error:
+        raise RecordError(
+            "a run whose time is told says when it began and when it was sealed",
+            f"{run.run.path}: {error}",
+            "continue it with --ab-resume, or name another run",
+        ) from error
+    return f"{took.total_seconds() / 60:.0f} minutes"
 
 
 def _quoted(form: str, quotable: Quotable) -> str:
@@ -87,7 +114,7 @@ def fill(path: Path) -> Path:
         raise RecordError(
             "a document to fill is a Markdown file that can be read", str(error), "check the path"
         ) from error
-    if not any(form.search(document) for form in (BLOCK, ADVICE, QUOTED)):
+    if not any(form.search(document) for form in (BLOCK, ADVICE, QUOTED, OF_RUN)):
         raise RecordError(
             "a document to fill has something between two comments",
             f"nothing in {path}",

@@ -1,6 +1,9 @@
 """Tables in a document are filled from a run, and the README's are."""
 
+import json
+import math
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,23 @@ def test_numbers_and_sentences_are_what_cite_gives(document: str, tmp_path: Path
     assert main(["verify", str(path), "--runs", str(tmp_path)]) == 0
 
 
+def test_what_a_whole_run_took_is_told_of_it(document: str, tmp_path: Path) -> None:
+    (run,) = load(tmp_path).runs
+    written = "".join(
+        f"<!-- {form}: r.jsonl -->9.99<!-- end -->\n" for form in ("id", "minutes", "half-width")
+    )
+    made = filled(written, tmp_path)
+    *_, seal = (tmp_path / "r.jsonl").read_text().splitlines()
+    began, ended = (datetime.fromisoformat(x) for x in (run.header.started, json.loads(seal)["at"]))
+    assert f"-->`{run.header.run}`<!--" in made
+    assert f"-->{(ended - began).total_seconds() / 60:.0f} minutes<!--" in made
+    widths = [t.find(arm, "step_time_s").estimate for t in run.trials for arm in t.answered]
+    ratios = sorted(math.exp(estimate.half_width) - 1 for estimate in widths)
+    half = len(ratios) // 2
+    middle = (ratios[half] + ratios[-1 - half]) / 2
+    assert float(made.partition("±")[2].partition(" %")[0]) == pytest.approx(100 * middle, rel=0.01)
+
+
 @pytest.mark.parametrize("wanted", ["no_such/step_time_s", "answer"])
 def test_a_number_that_the_run_lacks_is_refused(wanted: str, document: str, tmp_path: Path) -> None:
     with pytest.raises(RecordError):
@@ -95,6 +115,8 @@ def test_every_ratio_with_an_interval_is_filled_from_a_run(path: Path) -> None:
     document = path.read_text(encoding="utf-8")
     by_hand = QUOTED.sub("", ADVICE.sub("", BLOCK.sub("", document)))
     assert not re.findall(r"\d[\d.]*× \\?\[", by_hand)
+    begun = re.findall(r"^ *<!-- (?:number|id|minutes|half-width): .*", document, re.MULTILINE)
+    assert not begun  # Markdown would take the line for HTML, and end its paragraph there
     assert filled(document, path.parent) == document
 
 

@@ -37,6 +37,7 @@ class Run:
         notices: what a reader should know (cut off, half a line dropped).
         findings: what was looked for and found beside the trials, such as the largest batch.
         complete_bytes: length of the file up to its last whole line, without the seal.
+        ended: when it was sealed; "" where it was not.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Run:
     notices: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     complete_bytes: int = 0
+    ended: str = ""
 
 
 def encode(record: Record) -> bytes:
@@ -318,4 +320,5 @@ def _assemble(path: Path | str, data: bytes, lines: list[tuple[int, bytes]]) -> 
         notices=notices,
         findings=[notice.message for notice in told if notice.finding],
         complete_bytes=body_end,
+        ended=records[-1].at if sealed else "",
     )
