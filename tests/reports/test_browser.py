@@ -9,6 +9,9 @@ from keras_ab.reports.page import write_page
 from tests.reports import simulated
 from tests.reports.test_page import HOSTILE, hostile_scene
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LONG_NAMES = "learning-acnet-cpu-xeon-2-cores.jsonl"
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -25,6 +28,17 @@ def test_opens_in_silence_and_fits(browser: Any, written: Path, width: int, sche
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 26)"
     assert dark == (scheme == "dark")
+    page.close()
+
+
+def test_long_names_of_arms_are_read_whole_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(write_page(EXAMPLES / LONG_NAMES, tmp_path / "r.html").as_uri())
+    edges = page.evaluate(
+        "[...document.querySelectorAll('#answers-table td *')]"
+        ".map(element => element.getBoundingClientRect().right)"
+    )
+    assert 0 < max(edges) <= 360
     page.close()
 
 
