@@ -75,7 +75,7 @@ def test_ctrl_c_keeps_and_reports_what_was_measured(tmp_path):
     wait_for_lines(process, tmp_path, WHOLE // 2 + 8)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
-    assert process.returncode == 2
+    assert process.returncode == 2, output
     assert "tiny, scale 1" in output
     assert ".html" in output
     assert "--ab-resume" in output

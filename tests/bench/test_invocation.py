@@ -179,14 +179,20 @@ def test_a_forkserver_that_is_killed_is_begun_anew_and_that_is_in_the_run(tmp_pa
     assert run.notices[0].endswith("it was begun anew")
 
 
-def test_a_run_in_which_a_trial_has_no_end_is_not_sealed(tmp_path):
+def test_what_kills_its_forkserver_again_and_again_fails_in_its_own_trial_alone(tmp_path):
     killing = str(EXPERIMENTS / "bench_parricide.py")
     result = benchmark(tmp_path, killing, TINY, "-k", "kills_always or scale")
     assert result.returncode == 1
+    assert "Traceback" not in result.stdout
     run = the_run(tmp_path)
-    ends = {name: bool(data.end) for name, data in group(run.records).items()}
-    assert run.sealed == all(ends.values())
-    assert "a second time" in result.stdout
+    assert run.sealed
+    trials = group(run.records)
+    for number in (1, 2):
+        killed = trials[f"kills_always[n:{number}]"]
+        assert killed.end.reason == "failed"
+        assert killed.failures
+        assert all("forkserver" in why.message for why in killed.failures)
+        assert len(trials[f"tiny[scale:{number}]"].blocks) == 5
 
 
 def the_run(folder):

@@ -64,7 +64,9 @@ class ForkServer:
         self._environment = dict(environment or {})
         self._begun_anew = self._closed = False
         self._refusal: LabError | None = None
+        self._given_up: LabError | None = None
         self._others: dict[tuple[str, frozenset[tuple[str, str]]], ForkServer] = {}
+        self._folder = tempfile.mkdtemp(prefix="keras-ab-")
         self._begin()
         if wait:
             self._await_ready()
@@ -72,13 +74,12 @@ class ForkServer:
     def _begin(self) -> None:
         module = backends.load(self._backend)
         self._importing = True
-        self._folder = tempfile.mkdtemp(prefix="keras-ab-")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._socket, theirs = socket.socketpair()
         descriptor = str(theirs.fileno())
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-c", _PROGRAM, descriptor, self._backend, self._folder],
+                [sys.executable, "-c", _PROGRAM, descriptor, self._backend, self.folder],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=self._log,
@@ -118,11 +119,31 @@ class ForkServer:
 
     @property
     def folder(self) -> str:
-        """For temporary files; the server removes it when this process is gone."""
+        """For temporary files; the server removes it when this process is gone.
+
+        A server that is begun anew has the same one: what this process put there is still wanted.
+        """
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - it may be gone first
         return self._folder
 
+    def next_trial(self) -> None:
+        """Let the server be begun anew once more; one that was given up is."""
+        self._begun_anew = False
+        if self._given_up:
+            self._given_up = None
+            self._begin_anew()
+            self._begun_anew = False
+        for server in self._others.values():
+            server.next_trial()
+
     def start(self) -> WorkerProcess:
-        """Fork a fresh worker; a server that is gone is begun anew, once."""
+        """Fork a fresh worker; a server that is gone is begun anew, once a trial.
+
+        Raises:
+            LabError: it is gone a second time.
+        """
+        if self._given_up:
+            raise self._given_up
         self._await_ready()
         try:
             return self._forked()
@@ -146,11 +167,12 @@ class ForkServer:
         self._release()
         how = ended(self._process.returncode, f"the forkserver of backend {self._backend!r}")
         if self._begun_anew:
-            raise LabError(
+            self._given_up = LabError(
                 "a forkserver lives as long as its run",
-                f"{how}, a second time",
+                f"{how}, a second time in one trial",
                 "find out what ends it: an arm that kills its parent, or a lack of memory",
             )
+            raise self._given_up
         self.notices.append(f"{how}; it was begun anew")
         self._begun_anew = True
         self._begin()
@@ -183,9 +205,9 @@ class ForkServer:
         for server in self._others.values():
             server.close()
         self._release()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _release(self) -> None:
         self._socket.close()
         self._process.wait()
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)

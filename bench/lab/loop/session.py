@@ -233,6 +233,7 @@ class Session:
 
     def _lines(self, task: Task, previous: list[Any]) -> Generator[TrialLine, None, None]:
         traces, device = traces_of(self.path), self._device
+        self._server.next_trial()
         yield from measure_trial(task, self._server, previous, traces=traces, device=device)
         changed = differences(
             {k: v for k, v in self.header.environment.items() if k != "framework"},
