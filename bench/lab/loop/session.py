@@ -13,6 +13,7 @@ from keras_ab.bench.lab.loop import ceilings, facts
 from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, ask
 from keras_ab.bench.lab.loop.device import Device
 from keras_ab.bench.lab.loop.forkserver import ForkServer
+from keras_ab.bench.lab.loop.interrupts import Interrupts
 from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.declared import Node, Selection
 from keras_ab.bench.lab.record.differences import differences
@@ -201,7 +202,7 @@ class Session:
         data = self.trials.get(task.trial)
         previous = self._previous(task)
         # closing: an interrupt must end the workers now, not when the generator is collected
-        with closing(self._lines(task, previous)) as lines:
+        with Interrupts() as interrupts, closing(self._lines(task, previous)) as lines:
             for line in lines:
                 self._note()
                 self._writer.write(line)
@@ -210,6 +211,7 @@ class Session:
                     data = self.trials[task.trial] = TrialData(line)
                 data.add(line)
                 progress(line, data)
+                interrupts.check()
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
 
