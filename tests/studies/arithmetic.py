@@ -16,7 +16,7 @@ from typing import Any
 from keras_ab.reports.loading import load
 
 ROOT = Path(__file__).parents[2]
-RUN = ROOT / "examples" / "cpu-xeon-2-cores.jsonl"
+RUN = ROOT / "examples" / "quick-cpu-xeon-2-cores.jsonl"
 TABLE = ROOT / "docs" / "arithmetic.md"
 FLOAT = 4
 """Bytes of a float32."""

@@ -37,7 +37,7 @@ from statistics import median
 
 from tests.reports.simulated import Scene, claim, header, machine, write
 
-RUN = Path(__file__).parents[2] / "examples" / "cpu-xeon-2-cores.jsonl"
+RUN = Path(__file__).parents[2] / "examples" / "quick-cpu-xeon-2-cores.jsonl"
 EXPERIMENTS, BLOCKS, ROUNDS = 30, 5, 10
 """200 samples are 5 blocks of 10 rounds of 3 arms and the control."""
 
