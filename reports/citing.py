@@ -17,7 +17,7 @@ from keras_ab.bench.lab.record.declared import Trial
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.legible import legible
-from keras_ab.reports.loading import load_some
+from keras_ab.reports.loading import Runs, load_some
 from keras_ab.reports.machines import is_simulated, machine_name, versions
 from keras_ab.reports.markdown import SPECIAL
 from keras_ab.reports.together import Told, crosses, listed
@@ -226,22 +226,25 @@ def of_trial(run: JudgedRun, trial: JudgedTrial) -> Iterator[Quotable]:
         yield Quotable(run, trial, number, claim.finding, claim)
 
 
-def cited(paths: str | Path | Iterable[str | Path], wanted: str) -> Quotable:
-    """Read runs and return the number with an id, judging no trial that cannot have it.
+def to_cite(paths: str | Path | Iterable[str | Path], wanted: str) -> Runs:
+    """Read runs for a number with an id, judging no trial that cannot have it.
+
+    Where none has it all are judged, for `cite` to say what there is.
 
     Args:
         paths: see `reports.load`.
         wanted: an id, or a part that only one number has.
 
     Raises:
-        RecordError: where nothing can be read; see `cite`.
+        RecordError: where nothing can be read.
     """
     asked = wanted.removeprefix(MARK)
     some = load_some(paths, lambda run, data: _may_have(run, data.declared, asked))
     try:
-        return cite(some.runs, wanted)
+        cite(some.runs, wanted)
     except RecordError:
-        return cite(load_some(paths).runs, wanted)  # which says what there is
+        return load_some(paths)
+    return some
 
 
 def _may_have(run: str, trial: Trial, asked: str) -> bool:

@@ -104,7 +104,7 @@ def _add_citations(commands: Any) -> None:
     comment.add_argument("runs", nargs="*", default=[runs_folder()], help=RUNS_HELP)
     comment.set_defaults(execute=run_comment)
     fill = commands.add_parser("fill", help="make the tables of a Markdown document anew from runs")
-    fill.add_argument("file", type=Path, help="with <!-- run: FILE.jsonl --> before each table")
+    fill.add_argument("file", type=Path, help="Markdown with places for numbers: docs/citing.md")
     fill.set_defaults(execute=run_fill)
 
 
@@ -251,9 +251,11 @@ def run_gate(arguments: argparse.Namespace) -> int:
 
 def run_cite(arguments: argparse.Namespace) -> int:
     """Print the sentence for a number."""
-    from keras_ab.reports.citing import FORMATS, cited
+    from keras_ab.reports.citing import FORMATS, cite, to_cite
 
-    found = cited(arguments.runs, arguments.id)
+    runs = to_cite(arguments.runs, arguments.id)
+    _say_left_out(runs)
+    found = cite(runs.runs, arguments.id)
     if arguments.format:
         print(found.sentence(arguments.format))
     else:

@@ -16,6 +16,7 @@ from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.answers import Answer
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Outcome
+from keras_ab.bench.lab.record.records import Resumed
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.bench.lab.words.metrics import STEP_TIME
 from keras_ab.reports.advice import advice
@@ -63,28 +64,60 @@ def filled(document: str, folder: Path) -> str:
         RecordError: for a run that cannot be read, or lacks an arm.
     """
     runs = cache(lambda file: load(folder / file).runs)
-    with_tables = BLOCK.sub(lambda b: f"{b[1]}{_table(b, *runs(b[2]))}{b[4]}", document)
-    advised = ADVICE.sub(lambda a: f"{a[1]}{_advice(*runs(a[2]))}{a[4]}", with_tables)
-    told = OF_RUN.sub(lambda r: f"{r[1]}{_of_run(r[2], *runs(r[3]))}{r[5]}", advised)
+    run = cache(lambda file: _only(file, runs(file)))
+    with_tables = BLOCK.sub(lambda b: f"{b[1]}{_table(b, run(b[2]))}{b[4]}", document)
+    advised = ADVICE.sub(lambda a: f"{a[1]}{_advice(run(a[2]))}{a[4]}", with_tables)
+    told = OF_RUN.sub(lambda r: f"{r[1]}{_of_run(r[2], run(r[3]))}{r[5]}", advised)
     return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", told)
+
+
+def _only(place: str, runs: Sequence[JudgedRun]) -> JudgedRun:
+    if len(runs) != 1:
+        raise RecordError(
+            "a table, advice, or something of a whole run is of one run",
+            f"{place}: {len(runs)} runs",
+            "name a run file",
+        )
+    return runs[0]
 
 
 def _of_run(form: str, run: JudgedRun) -> str:
     """Return something of a whole run, as a line has it."""
-    if form == "id":
-        return f"`{run.header.run}`"
-    if form == "half-width":
-        found = [f for t in run.trials for f in t.findings if f.metric.name == STEP_TIME.name]
-        return f"±{text.percent(math.expm1(median(f.estimate.half_width for f in found)))}"
-    try:
-        took = datetime.fromisoformat(run.run.ended) - datetime.fromisoformat(run.header.started)
-    except ValueError as error:
+    return {"id": _id, "minutes": _minutes, "half-width": _half_width}[form](run)
+
+
+def _id(run: JudgedRun) -> str:
+    return f"`{run.header.run}`"
+
+
+def _half_width(run: JudgedRun) -> str:
+    found = [f.estimate for t in run.trials for f in t.findings if f.metric.name == STEP_TIME.name]
+    middle = median([estimate.half_width for estimate in found] or [math.inf])
+    if not math.isfinite(middle):
         raise RecordError(
-            "a run whose time is told says when it began and when it was sealed",
-            f"{run.run.path}: {error}",
-            "continue it with --ab-resume, or name another run",
-        ) from error
-    return f"{took.total_seconds() / 60:.0f} minutes"
+            "a run has intervals of step time",
+            f"{run.run.path}, most of whose arms have none",
+            "name a run with two blocks a trial or more",
+        )
+    return f"±{text.percent(math.expm1(middle))}"
+
+
+def _minutes(run: JudgedRun) -> str:
+    told = run.header.started, run.run.ended
+    paused = any(isinstance(record, Resumed) for record in run.run.records)
+    try:
+        began, ended = map(datetime.fromisoformat, told)
+        took = (ended - began).total_seconds()
+    except (ValueError, TypeError):
+        took = math.nan
+    if paused or math.isnan(took):
+        how = f"ended {told[1] or 'never'}{', with a pause' * paused}"
+        raise RecordError(
+            "a run whose time is told was made in one go, to its end",
+            f"{run.run.path}, begun {told[0]}, {how}",
+            "name another run, or leave its time out",
+        )
+    return f"{took / 60:.0f} minutes"
 
 
 def _quoted(form: str, quotable: Quotable) -> str:
@@ -118,9 +151,9 @@ def fill(path: Path) -> Path:
         raise RecordError(
             "a document to fill has something between two comments",
             f"nothing in {path}",
-            "write <!-- run: FILE.jsonl --> above a table and <!-- end of run --> below, "
-            "<!-- advice: FILE.jsonl --> above advice and <!-- end of advice --> below, or "
-            "<!-- number: FILE.jsonl ID --> before a number and <!-- end --> after it",
+            "write <!-- run: FILE.jsonl --> above a table and <!-- end of run --> below, or "
+            "<!-- number: FILE.jsonl ID --> before a number and <!-- end --> after it; the others "
+            "are in docs/citing.md",
         )
     made = filled(document, path.parent)  # all of it, before anything is written
     path.write_text(made, encoding="utf-8")

@@ -18,6 +18,7 @@ from keras_ab.bench.own import batches, training
 from keras_ab.bench.own.change import Change
 from keras_ab.bench.own.compiling import unscaled
 from keras_ab.bench.own.subject import Made, Subject
+from keras_ab.bench.workloads.training import is_finite
 
 SAME = 1e-4
 """How far the loss of a subject may be from that of the same subject made again, as a share."""
@@ -144,15 +145,15 @@ def look(subject: Subject) -> str:
     made, stream, first = _begun(subject, Change())
     built = clock.now()
     loss = float(training.untrained_loss(made.model, first))
-    training.check_finite({"loss": loss}, "before anything is trained")
-    stepping = training.steps(made.model, stream, made.model.steps_per_execution, first)
+    training.check_finite(loss, True, 0)
+    each = made.model.steps_per_execution
+    stepping = training.steps(made.model, stream, each, first)
     stepping.step()
     ready = clock.now()
-    times = list(_timed(stepping.step, made.model.steps_per_execution))
-    learnt = {"loss": batches.on_host(stepping.step())}
-    stepping.settle()
-    learnt |= {f"weights {v.path}": v for v in made.model.trainable_variables}
-    training.check_finite(learnt, f"after {len(times)} batches")
+    times = list(_timed(stepping.step, each))
+    last = batches.on_host(stepping.step())
+    weights = is_finite(made.model, stepping.settle)
+    training.check_finite(last, weights, (len(times) + 2) * each)
     found = Found(
         **_of_model(made.model),
         **_of_data(made, first),

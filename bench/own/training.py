@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from keras_ab.bench.lab.worker import backends
 from keras_ab.bench.own import batches, loading
 from keras_ab.bench.own.change import Change, Tried
 from keras_ab.bench.own.subject import Made, Subject
-from keras_ab.bench.workloads.training import flat, nbytes
+from keras_ab.bench.workloads.training import flat, is_finite, nbytes
 
 INPUTS = Metric("input_bytes", "stored inputs", "B")
 VALIDATION_LOSS = Metric("validation_loss", "validation loss", "1", margin=0.02)
@@ -61,6 +62,7 @@ class Trained:
             step=stepping.step,
             sizes=sizes(made, tried.change),
             observe=partial(observe, made.model, stepping),
+            finite=partial(is_finite, made.model, stepping.settle),
         )
 
     def validated(
@@ -68,8 +70,8 @@ class Trained:
     ) -> float:
         """Train from a seed for so many steps; return the loss on the subject's validation data.
 
-        The seed sets the weights and the order of the data, see `batches.endless`. A loss that is
-        NaN says so.
+        The seed sets the weights and the order of the data, see `batches.endless`. Where a weight
+        is NaN, so is the loss.
         """
         import keras
 
@@ -88,9 +90,9 @@ class Trained:
         stepping = steps(made.model, stream, count(tried.change, case), first)
         for _ in range(times):
             stepping.step()
-        stepping.settle()
+        finite = is_finite(made.model, stepping.settle)
         made.model.optimizer.finalize_variable_values(made.model.trainable_variables)  # as fit ends
-        return validation_loss(made, tried.change)
+        return validation_loss(made, tried.change) if finite else math.nan
 
 
 def count(change: Change, case: Params) -> int:
@@ -297,20 +299,15 @@ def steps(model: Any, stream: Iterator[Any], count: int, first: Any) -> Stepping
     return Stepping(lambda: loss, partial(_one_by_one, training, stream, count), training.settle)
 
 
-def check_finite(values: dict[str, Any], when: str) -> None:
-    """Refuse a subject that does not learn: techniques cannot be held against NaN.
-
-    A loss tells it alone only where a processor's ReLU keeps NaN; oneDNN's makes 0 of it.
-    """
-    import keras
-
-    for name, value in values.items():
-        if not keras.ops.all(keras.ops.isfinite(value)):
-            raise DeclarationError(
-                "a subject's loss and weights are finite",
-                f"{name} that is not, {when}",
-                "look for NaN in the data, or lower the learning rate",
-            )
+def check_finite(loss: Any, weights: bool, batches: int) -> None:
+    """Refuse a subject that does not learn: techniques cannot be held against NaN."""
+    if not weights or not np.isfinite(loss).all():
+        where = f"a loss of {loss}" if weights else "NaN or infinity in the weights"
+        raise DeclarationError(
+            "a subject's loss and weights are finite",
+            f"{where} after {batches} batches" if batches else f"{where} before any training",
+            f"look for NaN in the data{', or lower the learning rate' * bool(batches)}",
+        )
 
 
 def _nothing() -> None:

@@ -102,6 +102,7 @@ class Workload:
             },
             observe=partial(observe, model, training, parts),
             work=partial(work, training, parts),
+            finite=partial(is_finite, model, training.settle),
         )
 
     def compiled(self, recipe: Recipe, case: Params) -> Any:
@@ -287,6 +288,14 @@ def flat(tensors: list[Any]) -> np.ndarray:
 
     arrays = [np.ravel(keras.ops.convert_to_numpy(tensor)) for tensor in tensors]
     return np.concatenate(arrays) if arrays else np.zeros(0)
+
+
+def is_finite(model: Any, settle: Callable[[], None]) -> bool:
+    """Tell whether no trained weight of a model is NaN or infinite, once its step has settled."""
+    import keras
+
+    settle()
+    return all(bool(keras.ops.all(keras.ops.isfinite(v))) for v in model.trainable_variables)
 
 
 def observe(model: Any, training: Training, parts: Sequence[Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def trials(run):
         ("hangs", "timed out", "no answer within its time limit of 2.5 s"),
         ("killed", "killed", "the process was killed by SIGKILL"),
         ("out_of_memory", "raised", "MemoryError"),
-        ("not_a_number", "not finite", "the last step returned NaN or infinity"),
+        ("not_a_number", "not finite", "NaN or infinity in what the last step returned"),
     ],
 )
 def test_each_fault_is_recorded_as_what_it_was(trials, arm, what, message):

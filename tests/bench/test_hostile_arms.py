@@ -13,7 +13,6 @@ from keras_ab.bench.lab.loop.measure import measure_trial
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
-from keras_ab.bench.lab.words.errors import LabError
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker import protocol, wire
 from keras_ab.bench.lab.worker.handler import Handler
@@ -185,35 +184,3 @@ def test_an_answer_that_is_too_long_is_not_read(server, monkeypatch):
     worker.send(wire.encode(protocol.Facts("plain")))
     with pytest.raises(WorkerLost, match="longer than 10 bytes"):
         worker.receive(60)
-
-
-def test_a_forkserver_that_is_gone_is_begun_anew_once_and_that_is_said():
-    server = ForkServer("plain")
-    lost = server.start()
-    kept = Path(server.folder) / "kept"
-    kept.touch()
-    server._process.kill()
-    server._process.wait()
-    worker = server.start()
-    assert ask(worker, protocol.Facts("plain"), 60)["devices"]
-    (notice,) = server.notices
-    assert notice.startswith("the forkserver of backend 'plain' was killed by SIGKILL")
-    assert notice.endswith("it was begun anew")
-    assert kept.exists()
-    orphan = psutil.Process(lost.pid)
-    lost.stop()
-    _, alive = psutil.wait_procs([orphan], timeout=30)
-    assert not alive
-    server._process.kill()
-    server._process.wait()
-    for _ in range(2):
-        with pytest.raises(LabError, match="a second time"):
-            server.start()
-    worker.stop()
-    server.next_trial()
-    worker = server.start()
-    assert ask(worker, protocol.Facts("plain"), 60)["devices"]
-    worker.stop()
-    assert kept.exists()
-    server.close()
-    assert not kept.parent.exists()

@@ -289,6 +289,14 @@ BAD = {
     "one batch only": ("def make():\n    return model(), (x[:32], y[:32])", "two batches or more"),
     "does not fit": ("def make():\n    return model(), (x[:, :5], y)", "fits the model"),
     "NaN from the start": ("def make():\n    return model(), (x * np.nan, y)", "are finite"),
+    "weights that are NaN where the loss is not": (
+        "def make():\n    made = keras.Sequential([keras.Input((12,)), keras.layers.Dense(8), "
+        "keras.layers.Lambda(lambda t: keras.ops.where(t > 0, t, 0)), keras.layers.Dense(3)])\n"
+        "    made.compile('sgd', 'mse')\n"
+        "    made.layers[0].kernel.assign(np.full((12, 8), np.nan))\n"
+        "    return made, (x, y)",
+        "are finite",
+    ),
     "NaN after a few": (
         "def make():\n    return model(optimizer=keras.optimizers.SGD(1e30)), (x * 1e20, y)",
         "finite",

@@ -13,7 +13,7 @@ from keras_ab.bench.lab.record.trial_data import TrialData
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
 from keras_ab.reports import loading
-from keras_ab.reports.citing import FORMATS, LONGEST, MARK, cite, cited, number_id, quotables
+from keras_ab.reports.citing import FORMATS, LONGEST, MARK, cite, number_id, quotables, to_cite
 from keras_ab.reports.judged import JudgedTrial, judge_trial
 from keras_ab.reports.page import page
 from keras_ab.reports.verify import check_document, compare_pages, verify
@@ -93,11 +93,12 @@ def test_what_is_cited_of_files_is_the_same_and_judges_its_own_trial_alone(
     monkeypatch.setattr(loading, "judge_trial", counting)
     for quotable in quotables(runs.runs):
         judged.clear()
-        assert cited(folder, MARK + quotable.id).sentence() == quotable.sentence()
+        wanted = MARK + quotable.id
+        assert cite(to_cite(folder, wanted).runs, wanted).sentence() == quotable.sentence()
         assert judged == [quotable.trial.data.declared.trial]
     for wanted in ("nothing", "step_time_s", ""):
         with pytest.raises(RecordError) as here:
-            cited(folder, wanted)
+            cite(to_cite(folder, wanted).runs, wanted)
         with pytest.raises(RecordError) as there:
             cite(runs.runs, wanted)
         assert str(here.value) == str(there.value)

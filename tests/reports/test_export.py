@@ -49,7 +49,10 @@ def test_files_that_cannot_be_read_are_named_beside_what_is_written_of_the_other
     (tmp_path / "cpu.jsonl").write_bytes((folder / "cpu.jsonl").read_bytes())
     (tmp_path / "bad\x1b[1m.jsonl").write_text("no run\n")
     out = str(tmp_path / "out")
-    for command in (["export", str(tmp_path), "-o", out], ["comment", str(tmp_path)]):
+    (run,) = reports.load(folder / "cpu.jsonl").runs
+    number = f"{run.trials[0].answered[0]}/step_time_s"
+    cite = ["cite", f"{run.trials[0].data.declared.trial}/{number}", "--runs", str(tmp_path)]
+    for command in (["export", str(tmp_path), "-o", out], ["comment", str(tmp_path)], cite):
         assert main(command) == 0
         said = capsys.readouterr()
         assert said.err.startswith("left out: ")

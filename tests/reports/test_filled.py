@@ -1,5 +1,6 @@
 """Tables in a document are filled from a run, and the README's are."""
 
+import hashlib
 import json
 import math
 import re
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.record.records import Resumed, Seal
+from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.words.errors import RecordError
 from keras_ab.command_line import main
 from keras_ab.reports.citing import cite
@@ -95,6 +98,29 @@ def test_what_a_whole_run_took_is_told_of_it(document: str, tmp_path: Path) -> N
     half = len(ratios) // 2
     middle = (ratios[half] + ratios[-1 - half]) / 2
     assert float(made.partition("±")[2].partition(" %")[0]) == pytest.approx(100 * middle, rel=0.01)
+
+
+def test_what_a_run_cannot_tell_is_refused_in_three_parts(document: str, tmp_path: Path) -> None:
+    lines = (tmp_path / "r.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut.jsonl").write_bytes(b"".join(lines[:-1]))
+    resumed = encode(Resumed(at=json.loads(lines[-1])["at"], conditions={}))
+    body = b"".join([*lines[:-1], resumed])
+    seal = Seal(at=json.loads(lines[-1])["at"], sha256=hashlib.sha256(body).hexdigest())
+    (tmp_path / "paused.jsonl").write_bytes(body + encode(seal))
+    one = [line for line in lines[:-1] if b'"block":' not in line or b'"block":0' in line]
+    (tmp_path / "one.jsonl").write_bytes(b"".join(one))
+    (tmp_path / "two").mkdir()
+    for name in ("a", "b"):
+        head = simulated.header(name)
+        simulated.write(tmp_path / "two" / f"{name}.jsonl", head, [scenes.scenes()[0]])
+    for asked, must in (
+        ("minutes: cut.jsonl", "made in one go"),
+        ("minutes: paused.jsonl", "made in one go"),
+        ("half-width: one.jsonl", "has intervals"),
+        ("id: two", "of one run"),
+    ):
+        with pytest.raises(RecordError, match=must):
+            filled(f"x <!-- {asked} -->1<!-- end -->", tmp_path)
 
 
 @pytest.mark.parametrize("wanted", ["no_such/step_time_s", "answer"])

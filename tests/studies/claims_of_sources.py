@@ -34,8 +34,6 @@ SOURCES = {
 }
 SUPERSEDED = ("-earlier", "-schema-1")
 """Ends of the names of runs that are published for other purposes than their outcomes."""
-FAULTY = {("2026-11-22T0327-4eaa37", "data_echoing"), ("2026-11-22T0327-4eaa37", "tf_data_debug")}
-"""Experiments that were not sound yet when a run was made: their pipelines loaded ahead."""
 
 Outcomes = Mapping[str, Counter[tuple[str, str]]]
 """How often a claim came out how on which processor, by the claim's id."""
@@ -109,8 +107,6 @@ def outcomes(runs: Iterable[JudgedRun]) -> Outcomes:
     for run in runs:
         for trial in run.trials:
             told = trial.data.declared
-            if (run.header.run, told.experiment) in FAULTY:
-                continue
             own = {bounds(claim) for claim in claimed.get(told.trial, ())}
             own -= {
                 bounds(claim)

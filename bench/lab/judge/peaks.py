@@ -47,7 +47,7 @@ ONE_PROCESS = 2.0
 """How many times as large as that of an identical process the least peak of one may be."""
 IDENTICAL_PAIRS = 217
 """Of identical arms, looked at for that: none lay further apart."""
-TOO_SMALL = "too small: below 1 MiB a CPU may leave out more (tensors below 256 KiB) than it counts"
+TOO_SMALL = "too small: below 1 MiB, where more may be left out than is counted"
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ class ArmProcess:
     def finish(self) -> None:
         """Make sure that what was stepped is still finite."""
         if not self._ask("end of block", protocol.Finish()):
-            message = "the last step returned NaN or infinity"
+            message = "NaN or infinity in what the last step returned, or in what was trained"
             raise self.failed("end of block", "not finite", message)
 
     def training(

@@ -13,15 +13,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
 import keras_ab
 from keras_ab.bench.lab.loop.worker_process import WorkerProcess, ended, last_lines
 from keras_ab.bench.lab.words.errors import LabError, NotMeasuredHere
 from keras_ab.bench.lab.worker import backends, forking
 from keras_ab.bench.lab.worker.forking import END, FORK, NUMBERS, READY, REST, receive_exactly
+
+Served = TypeVar("Served")
 
 _PROGRAM = f"""
 import sys
@@ -62,38 +65,54 @@ class ForkServer:
         self._backend = backend
         self._device = dict(device or {})
         self._environment = dict(environment or {})
-        self._begun_anew = self._closed = False
+        self._importing = self._ready_once = self._begun_anew = self._closed = False
         self._refusal: LabError | None = None
         self._given_up: LabError | None = None
         self._others: dict[tuple[str, frozenset[tuple[str, str]]], ForkServer] = {}
+        self._module = backends.load(backend)
         self._folder = tempfile.mkdtemp(prefix="keras-ab-")
-        self._begin()
-        if wait:
-            self._await_ready()
+        try:
+            self._begin()
+            if wait:
+                self._served_by(lambda: None)
+        except LabError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def _begin(self) -> None:
-        module = backends.load(self._backend)
         self._importing = True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._socket, theirs = socket.socketpair()
         descriptor = str(theirs.fileno())
-        with theirs:
+        try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-c", _PROGRAM, descriptor, self._backend, self.folder],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=self._log,
                 start_new_session=True,  # Ctrl-C is for the main process, which ends its workers
-                env=os.environ | self._device | module.ENVIRONMENT | self._environment,
+                env=os.environ | self._device | self._module.ENVIRONMENT | self._environment,
             )
+        except OSError as error:
+            self._socket.close()
+            self._log.close()
+            raise LabError("a forkserver can be started", error, "free some memory") from error
+        finally:
+            theirs.close()
 
     def _await_ready(self) -> None:
-        if self._importing:
-            self._importing = False
-            if self._socket.recv(1) != READY:
-                self._refusal = self._refused()
-        if self._refusal:
+        """Wait until the framework is imported.
+
+        Raises:
+            LabError: it cannot be.
+            EOFError: it could be before, or the server was killed.
+        """
+        if self._importing and self._socket.recv(1) != READY:
+            if self._process.wait() < 0 or self._ready_once:
+                raise EOFError
+            self._refusal = self._refused()
             raise self._refusal
+        self._importing, self._ready_once = False, True
 
     def _refused(self) -> LabError:
         output = last_lines(self._log) or "no output"
@@ -103,7 +122,7 @@ class ForkServer:
         return refusal(
             f"the framework of backend {self._backend!r} can be imported",
             last,
-            f"install it: {backends.load(self._backend).INSTALL}",
+            f"install it: {self._module.INSTALL}",
         )
 
     def other(self, backend: str, environment: Mapping[str, str]) -> ForkServer:
@@ -121,18 +140,14 @@ class ForkServer:
     def folder(self) -> str:
         """For temporary files; the server removes it when this process is gone.
 
-        A server that is begun anew has the same one: what this process put there is still wanted.
+        A server that is begun anew has the same one.
         """
         os.makedirs(self._folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - it may be gone first
         return self._folder
 
     def next_trial(self) -> None:
-        """Let the server be begun anew once more; one that was given up is."""
-        self._begun_anew = False
-        if self._given_up:
-            self._given_up = None
-            self._begin_anew()
-            self._begun_anew = False
+        """Let the server be begun anew once more, also where it was given up."""
+        self._begun_anew, self._given_up = False, None
         for server in self._others.values():
             server.next_trial()
 
@@ -140,16 +155,21 @@ class ForkServer:
         """Fork a fresh worker; a server that is gone is begun anew, once a trial.
 
         Raises:
-            LabError: it is gone a second time.
+            LabError: it is gone a second time, or cannot be begun.
         """
-        if self._given_up:
-            raise self._given_up
-        self._await_ready()
-        try:
-            return self._forked()
-        except (EOFError, BrokenPipeError, ConnectionResetError, ProcessLookupError):
-            self._begin_anew()
-            return self._forked()
+        return self._served_by(self._forked)
+
+    def _served_by(self, ask: Callable[[], Served]) -> Served:
+        while True:
+            if refusal := self._refusal or self._given_up:
+                raise refusal
+            try:
+                if self._socket.fileno() < 0:
+                    self._begin()  # it was given up in an earlier trial
+                self._await_ready()
+                return ask()
+            except (EOFError, BrokenPipeError, ConnectionResetError, ProcessLookupError):
+                self._begin_anew()
 
     def _forked(self) -> WorkerProcess:
         with contextlib.ExitStack() as stack:
@@ -176,7 +196,6 @@ class ForkServer:
         self.notices.append(f"{how}; it was begun anew")
         self._begun_anew = True
         self._begin()
-        self._await_ready()
 
     @staticmethod
     def _asked(server: socket.socket, what: bytes, pid: int) -> int:

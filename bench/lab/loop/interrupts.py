@@ -28,7 +28,7 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         """Listen no longer."""
-        if self._set:
+        if self._set and signal.getsignal(signal.SIGINT) == self._hear:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _hear(self, number: int, frame: Any) -> None:

@@ -212,12 +212,14 @@ class Session:
                 data.add(line)
                 progress(line, data)
                 interrupts.check()
+        interrupts.check()
         assert data is not None  # noqa: S101 - the loop yields at least the declaration
         return data
 
     @contextmanager
     def worker(self) -> Iterator[Worker]:
         """Start a fresh process, of whose answers nothing is recorded; it ends with the block."""
+        self._server.next_trial()
         worker = self._server.start()
         try:
             yield worker

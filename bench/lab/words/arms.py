@@ -34,6 +34,8 @@ class Prepared:
         notes: what the arm found in place, by name (which kernel is in use, and why); recorded with
             every block.
         work: return what a step has to do; called once, when nothing is timed any more.
+        finite: tell whether what was trained holds neither NaN nor infinity; called at the end of a
+            block. A loss does not tell it everywhere: oneDNN's ReLU makes 0 of NaN.
     """
 
     step: Callable[[], Any]
@@ -41,6 +43,7 @@ class Prepared:
     observe: Callable[[], Mapping[str, Any]] | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     work: Callable[[], StepWork] | None = None
+    finite: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,14 @@ def receive_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def main(descriptor: int, backend: str, folder: str) -> None:
-    """Serve at a socket; workers put their temporary files into a folder that ends with it."""
+    """Serve at a socket; the folder of workers' temporary files ends with the main process.
+
+    Where that lives, and it is this one that fails, it still wants the folder.
+    """
     tempfile.tempdir = os.environ["TMPDIR"] = folder
-    try:
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(socket.socket(fileno=descriptor), backend)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve(sock: socket.socket, backend: str) -> None:

@@ -239,8 +239,10 @@ class Handler:
 
     @answer.register
     def finish(self, _: protocol.Finish) -> bool:
-        """Tell whether what the last step returned is finite."""
-        return self.last is None or _finite(self.backend.to_numpy(self.last))
+        """Tell whether what the last step returned, and what was trained, is finite."""
+        trained = self.prepared.finite if self.prepared else None
+        returned = self.last is None or _finite(self.backend.to_numpy(self.last))
+        return returned and (trained is None or trained())
 
     @answer.register
     def attempt(self, asked: protocol.Try) -> str | None:

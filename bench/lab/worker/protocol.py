@@ -224,7 +224,7 @@ class Imports(Request[dict[str, Digest]]):
 
 @dataclass(frozen=True)
 class Finish(Request[bool]):
-    """Tell whether what the last step returned is finite."""
+    """Tell whether what the last step returned, and what was trained, is finite."""
 
 
 @dataclass(frozen=True)
