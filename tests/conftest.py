@@ -1,6 +1,7 @@
 """Settings of the whole suite."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,24 @@ def pytest_configure(config: pytest.Config) -> None:
         max_examples=examples(100),
     )
     settings.load_profile("keras-ab")
+
+
+LONGEST = (
+    "kernels/test_battery.py",
+    "bench/test_guards.py",
+    "test_readme_commands.py",
+    "kernels/test_battery_elsewhere.py",
+    "kernels/native/test_tensorflow_optimizers.py",
+    "bench/test_cut_off.py",
+    "bench/test_invocation.py",
+)
+"""Files that take a minute and more: none is to be left for the end, to one worker alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, where a file is a worker's."""
+    first = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
 
 
 @pytest.fixture(autouse=True)
