@@ -28,16 +28,20 @@ from keras_ab.reports.markdown import escape
 from keras_ab.reports.tables import case_text
 from keras_ab.reports.views import also_learnt, other_sizes
 
-BLOCK = re.compile(r"(<!-- run: (\S+) -->\n)(.*?)(<!-- end of run -->)", re.DOTALL)
-ADVICE = re.compile(r"(<!-- advice: (\S+) -->\n)(.*?)(<!-- end of advice -->)", re.DOTALL)
+_BODY = r"((?:(?!<!-- ).)*?)"
+"""What stands between two comments: no other comment."""
+BLOCK = re.compile(rf"(<!-- run: (\S+) -->\n){_BODY}(<!-- end of run -->)", re.DOTALL)
+ADVICE = re.compile(rf"(<!-- advice: (\S+) -->\n){_BODY}(<!-- end of advice -->)", re.DOTALL)
 HEADINGS = ("technique", "arm", "case", "answer", "step time", "memory", "besides")
 _ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)`(?: [^|]*)?\|.*")
 
 
-QUOTED = re.compile(r"(<!-- (number|sentence): (\S+) (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
+QUOTED = re.compile(rf"(<!-- (number|sentence): (\S+) (\S+) -->){_BODY}(<!-- end -->)", re.DOTALL)
 """What stands for a number in a line, and for a sentence in lines of its own."""
-OF_RUN = re.compile(r"(<!-- (id|minutes|half-width): (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
+OF_RUN = re.compile(rf"(<!-- (id|minutes|half-width): (\S+) -->){_BODY}(<!-- end -->)", re.DOTALL)
 """What stands for something of a whole run in a line."""
+_FORMS = (BLOCK, ADVICE, QUOTED, OF_RUN)
+_BEGUN = re.compile(r"<!-- (?:run|advice|number|sentence|id|minutes|half-width): .*")
 WIDTH = 100
 """Characters in a line of a sentence."""
 MOST_SAID = 2000
@@ -63,12 +67,25 @@ def filled(document: str, folder: Path) -> str:
     Raises:
         RecordError: for a run that cannot be read, or lacks an arm.
     """
+    _check_whole(document)
     runs = cache(lambda file: load(folder / file).runs)
     run = cache(lambda file: _only(file, runs(file)))
     with_tables = BLOCK.sub(lambda b: f"{b[1]}{_table(b, run(b[2]))}{b[4]}", document)
     advised = ADVICE.sub(lambda a: f"{a[1]}{_advice(run(a[2]))}{a[4]}", with_tables)
     told = OF_RUN.sub(lambda r: f"{r[1]}{_of_run(r[2], run(r[3]))}{r[5]}", advised)
     return QUOTED.sub(lambda q: f"{q[1]}{_quoted(q[2], cite(runs(q[3]), q[4]))}{q[6]}", told)
+
+
+def _check_whole(document: str) -> None:
+    """Refuse a comment without its end: what follows it would be taken for what it stands for."""
+    whole = {found.start() for form in _FORMS for found in form.finditer(document)}
+    for begun in _BEGUN.finditer(document):
+        if begun.start() not in whole:
+            raise RecordError(
+                "each comment that begins a place to fill names what goes there and has its end",
+                begun[0][:200],
+                "write <!-- end --> after it (<!-- end of run -->, <!-- end of advice -->)",
+            )
 
 
 def _only(place: str, runs: Sequence[JudgedRun]) -> JudgedRun:
@@ -110,14 +127,14 @@ def _minutes(run: JudgedRun) -> str:
         took = (ended - began).total_seconds()
     except (ValueError, TypeError):
         took = math.nan
-    if paused or math.isnan(took):
+    if paused or not took >= 0:
         how = f"ended {told[1] or 'never'}{', with a pause' * paused}"
         raise RecordError(
             "a run whose time is told was made in one go, to its end",
             f"{run.run.path}, begun {told[0]}, {how}",
             "name another run, or leave its time out",
         )
-    return f"{took / 60:.0f} minutes"
+    return text.count(round(took / 60), "minute")
 
 
 def _quoted(form: str, quotable: Quotable) -> str:
@@ -147,7 +164,7 @@ def fill(path: Path) -> Path:
         raise RecordError(
             "a document to fill is a Markdown file that can be read", str(error), "check the path"
         ) from error
-    if not any(form.search(document) for form in (BLOCK, ADVICE, QUOTED, OF_RUN)):
+    if not any(form.search(document) for form in (*_FORMS, _BEGUN)):
         raise RecordError(
             "a document to fill has something between two comments",
             f"nothing in {path}",
@@ -174,7 +191,15 @@ def _advice(run: JudgedRun) -> str:
 
 def _table(block: re.Match[str], run: JudgedRun) -> str:
     rows = [HEADINGS, ("---",) * len(HEADINGS)]
-    rows += [_row(run, *row.groups()) for row in map(_ROW.fullmatch, block[3].splitlines()) if row]
+    for line in block[3].splitlines():
+        if row := _ROW.fullmatch(line):
+            rows.append(_row(run, *row.groups()))
+        elif line.startswith("|") and line.split("|")[1].strip(" -:") not in ("", HEADINGS[0]):
+            raise RecordError(
+                "a row begins with a technique in words and `experiment/arm`",
+                line[:200],
+                "write | a technique | `experiment/arm` |",
+            )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"{table}\n\n{_claims(run.trials)}\n"
 

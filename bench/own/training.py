@@ -71,7 +71,7 @@ class Trained:
         """Train from a seed for so many steps; return the loss on the subject's validation data.
 
         The seed sets the weights and the order of the data, see `batches.endless`. Where a weight
-        is NaN, so is the loss.
+        is NaN or infinite, the loss is NaN.
         """
         import keras
 

@@ -48,7 +48,7 @@ def test_kill_9_at_any_moment_loses_at_most_the_round_under_way(
     """Five kills a run, four runs: twenty random moments in all. No temporary file is left."""
     scratch = tmp_path_factory.mktemp("scratch")
     monkeypatch.setenv("TMPDIR", str(scratch))
-    moments = sorted(random.Random(seed).sample(range(2, WHOLE - 4), KILLS))
+    moments = sorted(random.Random(seed).sample(range(2, WHOLE - 16), KILLS))
     kept: list = []
     for moment in moments:
         process = start(tmp_path, TINY, *SLOWLY, *(["--ab-resume"] if kept else []))

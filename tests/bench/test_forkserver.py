@@ -90,11 +90,37 @@ def test_a_forkserver_that_cannot_be_started_is_refused_in_words_and_leaves_noth
     with monkeypatch.context() as patched:
         patched.setattr(forkserver.subprocess, "Popen", no_memory)
         for _ in range(3):
-            with pytest.raises(LabError, match="a forkserver can be started"):
+            with pytest.raises(LabError, match="a process can be started"):
                 server.start()
     assert psutil.Process().num_fds() <= before
     server.start().stop()
     server.close()
+
+
+def test_a_framework_that_can_be_imported_no_more_says_why(monkeypatch):
+    server = ForkServer("plain")
+    server.start().stop()
+    killed(server)
+    monkeypatch.setattr(forkserver, "_PROGRAM", "raise ImportError('no libfoo')")
+    with pytest.raises(LabError, match="no libfoo"):
+        server.start()
+    server.close()
+
+
+def test_a_process_for_which_there_is_no_descriptor_is_refused_in_words(monkeypatch):
+    server = ForkServer("plain")
+
+    def none_left():
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forkserver.socket, "socketpair", none_left)
+        with pytest.raises(LabError, match=r"a process can be started\n.*Too many open files"):
+            server.start()
+    server.start().stop()
+    server.close()
+    with pytest.raises(LabError, match="a forkserver is open"):
+        server.start()
 
 
 def test_a_backend_that_there_is_not_leaves_no_folder(tmp_path, monkeypatch):

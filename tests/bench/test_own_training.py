@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from keras_ab.bench.lab.loop.arm_process import arrays_in
+from keras_ab.bench.lab.words.arms import Prepared
 from keras_ab.bench.lab.words.errors import DeclarationError
+from keras_ab.bench.lab.worker import backends, protocol
+from keras_ab.bench.lab.worker.handler import Handler
 from keras_ab.bench.own import largest, look, training
 from keras_ab.bench.own.change import Change, Tried
 from keras_ab.bench.own.subject import Made, Subject
@@ -149,3 +153,17 @@ def test_validation_data_that_never_ends_is_refused(validated):
     with pytest.raises(DeclarationError, match="validation data ends") as refused:
         validated("keras.optimizers.SGD(0.1)", times="")
     assert "repeat()" in refused.value.do
+
+
+def test_bfloat16_is_numbers_for_guards_and_nan_in_it_is_seen(tmp_path):
+    """NumPy takes a type that it does not know for bytes of anything."""
+    import ml_dtypes
+
+    handler = Handler()
+    handler.backend = backends.load("plain")
+    weights = np.array([1.5, -2.0], ml_dtypes.bfloat16)
+    handler._observe(Prepared(float, observe=lambda: {"weights": weights}), str(tmp_path / "w.npz"))
+    assert arrays_in(tmp_path / "w.npz")["weights"].tolist() == [1.5, -2.0]
+    for last, finite in ((1.0, True), (np.nan, False)):
+        handler.last = np.array(last, ml_dtypes.bfloat16)
+        assert handler.finish(protocol.Finish()) is finite

@@ -123,6 +123,24 @@ def test_what_a_run_cannot_tell_is_refused_in_three_parts(document: str, tmp_pat
             filled(f"x <!-- {asked} -->1<!-- end -->", tmp_path)
 
 
+def test_what_is_not_whole_is_refused_and_nothing_of_it_is_lost(
+    document: str, tmp_path: Path
+) -> None:
+    table = "<!-- run: r.jsonl -->\n| a technique | {} | |\n{}"
+    for written in (
+        "Took <!-- id: r.jsonl -->x.\n\nMore.\n\nIt is <!-- id: r.jsonl -->x<!-- end -->.",
+        "Took <!-- minutes: r.jsonl -->x.",
+        "Took <!-- number: r.jsonl -->x<!-- end -->.",
+        f"{table.format('`a/b`', '')}\n{document}",
+        table.format("`Labels/One`", "<!-- end of run -->"),
+        table.format("labels/one", "<!-- end of run -->"),
+    ):
+        path = tmp_path / "review.md"
+        path.write_text(written)
+        assert main(["fill", str(path)]) == 2
+        assert path.read_text() == written
+
+
 @pytest.mark.parametrize("wanted", ["no_such/step_time_s", "answer"])
 def test_a_number_that_the_run_lacks_is_refused(wanted: str, document: str, tmp_path: Path) -> None:
     with pytest.raises(RecordError):

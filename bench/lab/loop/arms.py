@@ -139,8 +139,7 @@ class Arms:
         An arm that cannot be prepared tells none, and stays in the trial.
         """
         found: dict[str, dict[str, str]] = {}
-        for arm in self.active:
-            self.source(arm)  # what runs elsewhere is imported side by side
+        self.import_side_by_side()
         for arms in groups(self.active, cores):
             with ExitStack() as stack:
                 for process, seen in returned(self.observing(stack, arms, _record_of)).items():
@@ -148,6 +147,12 @@ class Arms:
                         seen()
                         found[process.arm] = process.imports()
         return found
+
+    def import_side_by_side(self) -> None:
+        """Let what runs elsewhere begin to import; where it cannot, its arm's start says why."""
+        for arm in self.active:
+            with suppress(LabError):
+                self.source(arm)
 
     def _start(self, stack: ExitStack, arm: str, timed: bool) -> ArmProcess:
         try:

@@ -39,6 +39,11 @@ main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
 beside it shadows anything."""
 
 
+def _unable(error: OSError) -> LabError:
+    do = "end other programs, free some memory, or allow more open files (ulimit -n)"
+    return LabError("a process can be started", error, do)
+
+
 class ForkServer:
     """Starts workers for one backend, in one environment.
 
@@ -96,7 +101,7 @@ class ForkServer:
         except OSError as error:
             self._socket.close()
             self._log.close()
-            raise LabError("a forkserver can be started", error, "free some memory") from error
+            raise _unable(error) from error
         finally:
             theirs.close()
 
@@ -163,6 +168,8 @@ class ForkServer:
         while True:
             if refusal := self._refusal or self._given_up:
                 raise refusal
+            if self._closed:
+                raise LabError("a forkserver is open", "one that was closed", "open another")
             try:
                 if self._socket.fileno() < 0:
                     self._begin()  # it was given up in an earlier trial
@@ -170,13 +177,17 @@ class ForkServer:
                 return ask()
             except (EOFError, BrokenPipeError, ConnectionResetError, ProcessLookupError):
                 self._begin_anew()
+            except OSError as error:
+                raise _unable(error) from error
 
     def _forked(self) -> WorkerProcess:
         with contextlib.ExitStack() as stack:
             ours, theirs = map(stack.enter_context, socket.socketpair())
             log = stack.enter_context(tempfile.TemporaryFile())
             socket.send_fds(self._socket, [FORK], [theirs.fileno(), log.fileno()])
-            pid, _ = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
+            pid, why_not = NUMBERS.unpack(receive_exactly(self._socket, NUMBERS.size))
+            if not pid:
+                raise OSError(why_not, os.strerror(why_not))
             rest, end = partial(self._rest, self._socket), partial(self._end, self._socket)
             worker = WorkerProcess(pid, Connection(ours.detach()), log, rest, end)
             stack.pop_all()
@@ -184,8 +195,11 @@ class ForkServer:
             return worker
 
     def _begin_anew(self) -> None:
+        printed = last_lines(self._log, 1)
         self._release()
         how = ended(self._process.returncode, f"the forkserver of backend {self._backend!r}")
+        if self._process.returncode > 0 and printed:
+            how += f" ({printed})"
         if self._begun_anew:
             self._given_up = LabError(
                 "a forkserver lives as long as its run",

@@ -181,8 +181,7 @@ class _Loop:
         """
         observed: dict[str, dict[str, np.ndarray]] = {}
         code: dict[str, dict[str, str]] = {}
-        for arm in self.arms.active:
-            self.arms.source(arm)  # what runs elsewhere is imported side by side
+        self.arms.import_side_by_side()
         for arms in groups(self.arms.active, self.gauges.cores):
             with ExitStack() as stack:
                 under_way = yield from self.arms.observing(stack, arms)

@@ -272,6 +272,7 @@ class Session:
 
     def close(self, *, seal: bool) -> None:
         """End the run: sealed when it is complete, left open for `--ab-resume` when not."""
+        self._note()
         self._server.close()
         if seal:
             self._writer.seal()

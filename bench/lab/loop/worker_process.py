@@ -95,6 +95,7 @@ class WorkerProcess:
         """Let the process go on."""
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGCONT)  # it may have left its group
                 os.killpg(self.pid, signal.SIGCONT)
 
     def output(self) -> str:

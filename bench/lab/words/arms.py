@@ -34,8 +34,9 @@ class Prepared:
         notes: what the arm found in place, by name (which kernel is in use, and why); recorded with
             every block.
         work: return what a step has to do; called once, when nothing is timed any more.
-        finite: tell whether what was trained holds neither NaN nor infinity; called at the end of a
-            block. A loss does not tell it everywhere: oneDNN's ReLU makes 0 of NaN.
+        finite: tell whether what was trained holds neither NaN nor infinity; called at the end of
+            the rehearsal and of a block. A loss does not tell it everywhere: oneDNN's ReLU makes 0
+            of NaN.
     """
 
     step: Callable[[], Any]

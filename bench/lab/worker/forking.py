@@ -6,6 +6,7 @@ It touches no device, so a worker starts as a process that has just done its imp
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -22,7 +23,7 @@ READY, FORK, REST, END = b"R", b"F", b"S", b"E"
 """What the two sides say: ready to fork; fork a worker; stop one; end one."""
 
 NUMBERS = struct.Struct("!ii")
-"""A process id, and the exit status of that process."""
+"""A process id, and the exit status of that process; where none was forked, 0 and why."""
 
 UNABLE = 70
 """Exit status of a worker that could not give its answer, its connection being gone."""
@@ -57,9 +58,10 @@ def serve(sock: socket.socket, backend: str) -> None:
     while True:
         command, fds, _, _ = socket.recv_fds(sock, 1, 2)
         if command == FORK:
-            pid = _fork(sock, *fds)
-            alive.add(pid)
-            sock.sendall(NUMBERS.pack(pid, 0))
+            pid, why_not = _fork(sock, *fds)
+            if pid:
+                alive.add(pid)
+            sock.sendall(NUMBERS.pack(pid, why_not))
         elif command == REST:
             pid, _ = NUMBERS.unpack(receive_exactly(sock, NUMBERS.size))
             _rest(pid)
@@ -74,16 +76,23 @@ def serve(sock: socket.socket, backend: str) -> None:
             return
 
 
-def _fork(sock: socket.socket, connection: int, log: int) -> int:
-    """Fork a worker that answers at a connection and prints into a log; return its process id."""
-    pid = os.fork()
-    if not pid:
-        _work(sock, connection, log)
-    os.close(connection)
-    os.close(log)
+def _fork(sock: socket.socket, connection: int, log: int) -> tuple[int, int]:
+    """Fork a worker that answers at a connection and prints into a log.
+
+    Returns its process id, or 0 and the number of the error for which there is none.
+    """
+    try:
+        pid = os.fork()
+        if not pid:
+            _work(sock, connection, log)
+    except OSError as error:
+        return 0, error.errno or errno.EAGAIN
+    finally:
+        os.close(connection)
+        os.close(log)
     with contextlib.suppress(OSError):  # it has done so itself, or has ended
         os.setpgid(pid, pid)
-    return pid
+    return pid, 0
 
 
 def _work(sock: socket.socket, connection: int, log: int) -> None:
@@ -108,19 +117,21 @@ def _work(sock: socket.socket, connection: int, log: int) -> None:
 
 
 def _rest(pid: int) -> None:
-    """Stop a worker and all that it started; return when it has stopped, or has ended.
+    """Stop a worker and its process group; return when it has stopped, or has ended.
 
     Only what is stopped does the kernel hang up on when this process, its parent, is gone: what
     is about to stop would stop for ever.
     """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGSTOP)  # it may have left the group
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 def _end(pid: int) -> int:
-    """End a worker that has not ended by itself, and all that it started; return its status."""
+    """End a worker that has not ended by itself, and its process group; return its status."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)  # it may have left the group
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)

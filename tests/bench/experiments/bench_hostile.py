@@ -99,7 +99,16 @@ HOSTILE = {
     "observes_text": observing(["a", "b"]),
     "observes_objects": observing([{}, object()]),
 }
+
+
+def leaves_its_group(_case):
+    """Go where a signal to the group does not reach."""
+    os.setpgid(0, os.getppid())
+    return Prepared(lambda: float(sum(range(200))))
+
+
 HARMLESS = {
+    "leaves_its_group": leaves_its_group,
     "numpys_numbers": telling(sizes={"weights_bytes": np.float32(3)}),
     "forks": forks,
     "leaves_children": leaves_children,
