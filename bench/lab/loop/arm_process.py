@@ -132,7 +132,7 @@ class ArmProcess:
             build()
             try:
                 return arrays_in(path)
-            except (OSError, ValueError, zipfile.BadZipFile) as error:
+            except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
                 message = kept(f"what was observed cannot be read: {error}")
                 raise self.failed("build", "raised", message) from error
 
@@ -283,6 +283,7 @@ def arrays_in(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         OSError: it cannot be read.
+        EOFError: it is empty.
         ValueError: one is of other things than numbers.
         BadZipFile: it is no such file.
     """

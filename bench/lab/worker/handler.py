@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import random
 import resource
 from collections.abc import Callable, Mapping
@@ -117,7 +118,9 @@ class Handler:
         observed = prepared.observe() if prepared.observe else {}
         found = {name: self.backend.to_numpy(value) for name, value in observed.items()}
         arrays: dict[str, Any] = {name: _numbers(array) for name, array in found.items()}
-        np.savez(path, **arrays)
+        own = Path(f"{path}.{os.getpid()}.npz")  # an arm that forks is here twice
+        np.savez(own, **arrays)
+        own.replace(path)
 
     @answer.register
     def list_probes(self, asked: protocol.ListProbes) -> dict[str, int]:
