@@ -218,12 +218,12 @@ class ForkServer:
         return int(status)
 
     def _rest(self, server: socket.socket, pid: int) -> None:
-        """Stop a worker and all that it started, unless its server, which would end it, is gone."""
+        """Stop a worker and its group, unless its server, which would end them, is gone."""
         with contextlib.suppress(EOFError, OSError):
             self._asked(server, REST, pid)
 
     def _end(self, server: socket.socket, pid: int) -> int | None:
-        """End a worker and all that it started; return its exit status, None without its server."""
+        """End a worker and its group; return its exit status, None without its server."""
         try:
             return self._asked(server, END, pid)
         except (EOFError, OSError):

@@ -272,8 +272,8 @@ class Session:
 
     def close(self, *, seal: bool) -> None:
         """End the run: sealed when it is complete, left open for `--ab-resume` when not."""
-        self._note()
         self._server.close()
+        self._note()
         if seal:
             self._writer.seal()
         else:

@@ -84,7 +84,7 @@ class WorkerProcess:
         raise WorkerLost(how, self.output())
 
     def rest(self) -> None:
-        """Stop the process, and all that it started, until it is woken: none of its threads runs.
+        """Stop the process, and its group, until it is woken: none of its threads runs.
 
         Its own parent's end still ends it: the kernel hangs up on what is orphaned while stopped.
         """
@@ -103,7 +103,7 @@ class WorkerProcess:
         return self._output
 
     def stop(self) -> None:
-        """End the process if it still runs, and all that it started."""
+        """End the process if it still runs, and its group."""
         if self._handle is None:
             return
         os.close(self._handle)

@@ -41,12 +41,6 @@ def step_repeatedly(step: Callable[[], Any], steps: int) -> Any:
     return value
 
 
-def _numbers(array: np.ndarray) -> np.ndarray:
-    """Return an array in a type of NumPy's own, which takes bfloat16 for two bytes of anything."""
-    foreign = array.dtype.kind == "V" and array.dtype.names is None
-    return array.astype(np.float32) if foreign else array
-
-
 def _finite(array: np.ndarray) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
@@ -114,10 +108,15 @@ class Handler:
             on_gpu=self.backend.device_kind() == "gpu",
         )
 
+    def _on_host(self, value: Any) -> np.ndarray:
+        """Return an array in a type of NumPy's own: bfloat16 it takes for two bytes of anything."""
+        array = np.asarray(self.backend.to_numpy(value))
+        foreign = array.dtype.kind == "V" and array.dtype.names is None
+        return array.astype(np.float32) if foreign else array
+
     def _observe(self, prepared: Prepared, path: str) -> None:
         observed = prepared.observe() if prepared.observe else {}
-        found = {name: self.backend.to_numpy(value) for name, value in observed.items()}
-        arrays: dict[str, Any] = {name: _numbers(array) for name, array in found.items()}
+        arrays: dict[str, Any] = {name: self._on_host(value) for name, value in observed.items()}
         own = Path(f"{path}.{os.getpid()}.npz")  # an arm that forks is here twice
         np.savez(own, **arrays)
         own.replace(path)
@@ -251,7 +250,7 @@ class Handler:
     def finish(self, _: protocol.Finish) -> bool:
         """Tell whether what the last step returned, and what was trained, is finite."""
         trained = self.prepared.finite if self.prepared else None
-        returned = self.last is None or _finite(_numbers(self.backend.to_numpy(self.last)))
+        returned = self.last is None or _finite(self._on_host(self.last))
         return returned and (trained is None or trained())
 
     @answer.register
