@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -119,13 +120,13 @@ def project(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+def task(file):
+    return Task(file, "own", "only", "plain", Plan(min_blocks=2, max_blocks=2, rounds=2))
+
+
 def measured(file):
-    task = Task(file, "own", "only", "plain", Plan(min_blocks=2, max_blocks=2, rounds=2))
-    server = ForkServer("plain")
-    try:
-        return group(measure_trial(task, server))[task.trial].imported
-    finally:
-        server.close()
+    with closing(ForkServer("plain")) as server:
+        return group(measure_trial(task(file), server))["own[only]"].imported
 
 
 def test_an_arm_s_files_are_its_own_what_lies_beside_it_and_ours(project):
@@ -148,13 +149,35 @@ def test_a_file_that_changes_is_seen(project):
     assert differing == {"inner/shared.py"}
 
 
+@pytest.mark.parametrize(
+    ("once", "stage", "blocks"),
+    [("imported", "end of block", 1), ("block", "end of block", 2), ("quality", "quality", 2)],
+)
+def test_code_that_is_saved_while_it_is_measured_invalidates_the_trial(
+    project, once, stage, blocks
+):
+    shared = Path(project).parent / "inner" / "shared.py"
+    lines = []
+    with closing(ForkServer("plain")) as server:
+        for line in measure_trial(task(project), server):
+            if line.kind == once:
+                shared.write_text(STEP.replace("200", "201"))
+            lines.append(line)
+    trial = group(lines)["own[only]"]
+    (failure,) = trial.failures
+    assert (failure.arm, failure.stage, failure.what) == (None, stage, "code changed")
+    assert trial.invalid == "its code changed while it was measured: inner/shared.py"
+    assert trial.end
+    assert len(trial.blocks) == blocks
+
+
 def test_what_others_wrote_is_not_told():
     found = code_files()
     assert "tests/bench/test_imported.py" in found
     assert not [path for path in found if path.startswith(("json/", "numpy/", "pytest/"))]
-    assert is_told("keras_ab.bench", Path("/env/lib/site-packages/keras_ab/bench/__init__.py"))
-    assert not is_told("numpy", Path("/env/lib/site-packages/numpy/__init__.py"))
-    assert not is_told("json", Path(json.__file__))
+    assert is_told("keras_ab.bench", "/env/lib/site-packages/keras_ab/bench/__init__.py")
+    assert not is_told("numpy", "/env/lib/site-packages/numpy/__init__.py")
+    assert not is_told("json", json.__file__)
 
 
 def test_what_frameworks_make_of_code_is_not_told(tmp_path, monkeypatch):

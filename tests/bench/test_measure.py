@@ -45,6 +45,7 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
             if do != "Work" or (block == 0 and arm != "control")
         ]
         assert take(len(wanted)) == wanted
+        assert take(2) == [f"Imports {arm}" for arm in arms if arm != "control"]
         assert sorted(take(3)) == ["stop control", "stop once", "stop twice"]
     assert next(calls, None) is None
 

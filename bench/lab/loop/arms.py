@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ import numpy as np
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess, failed
 from keras_ab.bench.lab.loop.asking import NoAnswer, Worker, Workers
 from keras_ab.bench.lab.loop.schedule import groups
+from keras_ab.bench.lab.record.imported import abridged, changed
 from keras_ab.bench.lab.record.records import Absent, Failure, TrialLine
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.words.declare import CONTROL, Experiment
@@ -146,6 +147,33 @@ class Arms:
                     with suppress(ArmFailed):
                         seen()
                         found[process.arm] = process.imports()
+        return found
+
+    def listed(
+        self,
+        processes: Iterable[ArmProcess],
+        known: Mapping[str, Mapping[str, str]],
+        stage: str,
+    ) -> Generator[TrialLine, None, dict[str, dict[str, str]]]:
+        """Return the digests of what code processes have imported, by arm and file.
+
+        Where a file is not what it was when the arm was rehearsed, the whole trial fails: an editor
+        that saves while blocks are measured would have some of the old code and some of the new.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for process in processes:
+            try:
+                found[process.arm] = process.imports()
+            except ArmFailed as failed:
+                yield self.drop(failed)
+        if files := changed(known, found):
+            yield Failure(
+                trial=self._task.trial,
+                arm=None,
+                stage=stage,
+                what="code changed",
+                message=abridged(files),
+            )
         return found
 
     def import_side_by_side(self) -> None:

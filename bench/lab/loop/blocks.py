@@ -172,7 +172,7 @@ class Blocks:
     def _finish(
         self, processes: Processes, values: dict[str, dict[str, float]]
     ) -> Iterator[TrialLine]:
-        """Measure energy and memory in each process; make sure that its numbers are still finite.
+        """Measure energy and memory in each process; make sure of its numbers and of its code.
 
         What a step has to do is the same in every block: it is counted in the first.
         """
@@ -186,6 +186,8 @@ class Blocks:
             except ArmFailed as failed:
                 del processes[arm]
                 yield self.arms.drop(failed)
+        timed = [process for arm, process in processes.items() if arm != CONTROL]
+        yield from self.arms.listed(timed, self.data.imported, "end of block")
 
     def _energy(self, process: ArmProcess) -> dict[str, float]:
         """Return the joules of a step, counted while the GPU is warm.

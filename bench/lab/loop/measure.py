@@ -320,12 +320,7 @@ class _Loop:
 
     def _imported_since(self, processes: Iterable[ArmProcess]) -> Iterator[TrialLine]:
         """Yield what code some arms have imported beside that of their rehearsal."""
-        code = {}
-        for process in processes:
-            try:
-                code[process.arm] = process.imports()
-            except ArmFailed as failed:
-                yield self.arms.drop(failed)
         known = self.data.imported
+        code = yield from self.arms.listed(processes, known, "quality")
         more = {arm: files for arm, files in code.items() if files != known.get(arm)}
         yield from imported(self.task.trial, more)

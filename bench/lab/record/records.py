@@ -250,7 +250,9 @@ class Failure(Refused):
     trial: str
     arm: str | None
     stage: str
-    what: Literal["raised", "timed out", "killed", "not finite", "environment changed"]
+    what: Literal[
+        "raised", "timed out", "killed", "not finite", "environment changed", "code changed"
+    ]
     message: str
     traceback: str = ""
 

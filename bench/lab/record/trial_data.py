@@ -209,12 +209,14 @@ class TrialData:
 
     @property
     def invalid(self) -> str | None:
-        """Why nothing may be concluded: a broken guard, or an environment that changed midway."""
+        """Why nothing may be concluded: a broken guard, or what changed midway."""
         if self.broken:
             return "a guard is broken, so the arms did not do the same work"
         for failure in self.failures:
             if failure.what == "environment changed":
                 return f"the environment changed during the run: {failure.message}"
+            if failure.what == "code changed":
+                return f"its code changed while it was measured: {failure.message}"
         return None
 
     def why_not(self, arm: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from keras_ab.bench.lab.worker.wire import clipped
 OURS = "keras_ab"
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of what was installed, whose versions the run's header tells."""
-STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+STANDARD = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
 COMPILED = {".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp"}
 """What a package compiles from its folder ``src`` counts as imported with it."""
 
@@ -38,23 +39,23 @@ def _modules() -> Iterator[tuple[str, Path]]:
     What a framework compiles into a temporary folder bears its name, and is no more told than it.
     """
     files = {
-        name: Path(file)
+        name: file
         for name, module in sorted(sys.modules.items())
         if isinstance(module, ModuleType) and isinstance(file := vars(module).get("__file__"), str)
     }
     for name, file in files.items():
         top = name.partition(".")[0]
         if is_told(name, file) and is_told(top, files.get(top, file)):
-            yield name, file
+            yield name, Path(file)
 
 
-def is_told(name: str, file: Path) -> bool:
+def is_told(name: str, file: str) -> bool:
     """Tell whether a module is the reader's or ours."""
     if name.partition(".")[0] == OURS:
         return True
     if name.startswith(GENERATED):
         return False
-    return not INSTALLED & set(file.parts) and not any(file.is_relative_to(s) for s in STANDARD)
+    return not file.startswith(STANDARD) and INSTALLED.isdisjoint(file.split(os.sep))
 
 
 def _with_compiled(name: str, file: Path) -> Iterator[tuple[Path, str]]:
