@@ -14,7 +14,7 @@ from keras_ab.bench.lab.words.digests import GENERATED
 from keras_ab.bench.lab.worker.wire import clipped
 
 OURS = "keras_ab"
-INSTALLED = {"site-packages", "dist-packages"}
+INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 """Folders of what was installed, whose versions the run's header tells."""
 STANDARD = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
 COMPILED = {".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp"}
@@ -55,7 +55,7 @@ def is_told(name: str, file: str) -> bool:
         return True
     if name.startswith(GENERATED):
         return False
-    return not file.startswith(STANDARD) and INSTALLED.isdisjoint(file.split(os.sep))
+    return not file.startswith(STANDARD) and not any(folder in file for folder in INSTALLED)
 
 
 def _with_compiled(name: str, file: Path) -> Iterator[tuple[Path, str]]:
