@@ -151,7 +151,7 @@ def test_a_file_that_changes_is_seen(project):
 
 @pytest.mark.parametrize(
     ("once", "stage", "blocks"),
-    [("imported", "end of block", 1), ("block", "end of block", 2), ("quality", "quality", 2)],
+    [("imported", "measurement", 1), ("block", "measurement", 2), ("quality", "training", 2)],
 )
 def test_code_that_is_saved_while_it_is_measured_invalidates_the_trial(
     project, once, stage, blocks

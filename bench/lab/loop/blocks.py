@@ -187,7 +187,7 @@ class Blocks:
                 del processes[arm]
                 yield self.arms.drop(failed)
         timed = [process for arm, process in processes.items() if arm != CONTROL]
-        yield from self.arms.listed(timed, self.data.imported, "end of block")
+        yield from self.arms.listed(timed, self.data.imported, "measurement")
 
     def _energy(self, process: ArmProcess) -> dict[str, float]:
         """Return the joules of a step, counted while the GPU is warm.

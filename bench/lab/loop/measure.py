@@ -321,6 +321,6 @@ class _Loop:
     def _imported_since(self, processes: Iterable[ArmProcess]) -> Iterator[TrialLine]:
         """Yield what code some arms have imported beside that of their rehearsal."""
         known = self.data.imported
-        code = yield from self.arms.listed(processes, known, "quality")
+        code = yield from self.arms.listed(processes, known, "training")
         more = {arm: files for arm, files in code.items() if files != known.get(arm)}
         yield from imported(self.task.trial, more)
