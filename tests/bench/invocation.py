@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
@@ -51,15 +49,15 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start and return at once.
 
     Ctrl-C works in it even where these tests run in the background of a shell, which ignores it.
+    `preexec_fn` would do that too, but it forks this process, and a test before may have begun JAX.
     """
     return subprocess.Popen(
-        command(*FAST, *arguments),
+        ["/usr/bin/env", "--default-signal=INT", *command(*FAST, *arguments)],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
