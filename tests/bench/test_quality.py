@@ -1,18 +1,22 @@
 """What is learnt: several outcomes of the same trainings, of which the first chooses the rate."""
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from keras_ab.bench.lab.judge.findings import claim_findings, findings
+from keras_ab.bench.lab.loop.arm_process import ArmFailed
+from keras_ab.bench.lab.loop.quality import learn
 from keras_ab.bench.lab.loop.session import Session
+from keras_ab.bench.lab.record.records import Failure
 from keras_ab.bench.lab.record.run_file import read_run
 from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.declare import Quality
 from keras_ab.bench.lab.words.errors import DeclarationError
 from keras_ab.bench.lab.words.plan import Plan
-from tests.bench.experiments.bench_lessons import SCORE
+from tests.bench.experiments.bench_lessons import LESSONS, SCORE
 
 FILE = str(Path(__file__).parent / "experiments" / "bench_lessons.py")
 TRIALS = [
@@ -128,3 +132,73 @@ def test_what_is_learnt_in_full_cases_only_is_named_in_quick_ones_and_not_measur
 def test_tuning_seeds_come_with_a_grid_and_only_with_one(rates, seeds):
     with pytest.raises(DeclarationError, match="tuning"):
         Quality(SCORE, lambda *_: 1.0, (0, 1, 2, 3, 4), rates, seeds)
+
+
+@dataclass
+class Pupils:
+    """Stands for the processes of some arms; one fails when it is judged from `failing`'s seed."""
+
+    failing: tuple[str, int] | None = None
+    together: list[set[str]] = field(default_factory=list)
+    under_way: set[str] = field(default_factory=set)
+
+    def training(self, arm, seed, rate, tuning):
+        assert arm not in self.under_way
+        if not self.under_way:
+            self.together.append(set())
+        self.under_way.add(arm)
+        self.together[-1].add(arm)
+
+        def outcome():
+            self.under_way.remove(arm)
+            if (arm, seed) == self.failing and not tuning:
+                raise ArmFailed(
+                    Failure(trial="t", arm=arm, stage="quality", what="raised", message="")
+                )
+            return {"score": seed - len(arm) * rate} | ({} if tuning else {"cost": rate})
+
+        return outcome
+
+
+@dataclass
+class Pupil:
+    arm: str
+    others: Pupils
+
+    def training(self, seed, learning_rate, *, tuning):
+        return self.others.training(self.arm, seed, learning_rate, tuning)
+
+
+QUALITY = replace(LESSONS.quality, learning_rates=(0.1, 0.2, 0.3), tuning_seeds=(100, 101, 102))
+
+
+def lines_of(arms, cores, failing=None):
+    pupils = Pupils(failing)
+    lines = list(learn(QUALITY, "t", {arm: Pupil(arm, pupils) for arm in arms}, cores))
+    learned = [line for line in lines if not isinstance(line, ArmFailed)]
+    return pupils, learned, [line.record for line in lines if isinstance(line, ArmFailed)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "cores", "times"), [(3, 2, 22), (5, 2, 36), (3, 8, 14), (3, 1, 42)]
+)
+def test_no_core_is_idle_while_there_is_something_to_train(arms, cores, times):
+    """Three arms on two cores: nine trainings of each for tuning and five to be judged."""
+    pupils, learned, failures = lines_of("abcdefgh"[:arms], cores)
+    assert len(pupils.together) == times
+    assert len(learned) == 14
+    assert not failures
+
+
+@pytest.mark.parametrize("cores", [2, 3, 4])
+@pytest.mark.parametrize("failing", [None, ("b", 0), ("b", 1), ("c", 2)])
+def test_what_is_learnt_is_the_same_on_any_number_of_cores(cores, failing):
+    _, one_at_a_time, failed = lines_of("abc", 1, failing)
+    _, learned, failures = lines_of("abc", cores, failing)
+    assert learned == one_at_a_time
+    assert failures == failed
+    assert len(failures) == bool(failing)
+    if failing:
+        assert [failing[0] in line.values for line in learned[9:]] == [
+            seed < failing[1] for seed in QUALITY.seeds
+        ]

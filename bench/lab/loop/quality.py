@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from statistics import fmean
 from typing import Literal
@@ -12,6 +13,9 @@ from keras_ab.bench.lab.record.records import Learned
 from keras_ab.bench.lab.words.declare import Quality
 
 Scores = dict[str, dict[float, list[float]]]
+Purpose = Literal["tuning", "judged"]
+Lesson = tuple[int, dict[str, float]]
+"""A seed, and the learning rate of each arm that is trained from it."""
 
 
 def learn(
@@ -26,8 +30,8 @@ def learn(
         cores: how many of them train at a time.
     """
     rates = yield from _tuned(quality, trial, pupils, cores)
-    for seed in quality.seeds:
-        yield from _lesson(quality, trial, pupils, cores, "judged", seed, rates)
+    judged = [(seed, rates) for seed in quality.seeds]
+    yield from _lessons(quality, trial, pupils, cores, "judged", judged)
 
 
 def _tuned(
@@ -37,14 +41,16 @@ def _tuned(
     if len(quality.learning_rates) == 1:
         return dict.fromkeys(pupils, quality.learning_rates[0])
     scores: Scores = {arm: {} for arm in pupils}
-    for rate in quality.learning_rates:
-        for seed in quality.tuning_seeds:
-            rates = dict.fromkeys(pupils, rate)
-            for line in _lesson(quality, trial, pupils, cores, "tuning", seed, rates):
-                yield line
-                if isinstance(line, Learned):
-                    for arm, value in line.values.items():
-                        scores[arm].setdefault(rate, []).append(value)
+    tries = [
+        (seed, dict.fromkeys(pupils, rate))
+        for rate in quality.learning_rates
+        for seed in quality.tuning_seeds
+    ]
+    for line in _lessons(quality, trial, pupils, cores, "tuning", tries):
+        yield line
+        if isinstance(line, Learned):
+            for arm, value in line.values.items():
+                scores[arm].setdefault(line.learning_rate[arm], []).append(value)
     for arm in [arm for arm in pupils if not scores[arm]]:
         message = "the outcome is NaN at every learning rate"
         yield pupils.pop(arm).failed("quality", "not finite", message)
@@ -59,25 +65,33 @@ def best_rate(scores: dict[float, list[float]], sign: int) -> float:
     return max(steady, key=lambda rate: sign * steady[rate])
 
 
-def _lesson(
+def _lessons(
     quality: Quality,
     trial: str,
     pupils: dict[str, ArmProcess],
     cores: int,
-    purpose: Literal["tuning", "judged"],
-    seed: int,
-    rates: dict[str, float],
+    purpose: Purpose,
+    lessons: list[Lesson],
 ) -> Iterator[Learned | ArmFailed]:
-    """Train every arm from one seed. A divergence is a low score while tuning, later a failure."""
-    found: dict[str, dict[str, float]] = {}
+    """Train every arm in each lesson; those of two lessons meet where a core would be idle.
+
+    A divergence is a low score while tuning, later a failure.
+    """
     tuning = purpose == "tuning"
-    for arms in groups((arm for arm in pupils if arm in rates), cores):
-        under_way = {arm: pupils[arm].training(seed, rates[arm], tuning=tuning) for arm in arms}
-        for arm, outcome in under_way.items():
+    planned = [(n, arm) for n, (_, rates) in enumerate(lessons) for arm in pupils if arm in rates]
+    left = Counter(n for n, _ in planned)
+    found: list[dict[str, dict[str, float]]] = [{} for _ in lessons]
+    for group in groups(planned, min(cores, len(pupils))):  # no arm is twice in one
+        under_way = [
+            (n, arm, pupils[arm].training(lessons[n][0], lessons[n][1][arm], tuning=tuning))
+            for n, arm in group
+            if arm in pupils
+        ]
+        for n, arm, outcome in under_way:
             try:
                 outcomes = outcome()
-                if None in outcomes.values() and purpose == "judged":
-                    message = f"the outcome of seed {seed} is NaN"
+                if None in outcomes.values() and not tuning:
+                    message = f"the outcome of seed {lessons[n][0]} is NaN"
                     raise pupils[arm].failed("quality", "not finite", message)
             except ArmFailed as failed:
                 del pupils[arm]
@@ -85,16 +99,29 @@ def _lesson(
             else:
                 known = {name: value for name, value in outcomes.items() if value is not None}
                 if len(known) == len(outcomes):
-                    found[arm] = known
-    if found:
-        yield Learned(
-            trial=trial,
-            purpose=purpose,
-            seed=seed,
-            learning_rate={arm: rates[arm] for arm in found},
-            values={arm: outcomes[quality.metric.name] for arm, outcomes in found.items()},
-            also={
-                metric.name: {arm: outcomes[metric.name] for arm, outcomes in found.items()}
-                for metric in (() if tuning else quality.also)
-            },
-        )
+                    found[n][arm] = known
+        left.subtract(n for n, _ in group)
+        for n in sorted({n for n, _ in group}):
+            if found[n] and not left[n]:
+                yield _learned(quality, trial, purpose, lessons[n], found[n])
+
+
+def _learned(
+    quality: Quality,
+    trial: str,
+    purpose: Purpose,
+    lesson: Lesson,
+    found: dict[str, dict[str, float]],
+) -> Learned:
+    seed, rates = lesson
+    return Learned(
+        trial=trial,
+        purpose=purpose,
+        seed=seed,
+        learning_rate={arm: rates[arm] for arm in found},
+        values={arm: outcomes[quality.metric.name] for arm, outcomes in found.items()},
+        also={
+            metric.name: {arm: outcomes[metric.name] for arm, outcomes in found.items()}
+            for metric in (() if purpose == "tuning" else quality.also)
+        },
+    )
