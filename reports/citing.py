@@ -238,7 +238,7 @@ def to_cite(paths: str | Path | Iterable[str | Path], wanted: str) -> Runs:
     Raises:
         RecordError: where nothing can be read.
     """
-    asked = wanted.removeprefix(MARK)
+    asked = _asked(wanted)
     some = load_some(paths, lambda run, data: _may_have(run, data.declared, asked))
     try:
         cite(some.runs, wanted)
@@ -247,12 +247,18 @@ def to_cite(paths: str | Path | Iterable[str | Path], wanted: str) -> Runs:
     return some
 
 
-def _may_have(run: str, trial: Trial, asked: str) -> bool:
+def _asked(wanted: str) -> tuple[str, str]:
+    """Return an id as it is asked for, and with each name as ids have it."""
+    asked = wanted.removeprefix(MARK)
+    return asked, "/".join(map(id_part, asked.split("/")))
+
+
+def _may_have(run: str, trial: Trial, asked: tuple[str, str]) -> bool:
     """Tell whether a number of a trial may have an id, or a part of one."""
     metrics = [*(metric.name for metric in trial.metrics), WHOLE]
     numbers = (number_id(run, trial.trial, a.name, m) for a in trial.arms for m in metrics)
     claims = (claim_id(run, trial.trial, claim.id) for claim in trial.claims)
-    return crosses(trial) or any(asked in number for number in (*numbers, *claims))
+    return crosses(trial) or any(a in number for number in (*numbers, *claims) for a in asked)
 
 
 def cite(runs: Iterable[JudgedRun], wanted: str) -> Quotable:
@@ -261,10 +267,10 @@ def cite(runs: Iterable[JudgedRun], wanted: str) -> Quotable:
     Raises:
         RecordError: where no number, or more than one, has this id.
     """
-    asked = wanted.removeprefix(MARK)
+    asked = _asked(wanted)
     known = list(quotables(runs))
-    exact = [quotable for quotable in known if quotable.id == asked]
-    found = exact or [quotable for quotable in known if asked and asked in quotable.id]
+    exact = [quotable for quotable in known if quotable.id in asked]
+    found = exact or [quotable for quotable in known if any(a and a in quotable.id for a in asked)]
     if len(found) == 1:
         return found[0]
     listed = [quotable.id for quotable in (found or known)]

@@ -238,6 +238,17 @@ def test_long_names_are_told_apart_by_their_digest() -> None:
     assert all(len(number) < 2 * LONGEST for number in ids)
 
 
+@pytest.mark.parametrize("name", ["x" * 200, "é", "a b"])
+def test_a_name_finds_its_number_as_it_is_and_as_ids_have_it(tmp_path: Path, name: str) -> None:
+    scene = simulated.Scene("x", "?", {name: 1}, {"a": 1.0, "b": 1.01})
+    simulated.write(tmp_path / "r.jsonl", simulated.header("r"), [scene])
+    (trial,) = reports.load(tmp_path).runs[0].trials
+    whole = f"{trial.data.declared.trial}/b/step_time_s"
+    known = number_id("r", trial.data.declared.trial, "b", "step_time_s")
+    for wanted in (whole, f"r/{whole}", known):
+        assert cite(to_cite(tmp_path, wanted).runs, wanted).id == known
+
+
 def test_a_run_without_findings_can_still_be_verified(tmp_path: Path) -> None:
     simulated.write(tmp_path / "r.jsonl", simulated.header("r"), scenes.scenes()[4:5])
     (claim,) = quotables(reports.load(tmp_path).runs)
