@@ -15,16 +15,17 @@ from keras_ab.bench.lab.words.backend_names import KERAS, is_installed
 from keras_ab.bench.lab.words.declare import Case, Experiment
 from keras_ab.bench.lab.words.plan import Plan, option
 
-PROCESS_S = 1.2
+PROCESS_S = 0.85
 """What a process takes beside its rounds: to start, build, take its first step and be looked at.
 
-With the two figures below it gives the 2423 s that the 46 trials of run 2026-11-26T1828-e60ebe
-took on two virtual cores. One of them took 460 s, for its steps last long; without it this would be
-0.9 s. With it, half of the trials took 0.6 to 1.06 of what is reckoned.
+With the figures below it gives 31 minutes for the 46 trials of the quick suite on two virtual cores
+of an Intel Xeon, where two runs took 29 and 32: half of the trials took 0.65 to 1.3 of what is
+reckoned, and the one with the longest steps 3.3 and 4.9 times as long. On an AMD EPYC, where memory
+is counted beside, it gives 41 minutes; run 2026-11-26T1828-e60ebe took 40.
 """
 
-TRAINING_S = 0.85
-"""What a training takes, two side by side: the mean of 496 in that run; by trial 0.5 to 1.6."""
+TRAINING_S = 0.5
+"""What a training takes, two side by side: the mean of 559 in each of the two; 0.85 on the EPYC."""
 
 COUNTED = 0.9
 """What a process in which memory is counted takes, two side by side, as a share of a timed one.
@@ -33,7 +34,7 @@ Ten took 22 s where a timed one took 2.5 s to start, build and take its first st
 """
 
 ATTEMPT_S = 0.2
-"""What an attempt takes: 86 in 17 s, together with the processes of four arms, in that run."""
+"""What an attempt takes: 86 in 17 s, together with the processes of four arms, on the EPYC."""
 
 PLAIN_PROCESS_S = 0.1
 """The same without a framework."""
