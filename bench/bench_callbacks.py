@@ -151,12 +151,12 @@ EXPERIMENT = Experiment(
     name="callbacks",
     question="What do Keras' callbacks and a metric of one's own cost, and do they work as said?",
     method=(
-        "A small classifier of real digits is trained with `fit` for an epoch or more, validated "
-        "after each: with no callback; with EarlyStopping, which never stops here; with "
-        "ModelCheckpoint, which saves the whole model whenever validation improves; with the "
-        "chapter's callback on every batch, without the plot that it draws after each epoch; with "
-        "its metric, compiled into the model; and with TensorBoard. Timed are the epochs together. "
-        "What the chapter says that they do is tried apart."
+        "A small classifier of real digits is trained with `fit` for a few epochs, validated after "
+        "each: with no callback; with EarlyStopping, which never stops here; with ModelCheckpoint, "
+        "which saves the whole model whenever validation improves; with the chapter's callback on "
+        "every batch, without the plot that it draws after each epoch; with its metric, compiled "
+        "into the model; and with TensorBoard. Timed are "
+        "the epochs together. What the chapter says that they do is tried apart."
     ),
     held_fixed="model, first weights, batches and their order, optimizer, examples to validate on",
     does_not_show=(
@@ -179,7 +179,7 @@ EXPERIMENT = Experiment(
         )
     ),
     cases=(
-        *grid(gpu=False, epochs=(1,), steps=(4,), batch=(32,), kept=(64,), width=(32,)),
+        *grid(gpu=False, epochs=(2,), steps=(4,), batch=(32,), kept=(64,), width=(32,)),
         *grid(
             quick=False,
             gpu=False,
