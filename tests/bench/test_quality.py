@@ -136,9 +136,13 @@ def test_tuning_seeds_come_with_a_grid_and_only_with_one(rates, seeds):
 
 @dataclass
 class Pupils:
-    """Stands for the processes of some arms; one fails when it is judged from `failing`'s seed."""
+    """Stands for the processes of some arms; one fails when it is judged from `failing`'s seed.
+
+    One is NaN from `diverging`'s, whatever it is trained for.
+    """
 
     failing: tuple[str, int] | None = None
+    diverging: tuple[str, int] | None = None
     together: list[set[str]] = field(default_factory=list)
     under_way: set[str] = field(default_factory=set)
 
@@ -152,12 +156,15 @@ class Pupils:
         def outcome():
             self.under_way.remove(arm)
             if (arm, seed) == self.failing and not tuning:
-                raise ArmFailed(
-                    Failure(trial="t", arm=arm, stage="quality", what="raised", message="")
-                )
-            return {"score": seed - len(arm) * rate} | ({} if tuning else {"cost": rate})
+                raise failed(arm, "quality", "raised", "")
+            score = None if (arm, seed) == self.diverging else seed - len(arm) * rate
+            return {"score": score} | ({} if tuning else {"cost": rate})
 
         return outcome
+
+
+def failed(arm, stage, what, message):
+    return ArmFailed(Failure(trial="t", arm=arm, stage=stage, what=what, message=message))
 
 
 @dataclass
@@ -168,12 +175,15 @@ class Pupil:
     def training(self, seed, learning_rate, *, tuning):
         return self.others.training(self.arm, seed, learning_rate, tuning)
 
+    def failed(self, *why):
+        return failed(self.arm, *why)
+
 
 QUALITY = replace(LESSONS.quality, learning_rates=(0.1, 0.2, 0.3), tuning_seeds=(100, 101, 102))
 
 
-def lines_of(arms, cores, failing=None):
-    pupils = Pupils(failing)
+def lines_of(arms, cores, failing=None, diverging=None):
+    pupils = Pupils(failing, diverging)
     lines = list(learn(QUALITY, "t", {arm: Pupil(arm, pupils) for arm in arms}, cores))
     learned = [line for line in lines if not isinstance(line, ArmFailed)]
     return pupils, learned, [line.record for line in lines if isinstance(line, ArmFailed)]
@@ -193,12 +203,24 @@ def test_no_core_is_idle_while_there_is_something_to_train(arms, cores, times):
 @pytest.mark.parametrize("cores", [2, 3, 4])
 @pytest.mark.parametrize("failing", [None, ("b", 0), ("b", 1), ("c", 2)])
 def test_what_is_learnt_is_the_same_on_any_number_of_cores(cores, failing):
-    _, one_at_a_time, failed = lines_of("abc", 1, failing)
+    _, one_at_a_time, their_failures = lines_of("abc", 1, failing)
     _, learned, failures = lines_of("abc", cores, failing)
     assert learned == one_at_a_time
-    assert failures == failed
+    assert failures == their_failures
     assert len(failures) == bool(failing)
     if failing:
         assert [failing[0] in line.values for line in learned[9:]] == [
             seed < failing[1] for seed in QUALITY.seeds
         ]
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_what_diverges_has_no_outcome_while_tuning_and_fails_when_it_is_judged(cores):
+    _, learned, failures = lines_of("abc", cores, diverging=("b", 101))
+    assert not failures
+    assert ["b" in line.values for line in learned[:9]] == [True, False, True] * 3
+    _, learned, (failure,) = lines_of("abc", cores, diverging=("b", 3))
+    assert (failure.arm, failure.what) == ("b", "not finite")
+    assert failure.message == "the outcome of seed 3 is NaN"
+    assert ["b" in line.values for line in learned[9:]] == [True, True, True, False, False]
+    assert all(line.values.keys() >= {"a", "c"} for line in learned)

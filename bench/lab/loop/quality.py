@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator
 from statistics import fmean
 from typing import Literal
@@ -79,31 +78,36 @@ def _lessons(
     """
     tuning = purpose == "tuning"
     planned = [(n, arm) for n, (_, rates) in enumerate(lessons) for arm in pupils if arm in rates]
-    left = Counter(n for n, _ in planned)
+    lasts = dict(planned)  # the arm that each lesson ends with
     found: list[dict[str, dict[str, float]]] = [{} for _ in lessons]
     for group in groups(planned, min(cores, len(pupils))):  # no arm is twice in one
-        under_way = [
-            (n, arm, pupils[arm].training(lessons[n][0], lessons[n][1][arm], tuning=tuning))
+        under_way = {
+            (n, arm): pupils[arm].training(lessons[n][0], lessons[n][1][arm], tuning=tuning)
             for n, arm in group
             if arm in pupils
-        ]
-        for n, arm, outcome in under_way:
+        }
+        for n, arm in group:
             try:
-                outcomes = outcome()
-                if None in outcomes.values() and not tuning:
-                    message = f"the outcome of seed {lessons[n][0]} is NaN"
-                    raise pupils[arm].failed("quality", "not finite", message)
+                if outcome := under_way.get((n, arm)):
+                    found[n] |= _outcomes(pupils[arm], outcome(), purpose, lessons[n])
             except ArmFailed as failed:
                 del pupils[arm]
                 yield failed
-            else:
-                known = {name: value for name, value in outcomes.items() if value is not None}
-                if len(known) == len(outcomes):
-                    found[n][arm] = known
-        left.subtract(n for n, _ in group)
-        for n in sorted({n for n, _ in group}):
-            if found[n] and not left[n]:
+            if arm == lasts[n] and found[n]:
                 yield _learned(quality, trial, purpose, lessons[n], found[n])
+
+
+def _outcomes(
+    pupil: ArmProcess, told: dict[str, float | None], purpose: Purpose, lesson: Lesson
+) -> dict[str, dict[str, float]]:
+    """Return what a training came to, by its arm; nothing where it diverged while tuning."""
+    known = {name: value for name, value in told.items() if value is not None}
+    if len(known) == len(told):
+        return {pupil.arm: known}
+    if purpose == "judged":
+        message = f"the outcome of seed {lesson[0]} is NaN"
+        raise pupil.failed("quality", "not finite", message)
+    return {}
 
 
 def _learned(
