@@ -89,7 +89,7 @@ EXPERIMENT = Experiment(
         "every weight, and with an L2 penalty of half the factor on every weight in the loss. How "
         f"far the weights are apart after {STEPS} steps, as a share of the largest weight, says "
         "whether the two are the same. Timed is one step. In full cases both are trained for "
-        f"{TRAINED_STEPS} steps as well, paired by seed, each at the best of four learning rates "
+        f"{TRAINED_STEPS} steps as well, paired by seed, each at the best of six learning rates "
         "by three other seeds and other digits, and held against each other by their accuracy on "
         "digits kept apart."
     ),

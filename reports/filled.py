@@ -24,7 +24,8 @@ from keras_ab.reports.citing import Quotable, cite
 from keras_ab.reports.judged import JudgedRun, JudgedTrial
 from keras_ab.reports.loading import load
 from keras_ab.reports.machines import machine_name, versions
-from keras_ab.reports.markdown import escape
+from keras_ab.reports.markdown import code, escape
+from keras_ab.reports.profiles import of_runs, signed_percent
 from keras_ab.reports.tables import case_text
 from keras_ab.reports.views import also_learnt, other_sizes
 
@@ -36,12 +37,14 @@ HEADINGS = ("technique", "arm", "case", "answer", "step time", "memory", "beside
 _ROW = re.compile(r"\| (.+?) \| `([a-z0-9_]+)/([a-z0-9_]+)`(?: [^|]*)?\|.*")
 
 
-QUOTED = re.compile(rf"(<!-- (number|sentence): (\S+) (\S+) -->){_BODY}(<!-- end -->)", re.DOTALL)
-"""What stands for a number in a line, and for a sentence in lines of its own."""
+QUOTED = re.compile(
+    rf"(<!-- (number|sentence|profile): (\S+) (\S+) -->){_BODY}(<!-- end -->)", re.DOTALL
+)
+"""What stands for a number in a line, and for sentences in lines of their own."""
 OF_RUN = re.compile(rf"(<!-- (id|minutes|half-width): (\S+) -->){_BODY}(<!-- end -->)", re.DOTALL)
 """What stands for something of a whole run in a line."""
 _FORMS = (BLOCK, ADVICE, QUOTED, OF_RUN)
-_BEGUN = re.compile(r"<!-- (?:run|advice|number|sentence|id|minutes|half-width): .*")
+_BEGUN = re.compile(r"<!-- (?:run|advice|number|sentence|profile|id|minutes|half-width): .*")
 WIDTH = 100
 """Characters in a line of a sentence."""
 MOST_SAID = 2000
@@ -55,7 +58,8 @@ def filled(document: str, folder: Path) -> str:
     first two cells, a technique in words and ``experiment/arm``, which gets the baseline beside it;
     below it stands what became of the run's claims. Between ``<!-- number: FILE ID -->`` and
     ``<!-- end -->`` stands a number, after ``<!-- sentence: FILE ID -->`` the sentence that quotes
-    it; `ID` is what `keras-ab cite` takes. In the place of a number, ``id: FILE`` is the run's,
+    it, after ``<!-- profile: FILE ID -->`` what the profiler told of its arm; `ID` is what
+    `keras-ab cite` takes. In the place of a number, ``id: FILE`` is the run's,
     ``minutes: FILE`` how long it took, and ``half-width: FILE`` that of its intervals of step time,
     at the median. Between ``<!-- advice: FILE -->`` and
     ``<!-- end of advice -->`` stands what the run says to do with a reader's own model.
@@ -138,18 +142,44 @@ def _minutes(run: JudgedRun) -> str:
 
 
 def _quoted(form: str, quotable: Quotable) -> str:
-    """Return a number as a line has it, or a whole sentence as a block."""
+    """Return a number as a line has it, or sentences as a block."""
     if form == "sentence":
-        words = f"{quotable.sentence('markdown')}"
-        lines = wrap(words, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
-        return "\n" + "".join(f"> {line}\n" for line in lines)
+        return _block(f"{quotable.sentence('markdown')}")
     if quotable.finding is None:
         raise RecordError(
-            "a number in a document is one metric of one arm",
+            "a number in a document, or what was traced, is of one metric of one arm",
             quotable.id,
             "name it as run/trial/arm/metric, or any end of that",
         )
+    if form == "profile":
+        return _block(_traced(quotable, quotable.finding.arm))
     return text.compact(quotable.finding)
+
+
+def _block(words: str) -> str:
+    """Return words as a block that quotes them."""
+    lines = wrap(words, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    return "\n" + "".join(f"> {line}\n" for line in lines)
+
+
+def _traced(quotable: Quotable, arm: str) -> str:
+    """Return whether the traces of an arm explain its step time, and what differs most."""
+    trial = quotable.trial.data.declared.trial
+    for told in of_runs([quotable.run]):
+        for difference in told.differences:
+            if told.of[1] == trial and difference.arm == arm:
+                most = difference.rows[0]
+                now, was = text.number(most.arm_calls), text.number(most.baseline_calls)
+                share = signed_percent(most.share)
+                return (
+                    f"{code(arm)} against {code(told.baseline)}: {escape(difference.says)} "
+                    f"Most of it is {code(most.operation)}: {share}, {now} calls a step for {was}."
+                )
+    raise RecordError(
+        "what a profiler told is of an arm that was traced, and its baseline too",
+        f"{quotable.id}, without such traces",
+        "name another arm, or measure with --ab-profile",
+    )
 
 
 def fill(path: Path) -> Path:
@@ -184,8 +214,8 @@ def _advice(run: JudgedRun) -> str:
         words = f"- **{escape(sentence.verb)}**: {escape(sentence.says, MOST_SAID)}"
         lines += wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         if sentence.paste:
-            code = ["```text", *sentence.paste.splitlines(), "```"]
-            lines += ["", *(f"  {line}" for line in code), ""]
+            pasted = ["```text", *sentence.paste.splitlines(), "```"]
+            lines += ["", *(f"  {line}" for line in pasted), ""]
     return "\n".join([*lines, ""])
 
 

@@ -82,7 +82,7 @@ def cubin(unit: str, capability: int) -> Path:
     """
     compiler = nvrtc()
     sources = [(SOURCES / name).read_text() for name in (f"{unit}.cu", *HEADERS)]
-    key = repr((sources, STDINT, OPTIONS, _version(compiler), capability))
+    key = repr((sources, STDINT, OPTIONS, version(compiler), capability))
     name = f"{unit}-sm_{capability}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.cubin"
     return cache.kept(name, lambda path: _write(path, compiler, unit, capability))
 
@@ -117,7 +117,8 @@ def _wheel_directories() -> list[Path]:
     return [place for place in places if place.is_dir()]
 
 
-def _version(compiler: ctypes.CDLL) -> tuple[int, int]:
+def version(compiler: ctypes.CDLL) -> tuple[int, int]:
+    """Return NVRTC's major and minor version."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     compiler.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
     return major.value, minor.value

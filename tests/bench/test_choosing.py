@@ -1,5 +1,6 @@
 """Cases by device: quick ones on two cores, those that keep a GPU busy where there is room."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -172,3 +173,30 @@ def test_on_a_gpu_its_cases_are_announced_before_anything_is_measured(tmp_path, 
     hidden = benchmark(tmp_path, "--collect-only", "--ab-device", "cpu", TINY).stdout
     assert "tiny[scale:1-once]" in hidden
     assert "--ab-look quick: 2 trials" in hidden
+
+
+def words_of(path):
+    return " ".join((ROOT / path).read_text(encoding="utf-8").split())
+
+
+def test_documents_count_the_cases_of_kernels_and_the_sweeps():
+    kernels = [e for name, (_, e) in DECLARED.items() if name.startswith("kernel_")]
+    full, quick = (
+        sum(len(Choice.of(selection, NO_GPU).cases(e)) for e in kernels)
+        for selection in ("full", "quick")
+    )
+    said = re.search(r"(\d+) cases \(the (\w+) quick ones", words_of("kernels/native/README.md"))
+    assert said
+    assert said.groups() == (str(full), {7: "seven"}.get(quick))
+    sweeps = [found for _, e in DECLARED.values() if (found := Choice.of("sweep", NO_GPU).cases(e))]
+    readme = words_of("README.md")
+    assert f"{len(sweeps)} experiments have such sweeps" in readme
+    grown = {
+        name
+        for cases in sweeps
+        for name in cases[0].params
+        if len({case.params[name] for case in cases}) > 1
+    }
+    said = re.search(r"grow with a case's parameter \(([a-z, ]+)\)", readme)
+    assert said
+    assert set(said[1].split(", ")) == grown

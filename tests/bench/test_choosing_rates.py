@@ -1,6 +1,7 @@
 """By which examples a learning rate is chosen: by none of those that judge it."""
 
 import gc
+import re
 
 import numpy as np
 import pytest
@@ -94,3 +95,22 @@ def test_a_fused_network_is_all_that_its_process_holds():
     fused = bench_acnet.predicting(bench_acnet.trained, bench_acnet.fuse, case)
     assert blocks() == before
     assert fused.observe()["fusion_error"] < 1e-5
+
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_as_many_rates_are_told_as_are_tried(name):
+    experiment = DECLARED[name][1]
+    counts = "|".join(NUMBERS)
+    told = re.findall(rf"best of (?:the same )?({counts})\b", experiment.method)
+    tried = experiment.quality.learning_rates if experiment.quality else ()
+    assert told == [NUMBERS[len(tried)]] * len(told)
+    seeds = re.findall(rf"by ({counts})\s+other seeds", experiment.method)
+    chosen_by = experiment.quality.tuning_seeds if experiment.quality else ()
+    assert seeds == [NUMBERS[len(chosen_by)]] * len(seeds)
+
+
+def test_experiments_tell_of_the_rates():
+    assert sum("best of" in experiment.method for _, experiment in DECLARED.values()) >= 6

@@ -83,6 +83,35 @@ def test_numbers_and_sentences_are_what_cite_gives(document: str, tmp_path: Path
     assert main(["verify", str(path), "--runs", str(tmp_path)]) == 0
 
 
+def test_what_was_traced_is_told_of_the_steps_in_the_run(tmp_path: Path) -> None:
+    name = "profiled-cpu-xeon-2-cores.jsonl"
+    records = map(json.loads, (ROOT / "examples" / name).read_text().splitlines())
+    traced = [r for r in records if r["kind"] == "profile" and "recompute" in r["trial"]]
+    was, now = (next(r for r in traced if r["arm"] == arm) for arm in ("keep", "sqrt_segments"))
+    written = f"x <!-- profile: {name} sqrt_segments/step_time_s --><!-- end -->\n"
+    made = " ".join(filled(written, ROOT / "examples").replace("\n> ", " ").split())
+    assert made.startswith("x ")
+    assert "`sqrt_segments` against `keep`" in made
+    together = 100 * (now["step"]["step_time_s"] / was["step"]["step_time_s"] - 1)
+    plain = 100 * (now["untraced_step_time_s"] / was["untraced_step_time_s"] - 1)
+    found = re.search(r"Together \+(\S+) %.* without the profiler \+(\S+) %", made)
+    assert found
+    assert [float(x) for x in found.groups()] == pytest.approx([together, plain], rel=0.01)
+    took = [{o["operation"]: o for o in r["step"]["operations"]} for r in (was, now)]
+    nothing = {"time_s": 0.0, "calls": 0.0}
+    grew = {
+        kind: took[1].get(kind, nothing)["time_s"] - took[0].get(kind, nothing)["time_s"]
+        for kind in {**took[0], **took[1]}
+    }
+    most = max(grew, key=lambda kind: abs(grew[kind]))
+    said = re.search(r"Most of it is `(\S+)`: \+?(\S+) %, (\S+) calls a step for (\S+)\.", made)
+    assert said
+    assert said[1] == most
+    share = 100 * grew[most] / was["step"]["step_time_s"]
+    calls = [took[i].get(most, nothing)["calls"] for i in (1, 0)]
+    assert [float(x) for x in said.groups()[1:]] == pytest.approx([share, *calls], rel=0.01)
+
+
 def test_what_a_whole_run_took_is_told_of_it(document: str, tmp_path: Path) -> None:
     (run,) = load(tmp_path).runs
     written = "".join(
@@ -142,9 +171,19 @@ def test_what_is_not_whole_is_refused_and_nothing_of_it_is_lost(
 
 
 @pytest.mark.parametrize("wanted", ["no_such/step_time_s", "answer"])
-def test_a_number_that_the_run_lacks_is_refused(wanted: str, document: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["number", "profile"])
+def test_a_number_that_the_run_lacks_is_refused(
+    wanted: str, form: str, document: str, tmp_path: Path
+) -> None:
     with pytest.raises(RecordError):
-        filled(f"<!-- number: r.jsonl {wanted} -->1<!-- end -->", tmp_path)
+        filled(f"x <!-- {form}: r.jsonl {wanted} -->1<!-- end -->", tmp_path)
+
+
+def test_what_was_not_traced_is_refused(document: str, tmp_path: Path) -> None:
+    (trial,) = load(tmp_path).runs[0].trials
+    wanted = f"{trial.answered[0]}/step_time_s"
+    with pytest.raises(RecordError, match="an arm that was traced"):
+        filled(f"x <!-- profile: r.jsonl {wanted} -->1<!-- end -->", tmp_path)
 
 
 MADE_WHOLE = "two-machines.md"  # by a command of its own, which a test of its own repeats

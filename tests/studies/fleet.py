@@ -1,6 +1,6 @@
 """How a store of many runs grows: ``python -m tests.studies.fleet 1000 2500 5000 10000``.
 
-``python -m tests.studies.fleet --requests`` counts what shipping one run asks of a store.
+``--publish`` writes what was found into docs/fleet.md, with what shipping one run asks of a store.
 
 Runs are simulated: each has three of a hundred experiments, of 200 samples each, and comes from one
 of a hundred nodes of five kinds. For each number of runs it is measured how long an index takes
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import resource
 import subprocess
@@ -19,18 +20,36 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from keras_ab.bench.fleet.shipping import Shipping
+from keras_ab.bench.lab import clock
+from keras_ab.bench.lab.judge import text
+from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.records import Seal
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.record.store import InFolder, store
 from keras_ab.reports import index
 from tests.reports.simulated import Scene, claim, header, machine, records
+from tests.studies.tables import ROOT, fill
 
+NAME = "fleet"
+PAGE = ROOT / "docs" / "fleet.md"
+HEADINGS = (
+    "runs in a folder",
+    "index from nothing, s",
+    "again, nothing new, s",
+    "its size, kB",
+    "page on one experiment, s",
+    "of processor time",
+    "memory, MB",
+    "size of the page, kB",
+)
 EXPERIMENTS, EACH, KINDS, NODES = 100, 3, 5, 100
 BLOCKS, ROUNDS = 5, 10
 
@@ -65,7 +84,7 @@ def content(number: int) -> tuple[str, bytes]:
     return told.run, body + encode(seal)
 
 
-def fill(folder: Path, first: int, last: int) -> None:
+def fill_store(folder: Path, first: int, last: int) -> None:
     """Write simulated runs."""
     folder.mkdir(exist_ok=True)
     for number in range(first, last):
@@ -149,33 +168,69 @@ def shipped(folder: Path) -> dict[str, int]:
 PARTS = {"index": measured_index, "report": measured_report}
 
 
+def asked_of_a_store() -> str:
+    """Return what shipping one run asks of a store."""
+    with tempfile.TemporaryDirectory() as scratch:
+        asked = shipped(Path(scratch))
+    writes, lists = text.count(asked["PUT"], "write"), text.count(asked["LIST"], "list")
+    deletions = text.count(asked["DELETE"], "deletion")
+    return (
+        f"A run of {asked['blocks']} blocks and {EACH} trials asks a store for {writes}, {lists} "
+        f"and {deletions} while it is shipped, beside one write that claims it."
+    )
+
+
+def measured(folder: Path, first: int, last: int) -> dict[str, float]:
+    """Fill a store with more runs; measure the index and the page in processes of their own."""
+    fill_store(folder, first, last)
+    found: dict[str, float] = {}
+    for part in PARTS:
+        command = [sys.executable, "-m", "tests.studies.fleet", "--part", part, str(folder)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        found |= json.loads(done.stdout)
+    return found
+
+
+def row(found: dict[str, float]) -> str:
+    """Return the row of one number of runs."""
+    cells = (
+        f"{found['runs']:,.0f}",
+        *(f"{found[part]:.2g}" for part in ("index_s", "up_to_date_s")),
+        f"{found['index_bytes'] / 1e3:.0f}",
+        *(f"{found[part]:.2g}" for part in ("report_s", "report_cpu_s")),
+        f"{found['report_peak_bytes'] / 1e6:.0f}",
+        f"{found['page_bytes'] / 1e3:.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def table(rows: Sequence[dict[str, float]]) -> str:
+    """Return the table as Markdown, with the machine, the day, and what a store is asked for."""
+    where = f"On {facts.machine()['cpu']}, {os.cpu_count()} cores, {clock.timestamp()[:10]}."
+    rules = "|---" * len(HEADINGS) + "|"
+    lines = [f"| {' | '.join(HEADINGS)} |", rules, *map(row, rows), "", where]
+    return "\n".join([*lines, *wrap(asked_of_a_store(), 100), ""])
+
+
 def main() -> None:
-    """Print a line for each number of runs."""
+    """Print a table with a row for each number of runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", nargs="*", type=int, default=[1000, 2500, 5000, 10000])
-    parser.add_argument("--requests", action="store_true")
     parser.add_argument("--folder", type=Path, help="keep the simulated store here")
+    parser.add_argument("--publish", action="store_true", help="write the table into its page")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.part:
         part, folder = asked.part
         print(json.dumps(PARTS[part](Path(folder))))
         return
-    if asked.requests:
-        with tempfile.TemporaryDirectory() as scratch:
-            print(json.dumps(shipped(Path(scratch))))
-        return
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.folder or Path(scratch) / "store"
-        before = len(list(folder.glob("*.jsonl")))
-        for count in sorted(asked.counts):
-            fill(folder, before, count)
-            before, found = max(before, count), {}
-            for part in PARTS:
-                command = [sys.executable, "-m", "tests.studies.fleet", "--part", part, str(folder)]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found |= json.loads(done.stdout)
-            print(json.dumps(found), flush=True)
+        begins = [len(list(folder.glob("*.jsonl"))), *sorted(asked.counts)]
+        made = table([measured(folder, *pair) for pair in pairwise(begins)])
+    print(made, end="")
+    if asked.publish:
+        fill(PAGE, NAME, made)
 
 
 if __name__ == "__main__":

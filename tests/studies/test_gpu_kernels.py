@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.studies.gpu_kernels import README, table
-from tests.studies.tables import between
+from tests.studies.tables import between, ratio
 
 FOUND = Path(__file__).parents[2] / "examples" / "gpu" / "kernels-h200.jsonl"
 PROGRAM = """
@@ -66,3 +66,25 @@ def test_the_page_has_the_table_of_what_was_measured():
     found = [json.loads(line) for line in FOUND.read_text().splitlines()]
     (said,) = between("gpu_kernels").findall(README.read_text())
     assert said == table(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "says"),
+    [
+        ("kernels-h200-second.jsonl", "sm3", "at {copy:.2f} of a copy before (`{name}`)"),
+        (
+            "kernels-h200-first.jsonl",
+            "batch_statistics",
+            "{copy:.2f} of a copy, XLA {xla:.2f} of the kernel's time (`{name}`)",
+        ),
+    ],
+)
+def test_the_page_says_of_earlier_runs_what_they_found(name, kernel, says):
+    lines = map(json.loads, FOUND.with_name(name).read_text().splitlines())
+    (found,) = (line for line in lines if line["kernel"] == kernel)
+    copy, xla = (
+        float(ratio([turn[form] - turn["native"] for turn in found["log_s"]]).split()[0])
+        for form in ("copy", "xla")
+    )
+    page = " ".join(README.read_text(encoding="utf-8").split())
+    assert says.format(copy=copy, xla=xla, name=name) in page

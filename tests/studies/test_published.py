@@ -1,6 +1,9 @@
 """An example runs up to its `fit`, whatever comes after; what does not work has its word."""
 
-from tests.studies.published import Outcome, in_own_process, page
+import re
+
+from tests.studies.published import PAGE, Outcome, in_own_process, page
+from tests.studies.tables import README
 
 EXAMPLE = """
 import keras_core as keras
@@ -65,3 +68,10 @@ def test_the_page_has_every_trouble_in_a_line():
     assert "- slow: `xla`, `cache` not tried within 15 minutes" in made
     assert "- ill, `xla`: Error: a &lt;b> \\| 'c" in made
     assert "| not | could not be made | 0 | `make` |" in made
+
+
+def test_the_readme_counts_as_the_page_does():
+    (said,) = re.findall(r"\*\*(\d+) of (\d+) went through", PAGE.read_text(encoding="utf-8"))
+    readme = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"Of {said[1]} of Keras' own examples" in readme
+    assert f"{said[0]} went through to their advice" in readme

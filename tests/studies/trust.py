@@ -1,7 +1,8 @@
 """Can the method be trusted on this machine? A/A trials, an injected difference, and its own cost.
 
 Run with ``tox run -e study``; about half an hour. One core is kept busy by another process during
-the A/A trials, as on a machine that others use too.
+the A/A trials, as on a machine that others use too. With ``--publish`` the table is kept, and
+written into the README.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import Finding, assess
 from keras_ab.bench.lab.judge.verdicts import Verdict
+from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.loop.asking import ask
 from keras_ab.bench.lab.loop.doctor import IDENTICAL
 from keras_ab.bench.lab.loop.forkserver import ForkServer
@@ -34,11 +35,15 @@ from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker.protocol import ArmNames, Build, Facts, Sample
+from tests.studies.tables import publish
 
 HERE = Path(__file__).parent
 INJECTED = HERE / "bench_injected.py"
 STEP_S = 1e-3
 """The step against which the cost of timing is held."""
+NAME = "trust"
+HEADINGS = ("study", "keras-ab", "without it")
+Row = tuple[str, str, str]
 
 
 def keep_a_core_busy(asked_by: int) -> None:
@@ -68,18 +73,18 @@ def trial(server: ForkServer, file: Path, experiment: str, plan: Plan) -> Findin
     return found
 
 
-def many(server: ForkServer, file: Path, experiment: str, plan: Plan, count: int) -> Counter[str]:
-    """Carry out trials, each from another seed; count the verdicts."""
-    verdicts: Counter[str] = Counter()
+def many(
+    server: ForkServer, file: Path, experiment: str, plan: Plan, count: int
+) -> Iterator[Finding]:
+    """Carry out trials, each from another seed; yield what each finds."""
     for seed in range(count):
         finding = trial(server, file, experiment, replace(plan, seed=seed))
-        verdicts[str(finding.verdict)] += 1
         print(
             f"  {experiment} {seed + 1:3} of {count}: {text.compared(finding)}, "
             f"{text.count(finding.estimate.blocks, 'block')}, {finding.verdict}",
             flush=True,
         )
-    return verdicts
+        yield finding
 
 
 def one_after_the_other(trials: int) -> int:
@@ -139,39 +144,75 @@ def cost_of_timing(server: ForkServer, plan: Plan) -> float:
     return median(found)
 
 
-def identical_arms(server: ForkServer, trials: int) -> None:
+def identical_arms(server: ForkServer, trials: int) -> Row:
     """Compare identical arms with one core kept busy: as the lab does, and one after the other."""
     least = Plan(budget_s=1e-9, rounds=8, sample_time_s=0.02)
     with one_busy_core():
-        identical = many(server, IDENTICAL, "identical_training", least, trials)
+        found = list(many(server, IDENTICAL, "identical_training", least, trials))
         sequential = one_after_the_other(trials)
-    false = identical[Verdict.BETTER] + identical[Verdict.WORSE]
-    print(f"\nidentical arms called different, one core busy: {false} of {trials}")
-    print(f"verdicts on identical arms: {dict(identical)}")
-    print(
-        "the same, all of A then all of B (pytest-benchmark, Mann-Whitney): "
-        f"{sequential} of {trials}\n",
-        flush=True,
+    apart = sum(f.verdict in (Verdict.BETTER, Verdict.WORSE) for f in found)
+    plain = "all of A timed before all of B (pytest-benchmark, Mann-Whitney)"
+    return (
+        "identical arms called different, one core kept busy",
+        f"{apart} of {trials}",
+        f"{sequential} of {trials}, {plain}",
     )
 
 
+def injected(server: ForkServer, trials: int) -> Row:
+    """Compare an arm with the same and 3 % more work, by the thorough look."""
+    found = list(many(server, INJECTED, "injected", Plan(), trials))
+    return (
+        "3 % more work found to be worse",
+        f"{sum(f.verdict is Verdict.WORSE for f in found)} of {trials}: {spread(found)}",
+        "",
+    )
+
+
+def spread(found: Sequence[Finding]) -> str:
+    """Return the least and the most that trials find, and the blocks it took."""
+    ratios = sorted(f.shown(f.estimate.point) for f in found)
+    blocks = sorted(f.estimate.blocks for f in found)
+    return (
+        f"{ratios[0]:.3f}× to {ratios[-1]:.3f}×, in {blocks[0]} to {blocks[-1]} blocks, "
+        f"{median(blocks):.3g} at the median"
+    )
+
+
+def costs(server: ForkServer) -> Iterator[Row]:
+    """Time the start of a process, and what timing adds to a step."""
+    forked, spawned = map(text.seconds, starting(server))
+    yield "a process with its framework ready", forked, f"{spawned}, started as a command"
+    added = cost_of_timing(server, Plan())
+    share = f"{text.seconds(added)}, {text.percent(added / STEP_S)}"
+    yield f"added by timing to a step of {text.seconds(STEP_S)}", share, ""
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the study's table as Markdown, with the machine and the day."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *rows]
+    where = f"On {facts.machine()['cpu']}, {os.cpu_count()} cores, {clock.timestamp()[:10]}."
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), "", where, ""])
+
+
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=40, help="A/A trials (default 40)")
     parser.add_argument("--injected", type=int, default=10, help="trials with 3 %% more work")
-    count = parser.parse_args()
+    parser.add_argument("--publish", action="store_true", help="keep it, and fill the README")
+    asked = parser.parse_args()
     server = ForkServer("tensorflow")
-    forked, spawned = starting(server)
-    print(f"a worker, framework ready: {text.seconds(forked)} forked, {text.seconds(spawned)} "
-          f"plain: {text.ratio(forked / spawned)}", flush=True)  # fmt: skip
-    cost = cost_of_timing(server, Plan())
-    print(f"timing adds {text.seconds(cost)} to a step: {text.percent(cost / STEP_S)} of 1 ms")
-    if count.trials:
-        identical_arms(server, count.trials)
-    if count.injected:
-        injected = many(server, INJECTED, "injected", Plan(), count.injected)
-        print(f"\n3 % more work found worse: {injected[Verdict.WORSE]} of {count.injected}")
+    rows = [*costs(server)]
+    if asked.injected:
+        rows.insert(0, injected(server, asked.injected))
+    if asked.trials:
+        rows.insert(0, identical_arms(server, asked.trials))
     server.close()
+    made = table(rows)
+    print(f"\n{made}", end="")
+    if asked.publish:
+        publish(NAME, made)
 
 
 if __name__ == "__main__":

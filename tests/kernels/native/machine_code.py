@@ -1,9 +1,10 @@
 """What NVRTC makes of the CUDA sources, read from the machine code: no GPU is needed.
 
 ``python -m tests.kernels.native.machine_code`` prints three tables in Markdown: that, the bytes
-that each kernel moves (traffic.py) and the blocks of its launches (launch_sizes.py). It needs
-NVRTC, and ``cuobjdump`` and ``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and
-``nvidia-cuda-nvdisasm`` put them into ``site-packages/nvidia/cu13/bin``.
+that each kernel moves (traffic.py) and the blocks of its launches (launch_sizes.py). With
+``--fill`` it writes them into kernels/native/README.md. It needs NVRTC, and ``cuobjdump`` and
+``nvdisasm`` on the path: NVIDIA's wheels ``nvidia-cuda-cuobjdump`` and ``nvidia-cuda-nvdisasm`` put
+them into ``site-packages/nvidia/cu13/bin``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from tempfile import TemporaryDirectory
 from keras_ab.kernels.native import build, device_code
 from tests.kernels.native import launch_sizes, traffic
 from tests.kernels.native.emulator import counting
+from tests.studies.tables import ROOT, fill
 
+PAGE = ROOT / "kernels" / "native" / "README.md"
 CAPABILITIES = (80, 90, 120)
 THREADS = {80: 2048, 90: 2048, 120: 1536}
 """That a multiprocessor holds at most. Source: CUDA C++ Programming Guide, compute capabilities."""
@@ -168,7 +171,14 @@ def table(found: Sequence[Kernel]) -> str:
         )
         cells = (_alike(values) for values in columns)
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    capabilities = " / ".join(f"sm_{each}" for each in dict.fromkeys(k.capability for k in found))
+    return "\n".join([*rows, "", f"{compiled_by()}'s code for {capabilities}."])
+
+
+def compiled_by() -> str:
+    """Return the name and version of what compiles."""
+    major, minor = device_code.version(device_code.nvrtc())
+    return f"NVRTC {major}.{minor}"
 
 
 def _alike(values: Sequence[object]) -> str:
@@ -176,14 +186,21 @@ def _alike(values: Sequence[object]) -> str:
     return told[0] if len(set(told)) == 1 else " / ".join(told)
 
 
-def main() -> int:
-    print(table(list(all_kernels())))
-    print(f"\n{traffic.table(traffic.counted_apart())}")
+def main(arguments: Sequence[str] = ()) -> int:
+    """Print the tables, or write them into the page."""
+    made = {
+        "machine_code": table(list(all_kernels())),
+        "traffic": traffic.table(traffic.counted_apart()),
+    }
     with counting() as emulator:
         sizes = launch_sizes.launched(emulator.cuda, emulator.handlers, emulator.driver)
-        print(f"\n{launch_sizes.table(sizes)}")
+        made["launch_sizes"] = launch_sizes.table(sizes)
+    print("\n\n".join(made.values()))
+    if "--fill" in arguments:
+        for name, each in made.items():
+            fill(PAGE, name, f"{each}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

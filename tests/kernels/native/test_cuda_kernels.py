@@ -20,8 +20,9 @@ from keras_ab.kernels.native import build, device_code, register
 from keras_ab.kernels.native import standardize as ws
 from keras_ab.kernels.weight_standardization import reference_standardized
 from tests.kernels.native import c_interface as c
-from tests.kernels.native import cases, emulator, launch_sizes
+from tests.kernels.native import cases, emulator, launch_sizes, machine_code
 from tests.kernels.native.frames import Handlers
+from tests.studies.tables import between
 
 SHAPES = [(), (1,), (7,), (1, 1), (5, 1), (1, 9), (33, 65), (2, 3, 5), (3, 3, 4, 6), (1, 1, 1, 8)]
 SHAPES += [(9000,), (70, 300), (2, 2, 2, 2, 3)]
@@ -280,8 +281,8 @@ def test_large_cases_have_a_block_for_every_multiprocessor(cuda, handlers, drive
     found = list(launch_sizes.launched(cuda, handlers, driver))
     few = {kernel for kernel, blocks in found if blocks < H100} - OF_PARTS
     assert few == {"standardize_forward", "standardize_backward"}
-    told = launch_sizes.table([("a", 3), ("b", 8), ("a", 1)])
-    assert told.splitlines()[2:] == ["| a | 1 to 3 |", "| b | 8 |"]
+    (said,) = between("launch_sizes").findall(machine_code.PAGE.read_text(encoding="utf-8"))
+    assert said == f"{launch_sizes.table(found)}\n"
 
 
 def test_a_failed_launch_is_an_error(cuda, driver, rng):

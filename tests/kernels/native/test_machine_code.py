@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from keras_ab.kernels.native import device_code
-from tests.kernels.native import machine_code
+from tests.kernels.native import launch_sizes, machine_code
+from tests.studies.tables import between
 
 USAGE = "  REG:40 STACK:0 SHARED:2048 LOCAL:8 CONSTANT[0]:4504 TEXTURE:0 SURFACE:0 SAMPLER:0"
 LISTING = """
@@ -45,6 +46,11 @@ def test_a_loop_with_another_in_it_is_not_innermost():
     assert ends == [(0x20, 0x30), (0x50, 0xB0), (0xC4, 0xCC)]
 
 
+def test_launches_are_told_by_the_least_and_the_most_blocks():
+    told = launch_sizes.table([("a", 3), ("b", 8), ("a", 1)])
+    assert told.splitlines()[2:] == ["| a | 1 to 3 |", "| b | 8 |"]
+
+
 @pytest.mark.parametrize(
     ("operation", "bits"),
     [("LDG.E", 32), ("LDG.E.U16.CONSTANT", 16), ("LDG.E.128.CONSTANT", 128), ("LDS.128", 0)],
@@ -71,3 +77,6 @@ def test_what_compilers_make_of_the_kernels():
     along += tuple(f"adafactor_{phase}" for phase in ("moments", "norm", "apply"))
     assert {found[name].load_bits for name in along} == {128}
     assert {name: kernel.doubles for name, kernel in found.items() if kernel.doubles} == {}
+    (said,) = between("machine_code").findall(machine_code.PAGE.read_text(encoding="utf-8"))
+    if f"{machine_code.compiled_by()}'s code" in said:
+        assert said == f"{machine_code.table(list(machine_code.all_kernels()))}\n"

@@ -3,7 +3,9 @@
 import pytest
 
 from keras_ab.kernels.native.least_bytes import PASSES
+from tests.kernels.native.machine_code import PAGE
 from tests.kernels.native.traffic import Moved, counted_apart, table
+from tests.studies.tables import between
 
 MOST = 1.05
 """Times the least: what accumulators and partial sums may add."""
@@ -24,6 +26,11 @@ def test_every_kernel_is_counted(moved):
 @pytest.mark.parametrize("kernel", PASSES)
 def test_a_kernel_moves_what_it_must_and_hardly_more(kernel, moved):
     assert 0.99 <= moved[kernel].ratio <= MOST
+
+
+def test_the_page_has_what_was_counted(moved):
+    (said,) = between("traffic").findall(PAGE.read_text(encoding="utf-8"))
+    assert said == f"{table(list(moved.values()))}\n"
 
 
 def test_the_table_has_a_row_for_each_kernel():
