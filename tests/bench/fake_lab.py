@@ -1,9 +1,11 @@
 """A measuring loop's clock, processes and workers that only say what they were asked."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
+from keras_ab.bench.lab.loop import arm_process
 from keras_ab.bench.lab.loop.asking import WorkerLost, WorkerTimeout
 from keras_ab.bench.lab.loop.gauges import Gauges
 from keras_ab.bench.lab.loop.measure import measure_trial
@@ -72,11 +74,13 @@ class FakeWorker:
         return protocol.Built(1.0, 2.0, {"weights_bytes": 8.0}, notes, on_gpu)
 
     def calibrate(self, _asked):
-        return 7
+        return self.lab.calibrated
 
     def sample(self, asked):
         self.lab.awake_in_samples.append(self.lab.awake - {self})
-        lasts = asked.steps * self.lab.step_time_s(self.arm)
+        self.lab.warm.append(asked.warm)
+        cold_s = 0.0 if asked.warm else self.lab.cold_s
+        lasts = asked.steps * self.lab.step_time_s(self.arm) + cold_s
         self.lab.clock.seconds += lasts
         return protocol.Sampled(lasts, lasts, 0.75 * lasts)
 
@@ -98,7 +102,7 @@ class FakeWorker:
         return None
 
     def traced(self, asked):
-        return self.sample(asked).duration_s
+        return self.sample(protocol.Sample(asked.steps)).duration_s
 
     def end_trace(self, asked):
         self.lab.paces.append(asked.paces)
@@ -140,6 +144,8 @@ class FakeLab:
         self._noise = noise
         self._twice_s = twice_s
         self.build_s = build_s
+        self.calibrated = 7
+        self.warm, self.cold_s = [], 0.0
         self.watts = None
         self.on_gpu = ()
         self.counts = False
@@ -171,4 +177,5 @@ class FakeLab:
     def run(self, plan, previous=(), device=None):
         task = Task(TINY, "tiny", "scale:1", "plain", plan)
         gauges = Gauges(self.clock.now, NoLoad(), self.gpu_state, self.energy_j, cores=2)
-        return list(measure_trial(task, self, previous, gauges, device=device))
+        with patch.object(arm_process, "memory_usage", lambda *_, **__: 1.0):  # not the test's own
+            return list(measure_trial(task, self, previous, gauges, device=device))

@@ -50,6 +50,30 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
     assert next(calls, None) is None
 
 
+@pytest.mark.parametrize(
+    ("steps", "twice_s", "warm"), [(1, 0.02, True), (1, 0.2, False), (7, 0.2, True)]
+)
+def test_a_step_that_is_not_timed_comes_first_in_all_arms_alike(steps, twice_s, warm):
+    lab = FakeLab(twice_s=twice_s)
+    lab.calibrated = steps
+    lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3))
+    once_a_block = 3  # what is sampled first is no sample
+    first, later = lab.warm[:once_a_block], lab.warm[once_a_block : once_a_block * 4]
+    assert first == [False] * once_a_block
+    assert later == [warm] * len(later)
+    assert lab.warm == 2 * (first + later)
+
+
+def test_what_a_cold_step_takes_longer_hides_nothing_of_a_difference():
+    lab = FakeLab(noise=0.01)
+    lab.calibrated, lab.cold_s = 1, 0.005
+    plan = Plan(min_blocks=10, max_blocks=10, rounds=10)
+    (data,) = group(lab.run(plan)).values()
+    found = assess(data, data.metric("step_time_s"), "twice", plan)
+    assert found
+    assert math.exp(found.estimate.point) == pytest.approx(2.0, rel=0.01)
+
+
 @pytest.mark.parametrize("profile", [False, True])
 def test_while_an_arm_is_sampled_all_others_rest(profile):
     lab = FakeLab()

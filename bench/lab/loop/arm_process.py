@@ -145,9 +145,9 @@ class ArmProcess:
         """Return how many steps last as long as a sample should."""
         return self._ask("calibration", protocol.Calibrate(self._task.plan.sample_time_s))
 
-    def sample(self, steps: int, stage: str = "sampling") -> protocol.Sampled:
-        """Time steps together."""
-        return self._ask(stage, protocol.Sample(steps))
+    def sample(self, steps: int, stage: str = "sampling", warm: bool = True) -> protocol.Sampled:
+        """Time steps together, after one that is not timed where they are to be warm."""
+        return self._ask(stage, protocol.Sample(steps, warm))
 
     def memory(self) -> dict[str, float]:
         """Run a step and return the peaks of memory in it, in bytes."""

@@ -147,13 +147,13 @@ class Handler:
 
     def _fastest_s(self, steps: int) -> float:
         """Return the least of a few samples' durations: one that was held up must not decide."""
-        asked = protocol.Sample(steps)
+        asked = protocol.Sample(steps, warm=steps > 1)
         return min(self.sample(asked).duration_s for _ in range(CALIBRATION_TRIES))
 
     @answer.register
     def sample(self, asked: protocol.Sample) -> protocol.Sampled:
         """Time some steps together, the device synchronised at both ends."""
-        step, synchronise = self._ready(asked.steps), self.backend.synchronise
+        step, synchronise = self._ready(asked.warm), self.backend.synchronise
         start = clock.now()
         self.last = step_repeatedly(step, asked.steps)
         handed_over = clock.now()
@@ -163,16 +163,17 @@ class Handler:
         told, self.cpu_told = self.cpu_told, clock.cpu_now()
         return protocol.Sampled(duration, self.cpu_told - told, handed_over - start)
 
-    def _ready(self, steps: int) -> Callable[[], Any]:
+    def _ready(self, warm: bool) -> Callable[[], Any]:
         """Make ready for a sample and return the step; the garbage collector rests from here on.
 
-        It would charge one arm for another's litter. Several short steps are preceded by one that
-        is not timed: other arms had the caches since.
+        It would charge one arm for another's litter. A step that is not timed comes first where
+        they are to be `warm`: other arms had the caches since, and what a cold step takes longer,
+        each arm's alike, would hide a part of what they differ by.
         """
         assert self.prepared is not None  # noqa: S101 - the lab builds first
         gc.collect()
         gc.disable()
-        if steps > 1:
+        if warm:
             self.prepared.step()
         self.backend.synchronise()
         return self.prepared.step
@@ -220,7 +221,7 @@ class Handler:
     @answer.register
     def traced(self, asked: protocol.Traced) -> float:
         """Take a sample under the trace, marked; return how long it lasted."""
-        step = self._ready(asked.steps)
+        step = self._ready(warm=True)
         start = clock.now()
         with self.tracer.mark(SAMPLE, asked.number):
             with self.tracer.mark(HAND_OVER, asked.number):

@@ -172,9 +172,13 @@ class Calibrate(Request[PositiveInt]):
 
 @dataclass(frozen=True)
 class Sample(Request[Sampled]):
-    """Time some steps together, the device synchronised at both ends."""
+    """Time some steps together, the device synchronised at both ends.
+
+    Where they are to be ``warm``, a step that is not timed comes first.
+    """
 
     steps: int
+    warm: bool = True
 
 
 @dataclass(frozen=True)
