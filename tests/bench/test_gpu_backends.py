@@ -235,7 +235,7 @@ def test_the_hand_over_ends_before_the_device_does(asked, monkeypatch):
 
 
 def test_all_that_a_worker_uses_of_processors_from_sample_to_sample_is_its_own(asked, monkeypatch):
-    """A step uses 2 s, collecting garbage 3 s; before a warm sample a step is not timed."""
+    """A step uses 2 s, collecting garbage 3 s; before a warm sample steps are not timed."""
     used = [0.0]
 
     def uses(seconds):
@@ -250,6 +250,7 @@ def test_all_that_a_worker_uses_of_processors_from_sample_to_sample_is_its_own(a
     uses(0.5)  # to answer
     assert asked.sample(protocol.Sample(4)).cpu_s == 0.5 + 3.0 + 5 * 2.0
     assert asked.sample(protocol.Sample(1)).cpu_s == 3.0 + 2 * 2.0
+    assert asked.sample(protocol.Sample(12)).cpu_s == 3.0 + (12 + 3) * 2.0
     assert asked.sample(protocol.Sample(1, warm=False)).cpu_s == 3.0 + 2.0
 
 

@@ -53,7 +53,7 @@ def test_each_block_starts_measures_and_stops_fresh_processes_in_this_order():
 @pytest.mark.parametrize(
     ("steps", "twice_s", "warm"), [(1, 0.02, True), (1, 0.2, False), (7, 0.2, True)]
 )
-def test_a_step_that_is_not_timed_comes_first_in_all_arms_alike(steps, twice_s, warm):
+def test_steps_that_are_not_timed_come_first_in_all_arms_alike(steps, twice_s, warm):
     lab = FakeLab(twice_s=twice_s)
     lab.calibrated = steps
     lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3))

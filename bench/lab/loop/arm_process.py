@@ -146,7 +146,7 @@ class ArmProcess:
         return self._ask("calibration", protocol.Calibrate(self._task.plan.sample_time_s))
 
     def sample(self, steps: int, stage: str = "sampling", warm: bool = True) -> protocol.Sampled:
-        """Time steps together, after one that is not timed where they are to be warm."""
+        """Time steps together, after some that are not timed where they are to be warm."""
         return self._ask(stage, protocol.Sample(steps, warm))
 
     def memory(self) -> dict[str, float]:

@@ -54,7 +54,7 @@ class Blocks:
         arms: those that are left.
         gauges: load, GPU state and energy.
         steps: in a sample; 0 until the baseline has been calibrated, in the first block.
-        warm: whether a step that is not timed comes before each sample of the block.
+        warm: whether steps that are not timed come before each sample of the block.
     """
 
     data: TrialData

@@ -174,7 +174,7 @@ class Calibrate(Request[PositiveInt]):
 class Sample(Request[Sampled]):
     """Time some steps together, the device synchronised at both ends.
 
-    Where they are to be ``warm``, a step that is not timed comes first.
+    Where they are to be ``warm``, others that are not timed come first: a quarter as many.
     """
 
     steps: int
