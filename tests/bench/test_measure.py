@@ -59,7 +59,7 @@ def test_steps_that_are_not_timed_come_first_in_all_arms_alike(steps, twice_s, w
     lab.run(Plan(min_blocks=2, max_blocks=2, rounds=3))
     once_a_block = 3  # what is sampled first is no sample
     first, later = lab.warm[:once_a_block], lab.warm[once_a_block : once_a_block * 4]
-    assert first == [False] * once_a_block
+    assert first == [True] * once_a_block
     assert later == [warm] * len(later)
     assert lab.warm == 2 * (first + later)
 

@@ -89,7 +89,7 @@ class Blocks:
             began += self.gauges.now() - built  # no other block pays for that
             for arm, process in list(processes.items()):
                 try:
-                    warm_up_s += process.sample(self.steps, "warm-up", warm=False).duration_s
+                    warm_up_s += process.sample(self.steps, "warm-up").duration_s
                 except ArmFailed as failed:
                     del processes[arm]
                     yield self.arms.drop(failed)
