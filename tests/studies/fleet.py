@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import random
 import resource
 import subprocess
@@ -27,16 +26,14 @@ from textwrap import wrap
 from typing import Any
 
 from keras_ab.bench.fleet.shipping import Shipping
-from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
-from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.record.declared import Node
 from keras_ab.bench.lab.record.records import Seal
 from keras_ab.bench.lab.record.run_file import encode
 from keras_ab.bench.lab.record.store import InFolder, store
 from keras_ab.reports import index
 from tests.reports.simulated import Scene, claim, header, machine, records
-from tests.studies.tables import ROOT, fill
+from tests.studies.tables import ROOT, fill, measured_on
 
 NAME = "fleet"
 PAGE = ROOT / "docs" / "fleet.md"
@@ -206,9 +203,8 @@ def row(found: dict[str, float]) -> str:
 
 def table(rows: Sequence[dict[str, float]]) -> str:
     """Return the table as Markdown, with the machine, the day, and what a store is asked for."""
-    where = f"On {facts.machine()['cpu']}, {os.cpu_count()} cores, {clock.timestamp()[:10]}."
     rules = "|---" * len(HEADINGS) + "|"
-    lines = [f"| {' | '.join(HEADINGS)} |", rules, *map(row, rows), "", where]
+    lines = [f"| {' | '.join(HEADINGS)} |", rules, *map(row, rows), "", measured_on()]
     return "\n".join([*lines, *wrap(asked_of_a_store(), 100), ""])
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge.estimate import interval
+from keras_ab.bench.lab.loop import facts
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -34,6 +37,11 @@ def publish(study: str, made: str) -> None:
     kept(study).parent.mkdir(exist_ok=True)
     kept(study).write_text(made, encoding="utf-8")
     fill(README, study, made)
+
+
+def measured_on() -> str:
+    """Return the sentence that names this machine and the day."""
+    return f"On {facts.machine()['cpu']}, {os.cpu_count()} cores, {clock.timestamp()[:10]}."
 
 
 def ratio(logs: Sequence[float]) -> str:

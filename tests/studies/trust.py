@@ -26,7 +26,6 @@ from keras_ab.bench.lab import clock
 from keras_ab.bench.lab.judge import text
 from keras_ab.bench.lab.judge.findings import Finding, assess
 from keras_ab.bench.lab.judge.verdicts import Verdict
-from keras_ab.bench.lab.loop import facts
 from keras_ab.bench.lab.loop.asking import ask
 from keras_ab.bench.lab.loop.doctor import IDENTICAL
 from keras_ab.bench.lab.loop.forkserver import ForkServer
@@ -35,7 +34,7 @@ from keras_ab.bench.lab.record.task import Task
 from keras_ab.bench.lab.record.trial_data import group
 from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker.protocol import ArmNames, Build, Facts, Sample
-from tests.studies.tables import publish
+from tests.studies.tables import measured_on, publish
 
 HERE = Path(__file__).parent
 INJECTED = HERE / "bench_injected.py"
@@ -191,8 +190,7 @@ def costs(server: ForkServer) -> Iterator[Row]:
 def table(rows: Sequence[Row]) -> str:
     """Return the study's table as Markdown, with the machine and the day."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *rows]
-    where = f"On {facts.machine()['cpu']}, {os.cpu_count()} cores, {clock.timestamp()[:10]}."
-    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), "", where, ""])
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), "", measured_on(), ""])
 
 
 def main() -> None:
