@@ -102,7 +102,7 @@ class FakeWorker:
         return None
 
     def traced(self, asked):
-        return self.sample(protocol.Sample(asked.steps)).duration_s
+        return self.sample(protocol.Sample(asked.steps, asked.warm)).duration_s
 
     def end_trace(self, asked):
         self.lab.paces.append(asked.paces)

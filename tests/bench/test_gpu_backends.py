@@ -248,9 +248,9 @@ def test_all_that_a_worker_uses_of_processors_from_sample_to_sample_is_its_own(a
     asked.prepared = SimpleNamespace(step=lambda: uses(2.0))
     asked.sample(protocol.Sample(2))
     uses(0.5)  # to answer
-    assert asked.sample(protocol.Sample(4)).cpu_s == 0.5 + 3.0 + 5 * 2.0
-    assert asked.sample(protocol.Sample(1)).cpu_s == 3.0 + 2 * 2.0
-    assert asked.sample(protocol.Sample(12)).cpu_s == 3.0 + (12 + 3) * 2.0
+    assert asked.sample(protocol.Sample(4)).cpu_s == 0.5 + 3.0 + (4 + 3) * 2.0
+    assert asked.sample(protocol.Sample(1)).cpu_s == 3.0 + (1 + 3) * 2.0
+    assert asked.sample(protocol.Sample(16)).cpu_s == 3.0 + (16 + 4) * 2.0
     assert asked.sample(protocol.Sample(1, warm=False)).cpu_s == 3.0 + 2.0
 
 

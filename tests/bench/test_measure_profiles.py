@@ -10,7 +10,7 @@ from keras_ab.bench.lab.words.plan import Plan
 from keras_ab.bench.lab.worker import protocol
 from tests.bench.fake_lab import NO_ROOM, FakeLab, FakeWorker
 
-PROFILED = Plan(min_blocks=2, max_blocks=2, rounds=3, profile=True, profile_time_s=6.0)
+PROFILED = Plan(min_blocks=2, max_blocks=2, rounds=3, profile=True, profile_time_s=6.2)
 
 
 def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
@@ -21,7 +21,7 @@ def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
     traces = lab.calls.index("Trace once"), lab.calls.index("Trace twice")
     timed = max(n for n, call in enumerate(lab.calls) if call.startswith("stop control"))
     assert timed < min(traces)
-    count = int(PROFILED.profile_time_s / 0.105)  # seven steps of 10 and of 20 ms
+    count = int(PROFILED.profile_time_s / 0.15)  # three steps and seven, of 10 and of 20 ms
     rounds = lab.calls[1 + max(traces) :][: 2 * count]
     assert in_turn(rounds) == {"Traced"}
     after = lab.calls[1 + max(traces) + len(rounds) :]
@@ -30,6 +30,19 @@ def test_arms_are_traced_in_turn_and_only_when_all_is_timed():
     assert not [call for call in after[2:][2 * (count // 2) :] if not call.startswith("stop")]
     before = lab.calls[min(traces) - 2 * (count // 2) : min(traces)]
     assert in_turn(before) == {"Sample"}
+
+
+@pytest.mark.parametrize(("twice_s", "warm"), [(0.02, True), (0.2, False)])
+def test_what_is_traced_begins_as_warm_as_what_was_timed(twice_s, warm):
+    lab = FakeLab(twice_s=twice_s)
+    lab.calibrated = 1
+    lab.run(PROFILED)
+    samples = lab.calls.index("Trace once") + 2
+    traced = sum(call.startswith("Traced") for call in lab.calls[samples:])
+    assert traced >= 16
+    timed = 2 * (3 + 3 * 3)  # two blocks of three processes: a first sample and three rounds
+    assert lab.warm[timed : timed + 2] == [True, True]
+    assert set(lab.warm[timed + 2 :]) == {warm}
 
 
 def in_turn(calls):
@@ -58,7 +71,7 @@ def test_arms_are_profiled_at_one_pace_of_the_machine():
     profiles = group(lab.run(PROFILED))["tiny[scale:1]"].profiles
     plain = {arm: profile.untraced_step_time_s for arm, profile in profiles.items()}
     assert plain["twice"] / plain["once"] == pytest.approx(2.0)
-    count = int(PROFILED.profile_time_s / 0.105)
+    count = int(PROFILED.profile_time_s / 0.15)
     waves = [1.0 + n * 7 % 10 for n in range(count)]
     assert lab.paces == [pytest.approx([wave / median(waves) for wave in waves])] * 2
 

@@ -209,9 +209,9 @@ class ArmProcess:
         """Begin a trace whose files go into a folder."""
         self._ask("tracing", protocol.Trace(str(folder)))
 
-    def traced(self, steps: int, number: int) -> float:
+    def traced(self, steps: int, number: int, warm: bool) -> float:
         """Take some steps under the trace; return how many seconds they lasted together."""
-        return self._ask("tracing", protocol.Traced(steps, number))
+        return self._ask("tracing", protocol.Traced(steps, number, warm))
 
     def profile(self, steps: int, paces: list[float], files: str) -> Profile:
         """End the trace; return where the time of a step went, and what is alive at its peak."""

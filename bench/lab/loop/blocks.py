@@ -37,7 +37,7 @@ COLD_STEP_S = 0.05
 
 Others had the caches since, and its threads slept: with TensorFlow on two busy cores of an Intel
 Xeon, a step of 15 ms took some 2 ms more. Of two arms of which one has twice the work that makes
-1.87 where it is 1.97 after a step that is not timed.
+1.87 where it is 1.97 after steps that are not timed.
 """
 
 Processes = dict[str, ArmProcess]
@@ -89,7 +89,8 @@ class Blocks:
             began += self.gauges.now() - built  # no other block pays for that
             for arm, process in list(processes.items()):
                 try:
-                    warm_up_s += process.sample(self.steps, "warm-up").duration_s
+                    sampled = process.sample(self.steps, "warm-up", self.warm)
+                    warm_up_s += sampled.duration_s
                 except ArmFailed as failed:
                     del processes[arm]
                     yield self.arms.drop(failed)

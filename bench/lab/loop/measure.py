@@ -299,7 +299,9 @@ class _Loop:
                 stack, arms, rng, self._not_traced, counted=True
             )
             time_s = self.plan.profile_time_s
-            for line in profiled(processes, self.blocks.steps, time_s, folder, rng):
+            for line in profiled(
+                processes, self.blocks.steps, self.blocks.warm, time_s, folder, rng
+            ):
                 yield self._not_traced(line) if isinstance(line, ArmFailed) else line
 
     def _not_traced(self, failed: ArmFailed) -> Profile:

@@ -13,6 +13,7 @@ from statistics import fmean
 from keras_ab.bench.lab.loop.arm_process import ArmFailed, ArmProcess
 from keras_ab.bench.lab.record.orders import balanced_orders
 from keras_ab.bench.lab.record.records import Profile
+from keras_ab.bench.lab.worker import protocol
 from keras_ab.bench.lab.worker.tracing import middle_half, paces
 
 FEWEST_ROUNDS = 8
@@ -23,7 +24,12 @@ LEAST_ASKING_S = 0.1
 
 
 def profiled(
-    processes: dict[str, ArmProcess], steps: int, time_s: float, folder: Path, rng: random.Random
+    processes: dict[str, ArmProcess],
+    steps: int,
+    warm: bool,
+    time_s: float,
+    folder: Path,
+    rng: random.Random,
 ) -> Iterator[Profile | ArmFailed]:
     """Trace every arm, sampled in rounds as in a block; yields what was found.
 
@@ -34,6 +40,7 @@ def profiled(
     Args:
         processes: a process for each arm, its device open; those that fail are taken out.
         steps: in a sample.
+        warm: whether steps that are not timed come before each.
         time_s: how long each arm is traced, about.
         folder: of the trial's traces, in that of the run's.
         rng: draws the order of the arms.
@@ -48,13 +55,13 @@ def profiled(
         warm_ups_s.append(process.sample(steps, "warm-up").duration_s)
 
     def sample(process: ArmProcess, _: int) -> None:
-        untraced[process.arm].append(process.sample(steps).duration_s / steps)
+        untraced[process.arm].append(process.sample(steps, warm=warm).duration_s / steps)
 
     def begin(process: ArmProcess, _: int) -> None:
         process.trace(folder / process.arm)
 
     def traced(process: ArmProcess, number: int) -> None:
-        under_trace[process.arm].append(process.traced(steps, number))
+        under_trace[process.arm].append(process.traced(steps, number, warm))
 
     def end(process: ArmProcess, _: int) -> None:
         files = f"{folder.parent.name}/{folder.name}/{process.arm}"
@@ -62,7 +69,8 @@ def profiled(
 
     in_turn = partial(_in_turn, processes, rng)
     yield from in_turn(1, warm_up)
-    round_s = max(fmean(warm_ups_s or [0.0]), LEAST_ASKING_S)
+    taken = steps + (protocol.untimed(steps) if warm else 0)
+    round_s = max(fmean(warm_ups_s or [0.0]) * taken / steps, LEAST_ASKING_S)
     rounds = max(FEWEST_ROUNDS, int(time_s / round_s))
     yield from in_turn(rounds // 2, sample)
     yield from in_turn(1, begin)

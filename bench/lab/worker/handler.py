@@ -31,13 +31,6 @@ from keras_ab.bench.lab.worker.watch import Watch, thinned, watching
 
 WARM_STEPS = 3
 CALIBRATION_TRIES = 3
-UNTIMED_SHARE = 4
-"""Of so many steps that are timed one more is not, and comes first: 2.5 ms before 10 ms.
-
-With one step before ten of 1 ms, a step of three parts was found to take 1.79 times one of one
-part, and of seven 3.35 times; with a quarter 1.83 and 3.48, where without a pause it takes 1.80 to
-1.83 and 3.52 to 3.54 times (TensorFlow on two busy cores of an Intel Xeon).
-"""
 
 
 def step_repeatedly(step: Callable[[], Any], steps: int) -> Any:
@@ -147,7 +140,7 @@ class Handler:
     def calibrate(self, asked: protocol.Calibrate) -> int:
         """Return how many steps last as long as they should."""
         steps = 1
-        self.sample(protocol.Sample(WARM_STEPS))
+        self.sample(protocol.Sample(WARM_STEPS, warm=False))
         while (took := self._fastest_s(steps)) < asked.sample_time_s / 2:
             steps *= 2
         return max(1, round(steps * asked.sample_time_s / took))
@@ -170,7 +163,7 @@ class Handler:
         told, self.cpu_told = self.cpu_told, clock.cpu_now()
         return protocol.Sampled(duration, self.cpu_told - told, handed_over - start)
 
-    def _ready(self, steps: int, warm: bool = True) -> Callable[[], Any]:
+    def _ready(self, steps: int, warm: bool) -> Callable[[], Any]:
         """Make ready for a sample and return the step; the garbage collector rests from here on.
 
         It would charge one arm for another's litter. Steps that are not timed come first where
@@ -181,7 +174,7 @@ class Handler:
         gc.collect()
         gc.disable()
         if warm:
-            step_repeatedly(self.prepared.step, max(1, steps // UNTIMED_SHARE))
+            step_repeatedly(self.prepared.step, protocol.untimed(steps))
         self.backend.synchronise()
         return self.prepared.step
 
@@ -228,7 +221,7 @@ class Handler:
     @answer.register
     def traced(self, asked: protocol.Traced) -> float:
         """Take a sample under the trace, marked; return how long it lasted."""
-        step = self._ready(asked.steps)
+        step = self._ready(asked.steps, asked.warm)
         start = clock.now()
         with self.tracer.mark(SAMPLE, asked.number):
             with self.tracer.mark(HAND_OVER, asked.number):
