@@ -21,7 +21,7 @@ from tests.test_documented import example
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
-LATER = EXAMPLES / "models-cpu-xeon-2-cores.jsonl"
+LATER = EXAMPLES / "thorough-cpu-xeon-2-cores.jsonl"
 STANDS_FOR = {
     "A": "runs/laptop",
     "B": "runs/server",

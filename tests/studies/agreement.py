@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 
 from keras_ab.bench.lab.judge.findings import Finding
 from keras_ab.bench.lab.judge.verdicts import Verdict
@@ -33,12 +34,12 @@ PAIRS = (
     Pair(
         "a whole quick run, and again on the same machine",
         "quick-cpu-xeon-2-cores-earlier",
-        "quick-cpu-xeon-2-cores",
+        "quick-cpu-xeon-2-cores-again",
     ),
     Pair(
         "a whole quick run, and a thorough one on the same machine",
         "quick-cpu-xeon-2-cores",
-        "models-cpu-xeon-2-cores",
+        "thorough-cpu-xeon-2-cores",
     ),
     Pair(
         "two whole quick runs a day apart, each on a virtual machine of its own",
@@ -57,7 +58,9 @@ def row(pair: Pair) -> str:
     estimates = ((a.estimate, b.estimate) for a, b in steps)
     apart = sum(a.low > b.high or b.low > a.high for a, b in estimates)
     files = ", ".join(f"[{n}](examples/{n}.jsonl)" for n in (pair.earlier, pair.later))
-    cells = (pair.says, files, len(found), opposite, len(steps), decided, apart)
+    paces = sorted({a.trial: b.baseline_value / a.baseline_value for a, b in steps}.values())
+    pace = f"{median(paces):.2f} ({paces[0]:.2f} to {paces[-1]:.2f})"
+    cells = (pair.says, files, len(found), opposite, len(steps), decided, apart, pace)
     return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -90,6 +93,7 @@ def table() -> str:
         "of step time",
         "decided in one of them alone",
         "intervals apart",
+        "baselines' step time, later by earlier: median (range)",
     )
     rules = ("---",) * len(head)
     return "\n".join([*(f"| {' | '.join(r)} |" for r in (head, rules)), *map(row, PAIRS), ""])
