@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ab.bench import sources
+from keras_ab.bench.lab.judge.verdicts import Outcome
 from keras_ab.bench.lab.record.records import ClaimRecord
 from keras_ab.bench.lab.record.task import Task, declaration
 from keras_ab.bench.lab.words.plan import Plan
@@ -42,10 +43,10 @@ HEAD = """# Every claim in the sources
 
 Each sentence of the sources that promises or warns of something, by source and line, with the
 claims of the suite that decide it and what became of them in the runs under `examples/`: in the
-newest run of each machine that has the claim as it is declared today, in a case that there still
-is. A claim has an outcome for each such case and machine; `keras-ab list --claims` says of each
-claim what it bounds. What no experiment can decide says why. Lines are those of our copies of the
-sources, which are not published here; what they say is in our words.
+newest run of each machine that measured the claim as it is declared today, in a case that there
+still is. A claim has an outcome for each such case and machine; `keras-ab list --claims` says of
+each claim what it bounds. What no experiment can decide says why. Lines are those of our copies of
+the sources, which are not published here; what they say is in our words.
 
 The runs: {runs}.
 
@@ -116,8 +117,9 @@ def outcomes(runs: Iterable[JudgedRun]) -> Outcomes:
                 and (told.experiment, made.arm, made.name, made.says) not in tried
             }
             for found in trial.claims:
-                if bounds(found.claim) in own:
-                    where = found.claim.id, told.trial, processor(run)
+                where = found.claim.id, told.trial, processor(run)
+                measured = found.outcome is not Outcome.NOT_MEASURED or where not in newest
+                if bounds(found.claim) in own and measured:
                     newest[where] = found.outcome.value
     counted: dict[str, Counter[tuple[str, str]]] = {}
     for (claim, _, machine), outcome in newest.items():
