@@ -40,7 +40,7 @@ def document(tmp_path: Path) -> str:
 
 def test_the_table_of_the_readme_is_what_its_run_gives() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(BLOCK.findall(readme)) == 2
+    assert len(BLOCK.findall(readme)) == 1
     assert filled(readme, ROOT) == readme
 
 

@@ -1,6 +1,7 @@
 """The notebook of the examples runs to its end, and shows tables and figures."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def test_frames_hold_what_the_run_says(shown: list[dict[str, Any]]) -> None:
     assert "sqrt_segments" in recompute
     assert "peak_device_memory_bytes" in recompute
     assert "refuted" in outcomes
-    assert "2026-11-28T1101-835d65" in history
+    for name in ("quick-cpu-xeon-2-cores-earlier", "quick-cpu-xeon-2-cores"):
+        with (EXAMPLES / f"{name}.jsonl").open(encoding="utf-8") as file:
+            assert json.loads(file.readline())["run"] in history
 
 
 def test_figures_are_pictures_of_some_size(shown: list[dict[str, Any]]) -> None:
