@@ -53,6 +53,8 @@ def adapter(data: Any, seed: int | None = None) -> Any:
 def dataset(adapter: Any, *, once: bool) -> Any:
     """Return the batches of an adapter as `fit` takes them on TensorFlow, epoch after epoch.
 
+    None of the next epoch is made before all of one are taken: TensorFlow would inject a prefetch.
+
     Args:
         adapter: Keras' own.
         once: whether its data cannot be gone through again.
@@ -65,7 +67,9 @@ def dataset(adapter: Any, *, once: bool) -> Any:
         return batches
     turned = partial(_turned, adapter)
     between = tf.data.Dataset.from_generator(turned, output_signature=batches.element_spec)
-    return batches.concatenate(between).repeat()
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    return batches.concatenate(between).repeat().with_options(options)
 
 
 def _turned(adapter: Any) -> Iterator[Any]:

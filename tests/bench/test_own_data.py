@@ -236,6 +236,18 @@ def test_loaders_are_gone_through_as_fit_does(written, data):
     assert made.model.told() == ([] if data == "forever()" else turns)
 
 
+@pytest.mark.parametrize("data", ["Batches(3)", "Batches(3, workers=2)"])
+def test_no_epoch_begins_before_all_of_the_last_is_taken(written, data):
+    own = written(
+        f"made = model((4,))\nmade.told = lambda: TOLD\nreturn made, {data}", before=BATCHES
+    )
+    made = own.make(Change())
+    stream = batches.endless(made, Change())
+    for taken in range(1, 121):
+        next(stream)
+        assert made.model.told().count("end") == (taken - 1) // 3
+
+
 @pytest.mark.parametrize("data", ["Batches(3, workers=2)", "forever()"])
 @pytest.mark.parametrize("change", [{}, {"pipeline": "one_batch"}, {"steps_per_execution": 8}])
 def test_they_train_under_each_change(written, data, change):
