@@ -217,13 +217,17 @@ LOADERS = {
 }
 
 
+def told_of_turns(written, data):
+    """Return a subject whose model tells when epochs of its data began and ended."""
+    body = f"made = model((4,))\nmade.told = lambda: TOLD\nreturn made, {data}"
+    return written(body, before=BATCHES)
+
+
 @pytest.mark.parametrize("data", LOADERS.values(), ids=LOADERS)
 def test_loaders_are_gone_through_as_fit_does(written, data):
     import tensorflow as tf
 
-    own = written(
-        f"made = model((4,))\nmade.told = lambda: TOLD\nreturn made, {data}", before=BATCHES
-    )
+    own = told_of_turns(written, data)
     made = own.make(Change())
     stream = batches.endless(made, Change())
     assert isinstance(stream, tf.data.Iterator)
@@ -238,10 +242,7 @@ def test_loaders_are_gone_through_as_fit_does(written, data):
 
 @pytest.mark.parametrize("data", ["Batches(3)", "Batches(3, workers=2)"])
 def test_no_epoch_begins_before_all_of_the_last_is_taken(written, data):
-    own = written(
-        f"made = model((4,))\nmade.told = lambda: TOLD\nreturn made, {data}", before=BATCHES
-    )
-    made = own.make(Change())
+    made = told_of_turns(written, data).make(Change())
     stream = batches.endless(made, Change())
     for taken in range(1, 121):
         next(stream)
