@@ -1,6 +1,7 @@
 """The kernels' C interface on NumPy arrays: the CPU's own, and launches on a (mock) driver."""
 
 import ctypes
+from collections.abc import Callable
 from ctypes import byref, c_double, c_float, c_int32, c_int64, c_void_p
 from typing import Any
 
@@ -61,6 +62,19 @@ def at(array: np.ndarray | None) -> int | None:
     return None if array is None else array.ctypes.data
 
 
+ALIGNED_BYTES = 256
+"""Of a GPU's memory. Source: CUDA C++ Programming Guide, "Device Memory Accesses"."""
+
+
+def on_device(array: np.ndarray) -> np.ndarray:
+    """Return a copy of an array that begins where an array in a GPU's memory could."""
+    memory = np.empty(array.nbytes + ALIGNED_BYTES, np.uint8)
+    begin = -memory.ctypes.data % ALIGNED_BYTES
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 def many(kind: type, rows: list[dict[str, Any]]) -> Any:
     return (kind * len(rows))(*[kind(**row) for row in rows])
 
@@ -102,10 +116,17 @@ class Cpu:
 
 
 class Cuda:
-    """Makes the same calls as launches, on a driver that a test provides."""
+    """Makes the same calls as launches, on a driver that a test provides.
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
+    Args:
+        library: of the kernels.
+        place: puts scratch memory where it is to lie.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, place: Callable[[np.ndarray], np.ndarray] = np.asarray
+    ) -> None:
+        self.library, self.place = library, place
         for name in ("adam", "sm3", "adafactor", "adaptive_clip"):
             getattr(library, f"kab_launch_{name}").restype = ctypes.c_char_p
         library.kab_launch.restype = ctypes.c_char_p
@@ -127,7 +148,7 @@ class Cuda:
 
     def adafactor(self, structs: Any, step: tuple[float, ...]) -> None:
         numbers = self.library.kab_adafactor_scratch(structs, c_int64(len(structs)))
-        scratch = np.full(numbers, np.nan)
+        scratch = self.place(np.full(numbers, np.nan))
         rho, decay, *rest = step
         numbers = [c_double(x) for x in rest]
         call, count = self.library.kab_launch_adafactor, c_int64(len(structs))

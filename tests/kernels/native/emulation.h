@@ -12,6 +12,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -80,7 +81,6 @@ inline void watch(bool on) {
 }
 
 inline void fiber() {
-  watch(true);
   running(parameters);
   watch(false);
   at[threadIdx.x] = kEnd;
@@ -152,9 +152,12 @@ inline void run(void (*kernel)(void**), unsigned x, unsigned y, void** held) {
   if (traffic_launched) traffic_launched();
 }
 
+// Parameters are copied unwatched: a GPU has them in memory of their own.
 template <class... A, size_t... I>
 void call(void (*kernel)(A...), void** p, std::index_sequence<I...>) {
-  kernel(*static_cast<A*>(p[I])...);
+  const std::tuple<A...> given(*static_cast<A*>(p[I])...);
+  watch(true);
+  std::apply(kernel, given);
 }
 template <class... A>
 void call(void (*kernel)(A...), void** p) {

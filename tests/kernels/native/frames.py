@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+from collections.abc import Callable
 from ctypes import c_double, c_int32, c_int64, c_void_p
 from typing import Any
 
@@ -55,24 +56,25 @@ class Handlers:
 
 
 class OnDevice(Handlers):
-    """The same on memory that begins where a GPU's does."""
+    """The same on memory that begins where a GPU's does, of which no cache holds anything.
+
+    A call's arrays may lie where those of the one before lay, or its scratch memory: a cache that
+    held those would spare some of these.
+
+    Args:
+        forget: empties the cache.
+    """
+
+    def __init__(
+        self, frame: ctypes.CDLL, library: ctypes.CDLL, forget: Callable[[], None]
+    ) -> None:
+        super().__init__(frame, library)
+        self.forget = forget
 
     def call(self, name: str, operands: list, results: list, **attributes: float) -> list:
-        moved = [list(map(on_device, arrays)) for arrays in (operands, results)]
+        self.forget()
+        moved = [list(map(c.on_device, arrays)) for arrays in (operands, results)]
         return super().call(name, *moved, **attributes)
-
-
-ALIGNED_BYTES = 256
-"""Of a GPU's memory. Source: CUDA C++ Programming Guide, "Device Memory Accesses"."""
-
-
-def on_device(array: np.ndarray) -> np.ndarray:
-    """Return a copy of an array that begins where an array in a GPU's memory could."""
-    memory = np.empty(array.nbytes + ALIGNED_BYTES, np.uint8)
-    begin = -memory.ctypes.data % ALIGNED_BYTES
-    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 class Operand(ctypes.Structure):

@@ -141,12 +141,14 @@ void traffic_launched() {
   blocks.clear();
 }
 
-// For tests: begins to count with an empty cache; what was moved since, all results written back.
+// For tests: begins to count; writes results back and empties the cache; what was moved since the
+// beginning, with all results written back.
 void traffic_begin() {
   if (ignored.empty()) dl_iterate_phdr(ignore_this_library, nullptr);
   ignore_stack();
   cache = Cache();
 }
+void traffic_forget() { cache.empty(); }
 uint64_t traffic_moved() {
   cache.empty();
   return cache.moved;

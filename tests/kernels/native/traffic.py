@@ -6,10 +6,9 @@ each array and the bytes moved. It needs GCC; no GPU.
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from keras_ab.kernels.native.least_bytes import least_bytes
 from tests.kernels.native import c_interface as c
 from tests.kernels.native import cases
 from tests.kernels.native.emulator import Emulator, counting
-from tests.kernels.native.frames import Handlers, on_device
+from tests.kernels.native.frames import Handlers
 
 HEAD = ("kernel", "bytes an element", "the least", "ratio")
 WEIGHTS = (512, 512)
@@ -55,7 +54,7 @@ class Moved:
 def _placed(tensor: dict[str, Any]) -> dict[str, Any]:
     """Move a tensor's arrays to the device; they must be held, as structs have their addresses."""
     return {
-        name: list(map(on_device, found)) if isinstance(found, list) else on_device(found)
+        name: list(map(c.on_device, found)) if isinstance(found, list) else c.on_device(found)
         for name, found in tensor.items()
     }
 
@@ -109,14 +108,12 @@ STEPS: dict[str, tuple[Callable[..., None], tuple[int, int]]] = {
 """Of each kernel a step, and the shape of its arrays."""
 
 
-def counted(emulator: Emulator) -> Iterator[Moved]:
-    """Yield what each kernel moves in a step on float32."""
-    emulator.driver.traffic_moved.restype = ctypes.c_uint64
-    rng = np.random.default_rng(5)
-    for kernel, (step, shape) in STEPS.items():
-        emulator.driver.traffic_begin()
-        step(emulator.cuda, emulator.handlers, rng)
-        yield Moved(kernel, int(np.prod(shape)), emulator.driver.traffic_moved())
+def counted(emulator: Emulator, kernel: str) -> Moved:
+    """Return what a kernel moves in a step on float32."""
+    step, shape = STEPS[kernel]
+    emulator.driver.traffic_begin()
+    step(emulator.cuda, emulator.handlers, np.random.default_rng(5))
+    return Moved(kernel, int(np.prod(shape)), emulator.driver.traffic_moved())
 
 
 def counted_apart() -> list[Moved]:
@@ -138,7 +135,8 @@ def table(found: list[Moved]) -> str:
 
 def main() -> int:
     with counting() as emulator:
-        for each in counted(emulator):
+        for kernel in STEPS:
+            each = counted(emulator, kernel)
             print(each.kernel, each.elements, each.moved_bytes, flush=True)
     return 0
 
