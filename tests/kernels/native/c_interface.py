@@ -66,9 +66,13 @@ ALIGNED_BYTES = 256
 """Of a GPU's memory. Source: CUDA C++ Programming Guide, "Device Memory Accesses"."""
 
 
-def on_device(array: np.ndarray) -> np.ndarray:
-    """Return a copy of an array that begins where an array in a GPU's memory could."""
-    memory = np.empty(array.nbytes + ALIGNED_BYTES, np.uint8)
+def on_device(array: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
+    """Return a copy of an array that begins where an array in a GPU's memory could.
+
+    It lies in `memory`, bytes of which it takes the first that will do, or in memory of its own.
+    """
+    if memory is None:
+        memory = np.empty(array.nbytes + ALIGNED_BYTES, np.uint8)
     begin = -memory.ctypes.data % ALIGNED_BYTES
     copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
@@ -118,15 +122,13 @@ class Cpu:
 class Cuda:
     """Makes the same calls as launches, on a driver that a test provides.
 
-    Args:
-        library: of the kernels.
+    Attributes:
         place: puts scratch memory where it is to lie.
     """
 
-    def __init__(
-        self, library: ctypes.CDLL, place: Callable[[np.ndarray], np.ndarray] = np.asarray
-    ) -> None:
-        self.library, self.place = library, place
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        self.place: Callable[[np.ndarray], np.ndarray] = np.asarray
         for name in ("adam", "sm3", "adafactor", "adaptive_clip"):
             getattr(library, f"kab_launch_{name}").restype = ctypes.c_char_p
         library.kab_launch.restype = ctypes.c_char_p

@@ -5,13 +5,11 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
 
 from keras_ab.kernels.native import build, device_code
 from tests.kernels.native import c_interface as c
@@ -72,20 +70,20 @@ def counting() -> Iterator[Emulator]:
         folder = Path(name)
         driver = ctypes.CDLL(str(build_counting(folder, compiler)))
         driver.traffic_moved.restype = ctypes.c_uint64
-        cuda = emulated(folder, c.on_device)
+        cuda = emulated(folder)
+        cuda.place = c.on_device
         frame = build_frame(folder, compiler)
         yield Emulator(cuda, OnDevice(frame, cuda.library, driver.traffic_forget), driver)
 
 
-def emulated(folder: Path, place: Callable[[np.ndarray], np.ndarray] = np.asarray) -> c.Cuda:
+def emulated(folder: Path) -> c.Cuda:
     """Return the kernels on the driver that this process has loaded.
 
     They are those of a copy of the library, so that its own does not take the mock for a driver.
-    `place` puts scratch memory where it is to lie.
     """
     copy = folder / "kernels.so"
     shutil.copy(build.library(), copy)
     library = ctypes.CDLL(str(copy))
     for unit in (*device_code.UNITS, "probe"):
         library.kab_device_code(unit.encode(), 90, b"cubin\0", ctypes.c_long(6))
-    return c.Cuda(library, place)
+    return c.Cuda(library)

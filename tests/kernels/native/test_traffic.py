@@ -9,6 +9,7 @@ import pytest
 
 from keras_ab.kernels.native.least_bytes import PASSES
 from tests.kernels.native import c_interface
+from tests.kernels.native.c_interface import on_device
 from tests.kernels.native.emulator import counting
 from tests.kernels.native.machine_code import PAGE
 from tests.kernels.native.traffic import Moved, counted, counted_apart, table
@@ -45,7 +46,7 @@ def count_in_memory_used_again() -> None:
 
     First by a cache that forgets those, then by one that does not.
     """
-    memory = c_interface.on_device(np.zeros(1 << 23, np.uint8))
+    memory = np.zeros(1 << 23, np.uint8)
     with counting() as emulator:
         for forget in (emulator.driver.traffic_forget, lambda: None):
             free = Free(memory, forget)
@@ -65,10 +66,8 @@ class Free:
         self.next = next(self.begins)
 
     def place(self, array: np.ndarray) -> np.ndarray:
-        mine = self.memory[self.next :][: array.nbytes]
-        self.next += -(-array.nbytes // c_interface.ALIGNED_BYTES) * c_interface.ALIGNED_BYTES
-        copy = mine.view(array.dtype).reshape(array.shape)
-        copy[...] = array
+        copy = on_device(array, self.memory[self.next :])
+        self.next += array.nbytes + c_interface.ALIGNED_BYTES
         return copy
 
 
